@@ -1,0 +1,1 @@
+//! Errors of the request path: status, public text and internal text are chosen once, here.

@@ -1,0 +1,14 @@
+//! The San Francisco permits service: it loads the city's open data into Postgres and serves search and
+//! property reports from it. The binary `origin` is a thin command line over this library, which tests use too.
+
+pub mod assets;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod health;
+pub mod http;
+pub mod pages;
+pub mod permits;
+pub mod sample;
+pub mod server;
+pub mod soda;

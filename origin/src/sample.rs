@@ -1,0 +1,1 @@
+//! Generates a city: permits and everything that hangs on them, deterministically from a seed.

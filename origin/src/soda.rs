@@ -1,0 +1,1 @@
+//! The city's open-data API: client, loader and stand-in server.
