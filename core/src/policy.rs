@@ -1,1 +1,294 @@
-//! policy
+//! Which rule fits this request?
+//!
+//! `policy.toml` is the one place that says what each route may cache, which limits it meets and how its
+//! upstream is guarded. With the feature `toml`, [`Policy::compile`] turns the file into a [`Policy`] and
+//! refuses what does not hold together; with the feature `serde`, the result travels as bytes, so that the
+//! edge carries no parser. docs/policy.md describes every option.
+
+mod lifetime;
+mod name;
+mod pattern;
+
+#[cfg(feature = "toml")]
+mod compile;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+#[cfg(feature = "toml")]
+pub use compile::PolicyError;
+pub use lifetime::{BrowserLifetime, CacheRule, Lifetime};
+pub use name::{Name, NameError};
+pub use pattern::{Pattern, PatternError};
+
+use crate::breaker;
+use crate::limit::{LIMITS_PER_REQUEST_MAX, LimitId, Quota};
+
+/// Every rule, checked and ready to be asked.
+///
+/// Every id inside it finds its target, also after a journey through bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Parts", into = "Parts"))]
+pub struct Policy {
+    upstreams: Vec<Upstream>,
+    limits: Vec<Limit>,
+    routes: Vec<Route>,
+}
+
+/// A dependency that is called: the origin, or what the origin itself depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Upstream {
+    /// What routes and hosts call it.
+    pub name: Name,
+    /// Longest time from the start of a call to its response header.
+    pub deadline: Duration,
+    /// When calls to it are held back.
+    pub breaker: breaker::Config,
+}
+
+/// The place of an upstream in its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct UpstreamId(pub u16);
+
+/// A limit that routes share by naming it: one counter for each limit and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Limit {
+    /// What routes call it, and clients read in `RateLimit`.
+    pub name: Name,
+    /// How much one key may spend.
+    pub quota: Quota,
+    /// What one request spends; at least one, at most the burst.
+    pub cost: u32,
+    /// What is counted separately.
+    pub key: LimitKey,
+    /// Where the counter lives.
+    pub scope: Scope,
+}
+
+/// What a limit counts separately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum LimitKey {
+    /// Each client address; the host decides how much of an IPv6 address is one client.
+    Client,
+}
+
+/// Where a limit's counter lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Scope {
+    /// One in each isolate or process: no call to anywhere, and looser the more of them run.
+    Isolate,
+    /// One for all isolates and instances.
+    Shared {
+        /// What to do while the shared store does not answer.
+        on_store_failure: StoreFailure,
+    },
+}
+
+/// What a shared limit does while its store does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum StoreFailure {
+    /// Count in this isolate.
+    Local,
+    /// Let everything pass.
+    Open,
+    /// Refuse everything.
+    Closed,
+}
+
+/// What holds for the requests that fit one pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Route {
+    /// What logs and metrics call it.
+    pub name: Name,
+    /// Which paths fit.
+    pub pattern: Pattern,
+    /// Which methods fit.
+    pub methods: Methods,
+    /// Who answers when no stored response does.
+    pub upstream: UpstreamId,
+    /// Which limits its requests meet, all or none.
+    pub limits: Vec<LimitId>,
+    /// Which query parameters reach the upstream and tell stored responses apart.
+    pub query: Query,
+    /// How long responses may be reused; `None`: never.
+    pub cache: Option<CacheRule>,
+}
+
+/// Which methods a route takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Methods {
+    /// Every one.
+    All,
+    /// These, in upper case. `HEAD` fits wherever `GET` does.
+    Only(Vec<String>),
+}
+
+/// Which query parameters count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Query {
+    /// The whole query string, as it is.
+    All,
+    /// Parameters of these names, compared after percent-decoding; all others are dropped.
+    Only(Vec<String>),
+}
+
+impl Policy {
+    /// Most upstreams: each has a breaker in every isolate.
+    pub const UPSTREAMS_MAX: usize = 16;
+    /// Most limits.
+    pub const LIMITS_MAX: usize = 64;
+    /// Most routes: a request is compared with each of them until one fits.
+    pub const ROUTES_MAX: usize = 256;
+
+    /// The first route that takes `method` and `path`; `None` when no route does.
+    ///
+    /// `path` is the path of the request target without the query, as the host has made it canonical: this
+    /// compares bytes, and decodes no percent sign and no dot segment. Allocates nothing; each route costs
+    /// one walk over the path at most.
+    #[must_use]
+    pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.methods.take(method) && route.pattern.matches(path))
+    }
+
+    /// All routes, in the order in which they are tried.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// All limits; [`LimitId`] counts them from zero.
+    #[must_use]
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
+    }
+
+    /// The limit that `id` names; `None` when it comes from another policy that has more of them.
+    #[must_use]
+    pub fn limit(&self, id: LimitId) -> Option<&Limit> {
+        self.limits.get(usize::from(id.0))
+    }
+
+    /// The limits that requests of `route` meet, a route of this policy.
+    pub fn limits_of<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = (LimitId, &'a Limit)> {
+        route.limits.iter().filter_map(|&id| Some((id, self.limit(id)?)))
+    }
+
+    /// All upstreams; [`UpstreamId`] counts them from zero.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// The upstream of that name.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| *upstream.name == *name)
+    }
+
+    /// The upstream that answers `route`, a route of this policy.
+    ///
+    /// # Panics
+    ///
+    /// When the route is of another policy that has more upstreams.
+    #[must_use]
+    pub fn upstream_of(&self, route: &Route) -> &Upstream {
+        &self.upstreams[usize::from(route.upstream.0)]
+    }
+
+    /// Puts a policy together, if every id finds its target and every route stays within its bounds.
+    fn from_parts(parts: Parts) -> Result<Self, PartsError> {
+        let Parts { upstreams, limits, routes } = parts;
+        for route in &routes {
+            let limits_found = route.limits.iter().all(|id| usize::from(id.0) < limits.len());
+            let upstream_found = usize::from(route.upstream.0) < upstreams.len();
+            if !limits_found || !upstream_found || route.limits.len() > LIMITS_PER_REQUEST_MAX {
+                return Err(PartsError);
+            }
+        }
+        Ok(Self { upstreams, limits, routes })
+    }
+}
+
+impl Methods {
+    /// Whether a request with `method` fits.
+    #[must_use]
+    pub fn take(&self, method: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(methods) => {
+                // RFC 9110 §9.3.2: HEAD is identical to GET, without the content.
+                let method = if method == "HEAD" { "GET" } else { method };
+                methods.iter().any(|taken| taken == method)
+            }
+        }
+    }
+}
+
+impl Scope {
+    /// The word for it in policy.toml, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Isolate => "isolate",
+            Self::Shared { .. } => "shared",
+        }
+    }
+}
+
+impl StoreFailure {
+    /// The word for it in policy.toml, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What a policy is made of: its serialised form, so that reading one checks it again.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Parts {
+    upstreams: Vec<Upstream>,
+    limits: Vec<Limit>,
+    routes: Vec<Route>,
+}
+
+impl From<Policy> for Parts {
+    fn from(Policy { upstreams, limits, routes }: Policy) -> Self {
+        Self { upstreams, limits, routes }
+    }
+}
+
+impl TryFrom<Parts> for Policy {
+    type Error = PartsError;
+
+    fn try_from(parts: Parts) -> Result<Self, PartsError> {
+        Self::from_parts(parts)
+    }
+}
+
+/// Bytes that are no policy of this release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PartsError;
+
+impl fmt::Display for PartsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a route names a limit or an upstream that the policy does not have; compile policy.toml again")
+    }
+}

@@ -1,1 +1,158 @@
-//! problem
+//! Errors that a client can read: RFC 9457 problem details.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// The media type of [`Problem::to_json`].
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// One problem with one request.
+///
+/// ```
+/// use seawall_core::problem::{Problem, Status};
+///
+/// let problem = Problem::plain(Status::GatewayTimeout, "The origin did not answer in time.");
+/// assert_eq!(problem.status(), 504);
+/// assert_eq!(
+///     problem.to_json(),
+///     r#"{"type":"about:blank","title":"Gateway Timeout","status":504,"detail":"The origin did not answer in time."}"#,
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem<'a> {
+    kind: Kind<'a>,
+    detail: &'a str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind<'a> {
+    QuotaExceeded { violated: Vec<&'a str> },
+    TemporaryReducedCapacity,
+    Plain(Status),
+}
+
+/// Statuses of problems that need no type of their own: the status says it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the status code of its name in RFC 9110 §15 or RFC 6585")]
+pub enum Status {
+    BadRequest = 400,
+    NotFound = 404,
+    MethodNotAllowed = 405,
+    ContentTooLarge = 413,
+    UriTooLong = 414,
+    MisdirectedRequest = 421,
+    RequestHeaderFieldsTooLarge = 431,
+    InternalServerError = 500,
+    BadGateway = 502,
+    ServiceUnavailable = 503,
+    GatewayTimeout = 504,
+}
+
+impl<'a> Problem<'a> {
+    /// The client spent more than its quota: 429, naming the limits that object
+    /// (draft-ietf-httpapi-ratelimit-headers-11, problem type `quota-exceeded`).
+    #[must_use]
+    pub fn quota_exceeded(violated: impl IntoIterator<Item = &'a str>, detail: &'a str) -> Self {
+        Self { kind: Kind::QuotaExceeded { violated: violated.into_iter().collect() }, detail }
+    }
+
+    /// The site cannot do its work for the moment, whoever asks: 503 (same draft, problem type
+    /// `temporary-reduced-capacity`).
+    #[must_use]
+    pub const fn temporary_reduced_capacity(detail: &'a str) -> Self {
+        Self { kind: Kind::TemporaryReducedCapacity, detail }
+    }
+
+    /// A problem that its status explains (RFC 9457 §4.2.1, `about:blank`).
+    #[must_use]
+    pub const fn plain(status: Status, detail: &'a str) -> Self {
+        Self { kind: Kind::Plain(status), detail }
+    }
+
+    /// The status code of the response.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self.kind {
+            Kind::QuotaExceeded { .. } => 429,
+            Kind::TemporaryReducedCapacity => 503,
+            Kind::Plain(status) => status as u16,
+        }
+    }
+
+    /// The response body.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let (type_uri, title) = match self.kind {
+            Kind::QuotaExceeded { .. } => (
+                "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                "Request cannot be satisfied as assigned quota has been exceeded",
+            ),
+            Kind::TemporaryReducedCapacity => (
+                "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+                "Request cannot be satisfied due to temporary server capacity constraints",
+            ),
+            Kind::Plain(status) => ("about:blank", status.phrase()),
+        };
+        let mut json = String::from("{\"type\":");
+        append_string(&mut json, type_uri);
+        json.push_str(",\"title\":");
+        append_string(&mut json, title);
+        // Writing a number to a String does not fail.
+        let _ = write!(json, ",\"status\":{}", self.status());
+        json.push_str(",\"detail\":");
+        append_string(&mut json, self.detail);
+        if let Kind::QuotaExceeded { violated } = &self.kind {
+            json.push_str(",\"violated-policies\":[");
+            for (at, name) in violated.iter().enumerate() {
+                if at > 0 {
+                    json.push(',');
+                }
+                append_string(&mut json, name);
+            }
+            json.push(']');
+        }
+        json.push('}');
+        json
+    }
+}
+
+impl Status {
+    /// The reason phrase, which is the title of an `about:blank` problem.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad Request",
+            Self::NotFound => "Not Found",
+            Self::MethodNotAllowed => "Method Not Allowed",
+            Self::ContentTooLarge => "Content Too Large",
+            Self::UriTooLong => "URI Too Long",
+            Self::MisdirectedRequest => "Misdirected Request",
+            Self::RequestHeaderFieldsTooLarge => "Request Header Fields Too Large",
+            Self::InternalServerError => "Internal Server Error",
+            Self::BadGateway => "Bad Gateway",
+            Self::ServiceUnavailable => "Service Unavailable",
+            Self::GatewayTimeout => "Gateway Timeout",
+        }
+    }
+}
+
+/// Appends a JSON string (RFC 8259 §7): quote, backslash and control characters are escaped.
+fn append_string(json: &mut String, text: &str) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            '\0'..='\u{1f}' => {
+                // Writing a number to a String does not fail.
+                let _ = write!(json, "\\u{:04x}", u32::from(character));
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+}

@@ -1,0 +1,146 @@
+//! When a breaker opens, and how it finds back.
+
+use core::fmt;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+/// The choices that make a [`Config`]. [`Settings::default`] suits an edge in front of a web origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Settings {
+    /// How far back results count; at [`Settings::WINDOW`].
+    pub window: Duration,
+    /// In how many steps the window slides; 1 to [`Settings::BUCKETS_MAX`].
+    pub buckets: u8,
+    /// Fewest results in the window that can open the breaker; at [`Settings::MIN_CALLS`].
+    pub min_calls: u32,
+    /// Share of failures that opens the breaker; 1 to 1000.
+    pub failure_rate_permille: u16,
+    /// First wait; at [`Settings::OPEN`]. It doubles each time that the probes fail.
+    pub open_base: Duration,
+    /// Longest wait before jitter; from `open_base`, at [`Settings::OPEN`].
+    pub open_cap: Duration,
+    /// Largest random addition to a wait; 0 to 1000.
+    pub jitter_permille: u16,
+    /// Probes at a time while half-open; 1 to [`Settings::PROBES_MAX`].
+    pub probes: u8,
+    /// Successful probes that close the breaker; 1 to `probes`.
+    pub probes_to_close: u8,
+    /// After how long a probe without a result makes room for another; at [`Settings::PROBE_TIMEOUT`].
+    pub probe_timeout: Duration,
+    /// Whether a response with status 500 is a failure.
+    pub fail_on_500: bool,
+}
+
+impl Settings {
+    /// Range of `window`: shorter than the first holds too few calls, longer than the last is history.
+    pub const WINDOW: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+    /// Most buckets: finer steps cost memory in every copy of the state and change no decision that matters.
+    pub const BUCKETS_MAX: u8 = 16;
+    /// Range of `min_calls`: above the last no breaker of one host ever opens.
+    pub const MIN_CALLS: RangeInclusive<u32> = 1..=1_000_000;
+    /// Range of `open_base` and `open_cap`: after an hour someone has to look anyway.
+    pub const OPEN: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+    /// Most probes: more is no longer a probe.
+    pub const PROBES_MAX: u8 = 16;
+    /// Range of `probe_timeout`: the longest deadline that an upstream may have is ten minutes.
+    pub const PROBE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(10),
+            buckets: 10,
+            min_calls: 20,
+            failure_rate_permille: 500,
+            open_base: Duration::from_secs(1),
+            open_cap: Duration::from_secs(60),
+            jitter_permille: 200,
+            probes: 3,
+            probes_to_close: 2,
+            probe_timeout: Duration::from_secs(2),
+            fail_on_500: false,
+        }
+    }
+}
+
+/// Settings that hold together.
+///
+/// ```
+/// use seawall_core::breaker::{Config, Settings};
+///
+/// assert!(Config::new(Settings::default()).is_ok());
+/// assert!(Config::new(Settings { probes: 1, probes_to_close: 2, ..Settings::default() }).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Settings", into = "Settings"))]
+pub struct Config(Settings);
+
+/// A setting out of its range. The text says the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The name of the setting.
+    pub setting: &'static str,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+impl Config {
+    /// Checks that each setting is in its range.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first one that is not.
+    pub fn new(settings: Settings) -> Result<Self, ConfigError> {
+        let s = &settings;
+        let checks = [
+            ("window", "a time from 100ms to 1h", Settings::WINDOW.contains(&s.window)),
+            ("buckets", "a whole number from 1 to 16", (1..=Settings::BUCKETS_MAX).contains(&s.buckets)),
+            ("min_calls", "a whole number from 1 to 1000000", Settings::MIN_CALLS.contains(&s.min_calls)),
+            ("failure_rate_permille", "a whole number from 1 to 1000", (1..=1000).contains(&s.failure_rate_permille)),
+            ("open_base", "a time from 1ms to 1h", Settings::OPEN.contains(&s.open_base)),
+            ("open_cap", "a time from open_base to 1h", (s.open_base..=*Settings::OPEN.end()).contains(&s.open_cap)),
+            ("jitter_permille", "a whole number from 0 to 1000", s.jitter_permille <= 1000),
+            ("probes", "a whole number from 1 to 16", (1..=Settings::PROBES_MAX).contains(&s.probes)),
+            ("probes_to_close", "a whole number from 1 to probes", (1..=s.probes).contains(&s.probes_to_close)),
+            ("probe_timeout", "a time from 1ms to 10m", Settings::PROBE_TIMEOUT.contains(&s.probe_timeout)),
+        ];
+        match checks.into_iter().find(|(.., fits)| !fits) {
+            None => Ok(Self(settings)),
+            Some((setting, expected, _)) => Err(ConfigError { setting, expected }),
+        }
+    }
+}
+
+/// The settings are read as they are; only [`Config::new`] makes a changed set.
+impl core::ops::Deref for Config {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.0
+    }
+}
+
+impl TryFrom<Settings> for Config {
+    type Error = ConfigError;
+
+    fn try_from(settings: Settings) -> Result<Self, ConfigError> {
+        Self::new(settings)
+    }
+}
+
+impl From<Config> for Settings {
+    fn from(config: Config) -> Self {
+        config.0
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} must be {}", self.setting, self.expected)
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,195 @@
+//! Which paths a route takes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// A pattern of paths, with what it asks of the last segment.
+///
+/// A path is its segments between slashes. A segment of the pattern is literal text, which fits itself;
+/// `{name}`, which fits any one segment that is not empty; or, at the end only, `**`, which fits any number
+/// of segments, none included. So `/health/**` takes `/health`, `/health/` and `/health/ready`, while
+/// `/search` does not take `/search/`. Bytes are compared as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Pattern {
+    segments: Vec<Segment>,
+    /// Whether any number of segments may follow.
+    open: bool,
+    /// What the last segment of the path must end in, without the dot; empty: anything.
+    extensions: Vec<String>,
+    /// Whether the last segment must carry a hash of the content.
+    hashed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+enum Segment {
+    Literal(String),
+    /// `{name}`; the name is for the reader.
+    Any,
+}
+
+impl Pattern {
+    /// Longest pattern in bytes.
+    pub const BYTES_MAX: usize = 256;
+    /// Most segments.
+    pub const SEGMENTS_MAX: usize = 16;
+    /// Most extensions.
+    pub const EXTENSIONS_MAX: usize = 32;
+
+    /// Reads a pattern such as `/report/{block}/{lot}` or `/static/**`.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError`] says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let Some(path) = text.strip_prefix('/') else { return Err(PatternError::NotAbsolute) };
+        if text.len() > Self::BYTES_MAX || path.split('/').count() > Self::SEGMENTS_MAX {
+            return Err(PatternError::TooLong);
+        }
+        let (path, open) = match path.strip_suffix("**") {
+            Some("") => (None, true),
+            Some(path) => (Some(path.strip_suffix('/').ok_or(PatternError::BadRest)?), true),
+            None => (Some(path), false),
+        };
+        let segments = path.into_iter().flat_map(|path| path.split('/')).map(Segment::parse);
+        Ok(Self { segments: segments.collect::<Result<_, _>>()?, open, extensions: Vec::new(), hashed: false })
+    }
+
+    /// Takes only paths whose last segment ends in a dot and one of `extensions`, which are given without it.
+    #[must_use]
+    pub fn with_extensions(self, extensions: Vec<String>) -> Self {
+        Self { extensions, ..self }
+    }
+
+    /// Takes only paths whose last segment is `name.hash.extension`, the hash 8 to 64 digits of lower-case
+    /// hexadecimal: files whose name changes with their content.
+    #[must_use]
+    pub fn with_hash(self) -> Self {
+        Self { hashed: true, ..self }
+    }
+
+    /// Whether `path` fits. Allocates nothing and walks the path once.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix('/') else { return false };
+        let mut actual = path.split('/');
+        let fits = self.segments.iter().all(|segment| actual.next().is_some_and(|actual| segment.matches(actual)));
+        fits && (self.open || actual.next().is_none()) && self.takes_file(path)
+    }
+
+    fn takes_file(&self, path: &str) -> bool {
+        if !self.hashed && self.extensions.is_empty() {
+            return true;
+        }
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let Some((stem, extension)) = file.rsplit_once('.') else { return false };
+        let extension_fits = self.extensions.is_empty() || self.extensions.iter().any(|taken| taken == extension);
+        extension_fits && !extension.is_empty() && (!self.hashed || ends_in_hash(stem))
+    }
+
+    /// Whether every path that `other` takes fits this pattern too.
+    ///
+    /// Sure of a yes. A no may be wrong where a literal of `other` happens to fit the wishes about the last
+    /// segment, which only leaves a route unreported that is never reached.
+    #[cfg(feature = "toml")]
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let depth_fits = match (self.open, other.open) {
+            (true, _) => other.segments.len() >= self.segments.len(),
+            (false, true) => false,
+            (false, false) => other.segments.len() == self.segments.len(),
+        };
+        let segments_fit = self.segments.iter().zip(&other.segments).all(|(mine, theirs)| match theirs {
+            Segment::Literal(text) => mine.matches(text),
+            Segment::Any => *mine == Segment::Any,
+        });
+        let extensions_fit = self.extensions.is_empty()
+            || (!other.extensions.is_empty() && other.extensions.iter().all(|theirs| self.extensions.contains(theirs)));
+        depth_fits && segments_fit && extensions_fit && (!self.hashed || other.hashed)
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, PatternError> {
+        match text.strip_prefix('{') {
+            Some(rest) => match rest.strip_suffix('}') {
+                Some(name) if is_identifier(name) => Ok(Self::Any),
+                _ => Err(PatternError::BadName),
+            },
+            None if text.bytes().all(is_literal) => Ok(Self::Literal(String::from(text))),
+            None => Err(PatternError::BadByte),
+        }
+    }
+
+    fn matches(&self, actual: &str) -> bool {
+        match self {
+            Self::Literal(text) => text == actual,
+            Self::Any => !actual.is_empty(),
+        }
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// RFC 3986 §3.3 `pchar`, without the percent sign and the asterisk: a literal that needs escapes would be
+/// compared with what the host made of them.
+const fn is_literal(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+        )
+}
+
+fn ends_in_hash(stem: &str) -> bool {
+    let Some((name, hash)) = stem.rsplit_once('.') else { return false };
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    !name.is_empty() && (8..=64).contains(&hash.len()) && hash.bytes().all(is_digit)
+}
+
+/// Text that is no [`Pattern`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// It does not start with a slash.
+    NotAbsolute,
+    /// It is longer than [`Pattern::BYTES_MAX`] or has more than [`Pattern::SEGMENTS_MAX`] segments.
+    TooLong,
+    /// `**` is not the whole of the last segment.
+    BadRest,
+    /// A segment with a brace is not `{name}`.
+    BadName,
+    /// A literal segment has a byte that must be escaped in a path, or an asterisk.
+    BadByte,
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAbsolute => "a path that starts with a slash",
+            Self::TooLong => "a path of at most 256 bytes and 16 segments",
+            Self::BadRest => "** only as the whole of the last segment",
+            Self::BadName => "a segment in braces to be one name of lower-case letters, digits and underscores",
+            Self::BadByte => "a path without escapes, spaces and lone asterisks",
+        })
+    }
+}
+
+impl core::error::Error for PatternError {}
