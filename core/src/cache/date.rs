@@ -1,0 +1,219 @@
+//! HTTP dates (RFC 9110 §5.6.7): three forms are read, one is written.
+
+use core::{fmt, str::FromStr};
+
+use crate::time::Timestamp;
+
+/// A date as HTTP fields carry it, to the second.
+///
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT` and the two obsolete forms, and writes the first. Dates before 1970
+/// are refused, as no cache has a use for them. The weekday must be a weekday but is not checked against the date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HttpDate(u64);
+
+/// The text is not an HTTP date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidHttpDate;
+
+impl HttpDate {
+    /// The date of `time`, cut to the second.
+    #[must_use]
+    pub const fn from_timestamp(time: Timestamp) -> Self {
+        Self(time.as_unix_seconds())
+    }
+
+    /// The start of the second this date names.
+    #[must_use]
+    pub const fn timestamp(self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.0)
+    }
+}
+
+impl FromStr for HttpDate {
+    type Err = InvalidHttpDate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHttpDate> {
+        let text = text.trim_matches([' ', '\t']);
+        if !text.is_ascii() {
+            return Err(InvalidHttpDate);
+        }
+        imf_fixdate(text).or_else(|| rfc850(text)).or_else(|| asctime(text)).ok_or(InvalidHttpDate)
+    }
+}
+
+impl fmt::Display for HttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.0 / SECONDS_PER_DAY;
+        let second_of_day = self.0 % SECONDS_PER_DAY;
+        let (year, month, day) = civil_from_days(days);
+        // Day 0, 1970-01-01, was a Thursday, and the index is below seven.
+        let weekday = WEEKDAYS[((days + 3) % 7) as usize];
+        let month = MONTHS[month as usize - 1];
+        let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        write!(f, "{}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT", &weekday[..3])
+    }
+}
+
+impl fmt::Display for InvalidHttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an HTTP date, such as `Sun, 06 Nov 1994 08:49:37 GMT`")
+    }
+}
+
+impl core::error::Error for InvalidHttpDate {}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn imf_fixdate(text: &str) -> Option<HttpDate> {
+    let (weekday, rest) = text.split_once(", ")?;
+    if !WEEKDAYS.iter().any(|name| name[..3] == *weekday) || rest.len() != 24 {
+        return None;
+    }
+    let (day, rest) = rest.split_at(2);
+    let (month, rest) = rest.strip_prefix(' ')?.split_at(3);
+    let (year, rest) = rest.strip_prefix(' ')?.split_at(4);
+    let (time, zone) = rest.strip_prefix(' ')?.split_at(8);
+    (zone == " GMT").then_some(())?;
+    date(number(year)?, month_number(month)?, number(day)?, time)
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`. Of the two years that the digits may mean, the later one up to 2069.
+fn rfc850(text: &str) -> Option<HttpDate> {
+    let (weekday, rest) = text.split_once(", ")?;
+    if !WEEKDAYS.contains(&weekday) || rest.len() != 22 {
+        return None;
+    }
+    let (day, rest) = rest.split_at(2);
+    let (month, rest) = rest.strip_prefix('-')?.split_at(3);
+    let (year, rest) = rest.strip_prefix('-')?.split_at(2);
+    let (time, zone) = rest.strip_prefix(' ')?.split_at(8);
+    (zone == " GMT").then_some(())?;
+    let year = number(year)?;
+    date(if year < 70 { 2000 + year } else { 1900 + year }, month_number(month)?, number(day)?, time)
+}
+
+/// `Sun Nov  6 08:49:37 1994`
+fn asctime(text: &str) -> Option<HttpDate> {
+    if text.len() != 24 {
+        return None;
+    }
+    let (weekday, rest) = text.split_at(3);
+    if !WEEKDAYS.iter().any(|name| name[..3] == *weekday) {
+        return None;
+    }
+    let (month, rest) = rest.strip_prefix(' ')?.split_at(3);
+    let (day, rest) = rest.strip_prefix(' ')?.split_at(2);
+    let (time, year) = rest.strip_prefix(' ')?.split_at(8);
+    let day = number(day.strip_prefix(' ').unwrap_or(day))?;
+    date(number(year.strip_prefix(' ')?)?, month_number(month)?, day, time)
+}
+
+fn date(year: u64, month: u64, day: u64, time: &str) -> Option<HttpDate> {
+    let mut parts = time.split(':');
+    let (hour, minute, second) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || [hour, minute, second].iter().any(|part| part.len() != 2) {
+        return None;
+    }
+    let (hour, minute, second) = (number(hour)?, number(minute)?, number(second)?);
+    // A leap second reads as the first second after it.
+    if year < 1970 || day == 0 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    Some(HttpDate(days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second))
+}
+
+fn number(digits: &str) -> Option<u64> {
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+fn month_number(name: &str) -> Option<u64> {
+    (1..).zip(MONTHS).find(|(_, month)| *month == name).map(|(number, _)| number)
+}
+
+const fn days_in_month(year: u64, month: u64) -> u64 {
+    match month {
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar. Counting years from March puts the leap day at the end.
+const fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - DAYS_BEFORE_1970
+}
+
+/// The inverse of [`days_from_civil`].
+const fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let days = days + DAYS_BEFORE_1970;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
+const SECONDS_PER_DAY: u64 = 86_400;
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_BEFORE_1970: u64 = 719_468;
+const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn all_three_forms_name_the_same_second() {
+        // The example of RFC 9110 §5.6.7.
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(text.parse(), Ok(HttpDate(784_111_777)), "{text}");
+        }
+        assert_eq!(HttpDate(784_111_777).to_string(), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn what_is_not_a_date_is_refused() {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 PST",
+            "Xxx, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Nov 1994 08:49:37 GMT",
+            "Sun, 29 Feb 2023 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:60:37 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, 06 Nov +994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sün, 06 Nov 1994 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 199",
+        ] {
+            assert_eq!(text.parse::<HttpDate>(), Err(InvalidHttpDate), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        // Every day to the year 2110, which has common, leap and century years in it.
+        for day in 0..51_200 {
+            let date = HttpDate(day * SECONDS_PER_DAY + day % SECONDS_PER_DAY);
+            assert_eq!(date.to_string().parse(), Ok(date));
+        }
+        let last = HttpDate::from_timestamp(Timestamp::from_unix_nanos(u64::MAX));
+        assert_eq!(last.to_string().parse(), Ok(last));
+    }
+}
