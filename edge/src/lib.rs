@@ -1,1 +1,26 @@
-//! x
+//! The request pipeline of Seawall's edge, over a [`Platform`]: it knows no vendor.
+//!
+//! [`pipeline::handle`] takes a request through the stages in order: sanitise, admit, look up, collapse, guard,
+//! fetch, store, answer. Each stage is a module; the branching between them stands in `pipeline.rs`. What may be
+//! decided without I/O is decided by `seawall-core`.
+#![forbid(unsafe_code)]
+
+pub mod authority;
+pub mod client;
+pub mod limits;
+pub mod message;
+pub mod pipeline;
+pub mod platform;
+
+mod admit;
+mod answer;
+mod collapse;
+mod edge;
+mod guard;
+mod lookup;
+mod sanitise;
+
+#[cfg(feature = "fake")]
+pub mod fake;
+
+pub use self::{edge::Edge, platform::Platform};

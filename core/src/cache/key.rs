@@ -53,6 +53,13 @@ impl CacheKey {
         }
         Self(hash.finalize().into())
     }
+
+    /// Half of the name, for tables whose keys are shorter and where a collision costs nothing but a miss.
+    #[must_use]
+    pub fn low_bits(&self) -> u128 {
+        let (low, _) = self.0.split_at(16);
+        low.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+    }
 }
 
 impl fmt::Display for CacheKey {

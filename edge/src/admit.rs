@@ -1,0 +1,145 @@
+//! May this client make this request? Limits of the isolate are counted here, shared ones by their authority.
+
+use seawall_core::{
+    limit::{Admission, Check, JointDecision, LimitId, Ruling, Verdict, decide_all},
+    policy::{Limit, Route, Scope, StoreFailure},
+    time::Timestamp,
+};
+
+use crate::{
+    Edge, Platform,
+    authority::Question,
+    client::Client,
+    limits::{AUTHORITY_DEADLINE, AUTHORITY_SHARDS},
+};
+
+/// What the limits said, and whether their authority was reached.
+pub(crate) struct Admitted {
+    pub(crate) admission: Admission,
+    pub(crate) source: Source,
+}
+
+/// Who decided on the shared limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The route has none.
+    Isolate,
+    /// The authority.
+    Authority,
+    /// A refusal of the authority, remembered in this isolate until its wait is over.
+    Remembered,
+    /// This isolate, by each limit's `on_store_failure`, because the authority did not answer.
+    Fallback,
+}
+
+impl Source {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Isolate => "isolate",
+            Self::Authority => "authority",
+            Self::Remembered => "remembered",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// Decides on the request under the route's limits. Limits of the isolate come first: what they refuse costs no
+/// call, and a refusal that this isolate remembers costs none either.
+pub(crate) async fn admit<P: Platform>(edge: &Edge, platform: &P, route: &Route, client: Client) -> Admitted {
+    let now = platform.now();
+    let (shared, own): (Vec<Named<'_>>, Vec<Named<'_>>) =
+        edge.policy.limits_of(route).partition(|(_, limit)| matches!(limit.scope, Scope::Shared { .. }));
+    let mut admission = count_here(edge, client, own.into_iter(), now);
+    if admission.refusal().is_some() || shared.is_empty() {
+        return Admitted { admission, source: Source::Isolate };
+    }
+    let remembered: Vec<Verdict> = shared.iter().filter_map(|(id, _)| remembered(edge, client, *id, now)).collect();
+    if !remembered.is_empty() {
+        admission.verdicts.extend(remembered);
+        return Admitted { admission, source: Source::Remembered };
+    }
+    let question = Question { client, limits: shared.iter().map(|(id, _)| *id).collect() };
+    let source = match platform.judge(client.shard(AUTHORITY_SHARDS), &question, AUTHORITY_DEADLINE).await {
+        Ok(answer) => {
+            remember_refusals(edge, client, &answer, platform.now());
+            admission.extend(answer);
+            Source::Authority
+        }
+        // Fail as each limit says: the policy's choice, made beside the limit.
+        Err(error) => {
+            platform.log(&format!("edge.limit.authority failed: {error}"));
+            admission.extend(without_authority(edge, client, &shared, platform.now()));
+            Source::Fallback
+        }
+    };
+    Admitted { admission, source }
+}
+
+/// A limit and its place in the policy.
+type Named<'a> = (LimitId, &'a Limit);
+
+/// Counts in this isolate, all limits or none.
+fn count_here<'a>(
+    edge: &Edge,
+    client: Client,
+    limits: impl Iterator<Item = Named<'a>>,
+    now: Timestamp,
+) -> Admission {
+    let mut state = edge.state.borrow_mut();
+    let checks: Vec<Check<'_>> = limits
+        .map(|(id, limit)| Check {
+            limit: id,
+            quota: &limit.quota,
+            stored: state.counters.get(client.key(id), now),
+            cost: limit.cost,
+        })
+        .collect();
+    let decision = decide_all(&checks, now);
+    if let JointDecision::Allow { next } = &decision {
+        for (check, next) in checks.iter().zip(next.as_slice()) {
+            state.counters.put(client.key(check.limit), *next, next.expires(), now);
+        }
+    }
+    decision.admission(&checks, now)
+}
+
+/// What shared limits do while their authority is away.
+fn without_authority(edge: &Edge, client: Client, limits: &[Named<'_>], now: Timestamp) -> Admission {
+    let of = |failure: StoreFailure| {
+        limits.iter().copied().filter(move |(_, limit)| limit.scope == Scope::Shared { on_store_failure: failure })
+    };
+    let refused: Vec<Verdict> = of(StoreFailure::Closed)
+        .map(|(limit, _)| Verdict {
+            limit,
+            ruling: Ruling::Deny { retry_after: CLOSED_RETRY_AFTER },
+            remaining: 0,
+            effective_window_seconds: CLOSED_RETRY_AFTER.as_secs(),
+        })
+        .collect();
+    if refused.is_empty() { count_here(edge, client, of(StoreFailure::Local), now) } else { Admission { verdicts: refused } }
+}
+
+/// The refusal of this client that this isolate remembers.
+fn remembered(edge: &Edge, client: Client, limit: LimitId, now: Timestamp) -> Option<Verdict> {
+    let until = edge.state.borrow().denials.get(client.key(limit), now)?;
+    let retry_after = until.since(now);
+    Some(Verdict {
+        limit,
+        ruling: Ruling::Deny { retry_after },
+        remaining: 0,
+        effective_window_seconds: seawall_core::time::seconds_ceil(retry_after),
+    })
+}
+
+fn remember_refusals(edge: &Edge, client: Client, answer: &Admission, now: Timestamp) {
+    let mut state = edge.state.borrow_mut();
+    for verdict in answer.violated() {
+        if let Some(retry_after) = verdict.retry_after() {
+            let until = now.after(retry_after);
+            state.denials.put(client.key(verdict.limit), until, until, now);
+        }
+    }
+}
+
+/// What a client waits when a limit that fails closed has no authority.
+const CLOSED_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(5);

@@ -1,0 +1,54 @@
+//! What one isolate keeps between requests.
+
+use core::{cell::RefCell, num::NonZeroUsize};
+
+use seawall_core::{
+    breaker::Breaker,
+    limit::{Tat, table::KeyTable},
+    policy::Policy,
+    time::Timestamp,
+};
+
+use crate::{
+    collapse::Flights,
+    limits::{DENIALS_REMEMBERED, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+};
+
+/// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
+///
+/// Losing it, as hosts do when they end an isolate, loses counts that live in this isolate, remembered refusals and
+/// the breaker's history; nothing that is shared.
+#[derive(Debug)]
+pub struct Edge {
+    /// The traffic policy.
+    pub policy: Policy,
+    pub(crate) state: RefCell<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// By upstream, in the policy's order.
+    pub(crate) breakers: Vec<Breaker>,
+    /// Limits of scope "isolate", and shared ones while their authority is away.
+    pub(crate) counters: KeyTable<Tat>,
+    /// Until when a client is refused under a shared limit.
+    pub(crate) denials: KeyTable<Timestamp>,
+    pub(crate) flights: Flights,
+    /// URLs whose requests do not wait for each other.
+    pub(crate) uncollapsed: KeyTable<()>,
+}
+
+impl Edge {
+    /// An isolate that has seen nothing. `seed` is a number that clients cannot know.
+    #[must_use]
+    pub fn new(policy: Policy, seed: u64) -> Self {
+        let state = State {
+            breakers: policy.upstreams().iter().map(|_| Breaker::new()).collect(),
+            counters: KeyTable::new(const { NonZeroUsize::new(LOCAL_COUNTERS).unwrap() }, seed),
+            denials: KeyTable::new(const { NonZeroUsize::new(DENIALS_REMEMBERED).unwrap() }, seed),
+            flights: Flights::default(),
+            uncollapsed: KeyTable::new(const { NonZeroUsize::new(UNCOLLAPSED_KEYS).unwrap() }, seed),
+        };
+        Self { policy, state: RefCell::new(state) }
+    }
+}

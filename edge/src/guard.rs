@@ -1,0 +1,88 @@
+//! The call to the origin: behind the breaker, within the deadline, and its end told to the breaker.
+
+use core::time::Duration;
+
+use seawall_core::{
+    breaker::{Gate, Outcome, Reply},
+    headers::Fields,
+    policy::Route,
+    time::Timestamp,
+};
+
+use crate::{
+    Edge, Platform,
+    limits::RETRY_AFTER_UNREACHABLE,
+    message::{Request, Response},
+    platform::FetchError,
+};
+
+/// A response of the origin, and when it was asked for and came.
+pub(crate) struct Fetched<P: Platform> {
+    pub(crate) response: Response<P>,
+    pub(crate) request_time: Timestamp,
+    pub(crate) response_time: Timestamp,
+}
+
+/// Why there is no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// The breaker holds calls back.
+    Open {
+        /// Until then.
+        retry_after: Duration,
+    },
+    /// The call failed.
+    Failed(FetchError),
+}
+
+impl Unavailable {
+    /// The word for it in headers, log and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open { .. } => "breaker-open",
+            Self::Failed(error) => error.as_str(),
+        }
+    }
+
+    /// What to tell a client to wait.
+    pub(crate) const fn retry_after(self) -> Duration {
+        match self {
+            Self::Open { retry_after } => retry_after,
+            Self::Failed(_) => RETRY_AFTER_UNREACHABLE,
+        }
+    }
+}
+
+/// Calls the route's upstream, if its breaker lets the call through.
+pub(crate) async fn fetch<P: Platform>(
+    edge: &Edge,
+    platform: &P,
+    route: &Route,
+    request: Request<P>,
+) -> Result<Fetched<P>, Unavailable> {
+    let upstream = edge.policy.upstream_of(route);
+    let which = usize::from(route.upstream.0);
+    let request_time = platform.now();
+    let gate = edge.state.borrow_mut().breakers[which].admit(&upstream.breaker, request_time);
+    let permit = match gate {
+        Gate::Pass(permit) => permit,
+        Gate::Reject { retry_after } => return Err(Unavailable::Open { retry_after }),
+    };
+    let result = platform.fetch(request, upstream.deadline).await;
+    let response_time = platform.now();
+    let reply = match &result {
+        Ok(response) => Reply::Status { status: response.status, retry_after: retry_after(&response.headers) },
+        Err(FetchError::Unreachable) => Reply::Disconnected,
+        Err(FetchError::Timeout) => Reply::TimedOut,
+    };
+    let outcome = Outcome::classify(&upstream.breaker, reply);
+    // The upper half of a random number is as random as the whole.
+    let random = (platform.random() >> 32) as u32;
+    edge.state.borrow_mut().breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);
+    result.map(|response| Fetched { response, request_time, response_time }).map_err(Unavailable::Failed)
+}
+
+/// `Retry-After` in seconds; a date there is left out, for no origin behind Seawall sends one.
+fn retry_after(response: &impl Fields) -> Option<Duration> {
+    response.field("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+}

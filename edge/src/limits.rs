@@ -1,0 +1,61 @@
+//! What the edge bounds, why at that number, and what happens when it is reached.
+
+use core::time::Duration;
+
+/// Longest path that is looked at; a longer one is 414. The site's longest is under 40 bytes, and a cache key or
+/// a log line has no use for more.
+pub const PATH_BYTES_MAX: usize = 1024;
+
+/// Longest query; a longer one is 414. A search box needs a fraction of it.
+pub const QUERY_BYTES_MAX: usize = 2048;
+
+/// Longest host name with its port (RFC 1035 gives 253 to the name); a longer one is 400.
+pub const HOST_BYTES_MAX: usize = 260;
+
+/// Most fields that `Connection` may name as hop-by-hop; a request naming more is 400. No client names three.
+pub const CONNECTION_OPTIONS_MAX: usize = 16;
+
+/// Clients counted by one isolate itself. At 300 requests of debt each this is more than an isolate can serve;
+/// when all are in use the one that owes least gives way (`seawall_core::limit::table`).
+pub const LOCAL_COUNTERS: usize = 16_384;
+
+/// Refusals one isolate remembers, so that a client that was refused costs no further call until its wait is
+/// over. When all are in use the one that ends soonest is asked again.
+pub const DENIALS_REMEMBERED: usize = 4096;
+
+/// Authorities that share the keys of shared limits. One object answers about 1,000 calls a second (Cloudflare's
+/// published soft limit), so this many carry 32,000.
+pub const AUTHORITY_SHARDS: u64 = 32;
+
+/// Keys that one authority keeps. Reaching it drops the keys that owe least; each is one client under one limit
+/// within its window, so a site reaches it above two million clients a minute.
+pub const AUTHORITY_KEYS_MAX: u32 = 65_536;
+
+/// How long a request waits for an authority before its limits' `on_store_failure` decides. Within a region a
+/// call takes a few milliseconds; a visitor would notice more than this.
+pub const AUTHORITY_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Calls to the origin that one isolate follows for collapsing. Above it a request goes out alone.
+pub const FLIGHTS_MAX: usize = 1024;
+
+/// How long a request waits for another one's response before it goes out alone. Longer than a healthy origin
+/// takes, shorter than a visitor waits.
+pub const FOLLOW_AT_MOST: Duration = Duration::from_secs(5);
+
+/// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a
+/// cancelled request runs no code that could say so.
+pub const FLIGHT_MARGIN: Duration = Duration::from_secs(5);
+
+/// URLs whose last response could not be stored; their requests go out side by side instead of one after another.
+pub const UNCOLLAPSED_KEYS: usize = 1024;
+
+/// How long such a URL is remembered.
+pub const UNCOLLAPSED_FOR: Duration = Duration::from_secs(120);
+
+/// What a client is told to wait when the origin did not answer and no breaker knows better.
+pub const RETRY_AFTER_UNREACHABLE: Duration = Duration::from_secs(5);
+
+// A follower must outwait no leader that is still allowed to run, or collapsing would never help a slow page.
+const _: () = assert!(FOLLOW_AT_MOST.as_secs() <= FLIGHT_MARGIN.as_secs());
+// Answers of the platform arrive before a visitor gives up, whatever the policy's deadlines are.
+const _: () = assert!(AUTHORITY_DEADLINE.as_millis() < FOLLOW_AT_MOST.as_millis());

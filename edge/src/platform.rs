@@ -1,0 +1,125 @@
+//! What a host gives the pipeline.
+
+use core::time::Duration;
+use std::fmt;
+
+use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
+
+use crate::{
+    authority::Question,
+    message::{Headers, Request, Response},
+};
+
+/// One request's view of its host: clock, chance, origin, cache, limiter authority, and work after the answer.
+///
+/// A value is made for each request and is cheap to clone, because work that outlives the answer keeps one.
+/// Failures of a dependency are ordinary results here; what they mean is decided by the pipeline.
+pub trait Platform: Clone + 'static {
+    /// Header fields, as the host has them.
+    type Headers: Headers;
+    /// A body that is passed on without being read.
+    type Body: 'static;
+
+    /// The wall clock. Read at each step: on arrival and after each awaited call.
+    fn now(&self) -> Timestamp;
+
+    /// A number that clients cannot foresee.
+    fn random(&self) -> u64;
+
+    /// Calls the origin; answers with the header of its response, the body still flowing. `request.path` and
+    /// `request.query` are appended to the origin's own address, redirects are not followed.
+    fn fetch(
+        &self,
+        request: Request<Self>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Response<Self>, FetchError>>;
+
+    /// What is stored under `key`, with the text stored beside it.
+    fn load(&self, key: &CacheKey) -> impl Future<Output = Result<Option<Stored<Self>>, StoreError>>;
+
+    /// Stores `stored` under `key` for at least `keep_for`, replacing what was there. Completes when a `load` would
+    /// find it.
+    fn save(
+        &self,
+        key: &CacheKey,
+        stored: Stored<Self>,
+        keep_for: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Makes two of one body, each of which yields all of it.
+    fn split(&self, body: Self::Body) -> (Self::Body, Self::Body);
+
+    /// A body with this text.
+    fn text(&self, text: String) -> Self::Body;
+
+    /// Asks the authority of a shard of the shared limits.
+    fn judge(
+        &self,
+        shard: u64,
+        question: &Question,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Admission, AuthorityError>>;
+
+    /// Waits until [`Platform::wake`] is called for `key` by another request, or until `at_most` has passed.
+    fn wait(&self, key: &CacheKey, at_most: Duration) -> impl Future<Output = ()>;
+
+    /// Wakes the requests that wait for `key`.
+    fn wake(&self, key: &CacheKey);
+
+    /// Goes on with `work` after the answer has been sent.
+    fn spawn(&self, work: impl Future<Output = ()> + 'static);
+
+    /// Writes one line to the log.
+    fn log(&self, line: &str);
+}
+
+/// A response in the platform's cache, with what the pipeline keeps beside it.
+pub struct Stored<P: Platform> {
+    /// The response.
+    pub response: Response<P>,
+    /// The pipeline's own text; visible ASCII.
+    pub note: String,
+}
+
+/// The origin did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// No connection, or it broke before the header of the response.
+    Unreachable,
+    /// No header within the deadline.
+    Timeout,
+}
+
+impl FetchError {
+    /// The word for it in headers, log and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// The platform's cache did not do what it was asked. Fails open: the request goes to the origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+/// The authority of a shared limit did not answer. Each limit says what that means (`on_store_failure`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityError(pub String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the cache failed: {}", self.0)
+    }
+}
+
+impl fmt::Display for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the limiter's authority failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+impl std::error::Error for AuthorityError {}
