@@ -1,0 +1,167 @@
+//! Builds of what runs: the origin as a native program, the edge as a Worker.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::project::{Project, fingerprint};
+use crate::step::{Step, Steps};
+use crate::tools::{self, CrateTool};
+
+/// The target of Cloudflare's Workers.
+pub const WORKER_TARGET: &str = "wasm32-unknown-unknown";
+/// The cargo profile of the Worker: small, because every isolate that starts downloads it.
+const WORKER_PROFILE: &str = "edge";
+
+/// What wasm-opt may assume of the engine: what rustc assumes of `wasm32-unknown-unknown`, and exceptions, which
+/// worker-build's glue uses. `--all-features` would let it emit what workerd refuses.
+const WASM_FEATURES: [&str; 7] = [
+    "--enable-mutable-globals",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-reference-types",
+    "--enable-exception-handling",
+];
+
+/// How the origin is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Quick to make, quick enough to serve.
+    Dev,
+    /// As it is deployed.
+    Release,
+}
+
+/// Builds the origin and returns its program.
+///
+/// # Errors
+/// When it does not compile.
+pub fn origin(project: &Project, profile: Profile, steps: &Steps) -> Result<PathBuf> {
+    let (name, folder, flag) = match profile {
+        Profile::Dev => ("build the origin", "debug", None),
+        Profile::Release => ("build the origin for release", "release", Some("--release")),
+    };
+    steps.run(name, |step| {
+        let mut cargo = tools::cargo(project);
+        cargo.args(["build", "--package", "seawall-origin", "--bin", "origin"]).args(flag);
+        process::run("cargo build", cargo, step)
+    })?;
+    Ok(project.target().join(folder).join("origin"))
+}
+
+/// The built Worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// The folder with `index.js` and `index_bg.wasm`.
+    pub dir: PathBuf,
+    /// Bytes of the module.
+    pub wasm_bytes: u64,
+    /// Bytes of the module after `gzip -9`, which is what Cloudflare's limit counts.
+    pub wasm_gzip_bytes: u64,
+    /// Bytes of the JavaScript beside it.
+    pub js_bytes: u64,
+}
+
+impl Worker {
+    /// The entry module.
+    #[must_use]
+    pub fn script(&self) -> PathBuf {
+        self.dir.join("index.js")
+    }
+
+    /// The module.
+    #[must_use]
+    pub fn wasm(&self) -> PathBuf {
+        self.dir.join("index_bg.wasm")
+    }
+
+    /// One line for people.
+    #[must_use]
+    pub fn sizes(&self) -> String {
+        let Self { wasm_bytes, wasm_gzip_bytes, js_bytes, .. } = self;
+        format!("wasm {wasm_bytes} bytes, {wasm_gzip_bytes} after gzip -9; js {js_bytes} bytes")
+    }
+}
+
+/// Compiles the Worker's crate without making a Worker of it: the part that needs neither Node nor installed tools.
+///
+/// # Errors
+/// When it does not compile.
+pub fn worker_crate(project: &Project, steps: &Steps) -> Result<PathBuf> {
+    steps.run("compile the edge to WASM", |step| {
+        let mut cargo = tools::cargo(project);
+        cargo.args(["build", "--lib", "--package", "seawall-worker"]);
+        cargo.args(["--target", WORKER_TARGET, "--profile", WORKER_PROFILE]);
+        // worker-build compiles with this. Without it the two would undo each other's work.
+        cargo.env("WASM_BINDGEN_USE_JS_SYS", "1");
+        process::run("cargo build", cargo, step)
+    })?;
+    Ok(project.target().join(WORKER_TARGET).join(WORKER_PROFILE).join("seawall_worker.wasm"))
+}
+
+/// Builds the Worker, unless what is built is current.
+///
+/// # Errors
+/// When it does not compile, or a tool is missing or fails.
+pub fn worker(project: &Project, steps: &Steps) -> Result<Worker> {
+    const STAMP: &str = "worker";
+    let compiled = worker_crate(project, steps)?;
+    let dir = project.worker_build();
+    let tools = [project.path("package-lock.json"), project.path("Cargo.lock"), project.path("xtask/src/build.rs")];
+    let inputs = || {
+        let [npm, cargo, recipe] = &tools;
+        let [script, module] = [dir.join("index.js"), dir.join("index_bg.wasm")];
+        fingerprint(&[&compiled, npm, cargo, recipe, &script, &module])
+    };
+    let lock = project.wait_for_lock("worker")?;
+    if !project.is_stamped(STAMP, &inputs()) {
+        steps.run("make the Worker", |step| make_worker(project, &dir, step))?;
+        project.stamp(STAMP, &inputs())?;
+    }
+    drop(lock);
+    measured(project, dir)
+}
+
+fn make_worker(project: &Project, dir: &Path, step: &Step) -> Result<()> {
+    let missing = |tool: &str| format!("{tool} is not installed; run `cargo xtask up` once");
+    let [wasm_bindgen, worker_build] =
+        CrateTool::ALL.map(|tool| tool.path(project).with_context(|| missing(tool.package())));
+    let mut build = Command::new(worker_build?);
+    build
+        .args(["--profile", WORKER_PROFILE, "--no-opt"])
+        .current_dir(project.path("edge/worker"))
+        // Without these it downloads its own.
+        .env("WASM_BINDGEN_BIN", wasm_bindgen?)
+        .env("ESBUILD_BIN", tools::esbuild(project)?);
+    process::run("worker-build", build, step)?;
+
+    // One pass of our own instead of worker-build's, which keeps the names of functions: a fifth of the size.
+    step.detail("wasm-opt");
+    let module = dir.join("index_bg.wasm");
+    let optimised = dir.join("index_bg.optimised.wasm");
+    let mut wasm_opt = tools::node_script(project, "binaryen/bin/wasm-opt")?;
+    wasm_opt.arg("-Oz").args(WASM_FEATURES).arg(&module).arg("-o").arg(&optimised);
+    process::run("wasm-opt", wasm_opt, step)?;
+    fs::rename(&optimised, &module).with_context(|| format!("cannot replace {}", module.display()))
+}
+
+fn measured(project: &Project, dir: PathBuf) -> Result<Worker> {
+    let bytes = |name: &str| -> Result<u64> {
+        let path = dir.join(name);
+        Ok(fs::metadata(&path).with_context(|| format!("{} was not built", path.display()))?.len())
+    };
+    let (wasm_bytes, js_bytes) = (bytes("index_bg.wasm")?, bytes("index.js")?);
+    let script = "process.stdout.write(String(require('node:zlib').gzipSync(\
+                  require('node:fs').readFileSync(process.argv[1]), {level: 9}).length))";
+    let mut gzip = Command::new(tools::node(project)?);
+    gzip.args(["-e", script]).arg(dir.join("index_bg.wasm"));
+    let Some(wasm_gzip_bytes) = process::answer(&mut gzip).and_then(|bytes| bytes.parse().ok()) else {
+        bail!("Node could not compress {}", dir.join("index_bg.wasm").display());
+    };
+    Ok(Worker { dir, wasm_bytes, wasm_gzip_bytes, js_bytes })
+}

@@ -1,0 +1,7 @@
+//! One module for each command, and what they share.
+
+pub(crate) mod build;
+pub(crate) mod clean;
+pub(crate) mod doctor;
+pub(crate) mod test;
+pub(crate) mod up;

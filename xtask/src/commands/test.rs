@@ -1,0 +1,166 @@
+//! `cargo xtask test`: every check and test, each as a named step. CI runs this and nothing else.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use seawall_xtask::interrupt::{self, Interrupted};
+use seawall_xtask::project::Project;
+use seawall_xtask::step::{Steps, seconds};
+use seawall_xtask::{build, process, screen, tools};
+
+mod no_std;
+
+/// Packages that must compile for every edge. The Worker's adapter compiles for one.
+const PORTABLE: [&str; 4] = ["--package", "seawall-core", "--package", "seawall-edge"];
+const WASI_TARGET: &str = "wasm32-wasip2";
+
+/// Run every check and test.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Run one part only; may be given several times.
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+}
+
+/// The parts, in the order in which they run: the quick ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Formatting.
+    Fmt,
+    /// Clippy on this machine's target.
+    Clippy,
+    /// Clippy on both WASM targets.
+    Wasm,
+    /// Core without an operating system: a bare-metal target, and a WASM module that imports nothing.
+    NoStd,
+    /// Tests of each package, documentation's examples included.
+    Unit,
+    /// Tests that cross a process: the Worker in workerd, the origin, Postgres.
+    Stack,
+    /// The documentation builds without a warning.
+    Doc,
+}
+
+pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    let parts: Vec<Part> = Part::value_variants()
+        .iter()
+        .copied()
+        .filter(|part| arguments.only.is_empty() || arguments.only.contains(part))
+        .collect();
+    let steps = Steps::new();
+    if parts != [Part::Fmt] {
+        tools::require_prerequisites(project)?;
+        tools::ensure_packages(project, &steps)?;
+        tools::ensure_targets(project, &steps)?;
+    }
+    let mut failed = 0;
+    for part in parts {
+        match part.run(project, &steps) {
+            Ok(()) => {}
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            // The other parts may have more to say.
+            Err(error) => {
+                failed += 1;
+                screen::line(&format!("error: {error:#}"));
+            }
+        }
+        interrupt::check()?;
+    }
+    table(&steps);
+    if failed > 0 {
+        bail!("{failed} part(s) failed");
+    }
+    Ok(())
+}
+
+impl Part {
+    fn run(self, project: &Project, steps: &Steps) -> Result<()> {
+        let cargo =
+            |name: &str, arguments: &[&str]| steps.run(name, |_| process::run_aloud(name, cargo(project, arguments)));
+        match self {
+            Self::Fmt => cargo("cargo fmt --check", &["fmt", "--all", "--check"]),
+            Self::Clippy => cargo(
+                "cargo clippy",
+                &["clippy", "--workspace", "--exclude", "seawall-worker", "--all-targets", "--all-features", "--"]
+                    .into_iter()
+                    .chain(DENY_WARNINGS)
+                    .collect::<Vec<_>>(),
+            ),
+            Self::Wasm => {
+                for (packages, target) in [
+                    (&["--package", "seawall-worker"][..], build::WORKER_TARGET),
+                    (&PORTABLE[..], build::WORKER_TARGET),
+                    (&PORTABLE[..], WASI_TARGET),
+                ] {
+                    let name = format!("cargo clippy {} for {target}", package_names(packages));
+                    let arguments: Vec<&str> = ["clippy", "--target", target]
+                        .into_iter()
+                        .chain(packages.iter().copied())
+                        .chain(["--"])
+                        .chain(DENY_WARNINGS)
+                        .collect();
+                    cargo(&name, &arguments)?;
+                }
+                Ok(())
+            }
+            Self::NoStd => {
+                cargo(
+                    "build core for a machine without an operating system",
+                    &["build", "--package", "seawall-core", "--target", "thumbv7m-none-eabi"],
+                )?;
+                steps.run("core's WASM imports nothing", |step| no_std::prove(project, step))
+            }
+            Self::Unit => cargo(
+                "cargo test",
+                &["test", "--workspace", "--exclude", "seawall-worker", "--exclude", "seawall-tests", "--all-features"],
+            ),
+            Self::Stack => {
+                tools::ensure_all(project, steps)?;
+                build::origin(project, build::Profile::Dev, steps)?;
+                let worker = build::worker(project, steps)?;
+                screen::line(&worker.sizes());
+                cargo("cargo test of the stack", &["test", "--package", "seawall-tests"])
+            }
+            Self::Doc => steps.run("cargo doc", |_| {
+                let mut doc = cargo_command_for_docs(project);
+                doc.args(["--workspace", "--exclude", "seawall-worker", "--no-deps", "--all-features"]);
+                process::run_aloud("cargo doc", doc)
+            }),
+        }
+    }
+}
+
+const DENY_WARNINGS: [&str; 2] = ["-D", "warnings"];
+
+fn cargo(project: &Project, arguments: &[&str]) -> Command {
+    let mut cargo = tools::cargo(project);
+    cargo.args(arguments);
+    if screen::is_terminal() {
+        cargo.env("CARGO_TERM_COLOR", "always");
+    }
+    cargo
+}
+
+fn cargo_command_for_docs(project: &Project) -> Command {
+    let mut doc = cargo(project, &["doc"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    doc
+}
+
+/// `seawall-core, seawall-edge` of `--package` arguments.
+fn package_names(arguments: &[&str]) -> String {
+    arguments.iter().copied().filter(|argument| !argument.starts_with("--")).collect::<Vec<_>>().join(", ")
+}
+
+fn table(steps: &Steps) {
+    let finished = steps.finished();
+    let total: Duration = finished.iter().map(|step| step.took).sum();
+    screen::line("");
+    for step in &finished {
+        let mark = if step.ok { "ok    " } else { "FAILED" };
+        screen::line(&format!("{mark} {:>9}  {}", seconds(step.took), step.name));
+    }
+    screen::line(&format!("       {:>9}  in all", seconds(total)));
+}

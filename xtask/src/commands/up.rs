@@ -1,0 +1,206 @@
+//! `cargo xtask up`: from a fresh checkout to permits served through the edge.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use seawall_xtask::interrupt::{self, Interrupted};
+use seawall_xtask::postgres::{self, Cluster};
+use seawall_xtask::process::{Logs, Service};
+use seawall_xtask::project::Project;
+use seawall_xtask::stack::{self, Listening, Origin};
+use seawall_xtask::step::{Steps, seconds};
+use seawall_xtask::{build, ports, scratch, screen, tools};
+
+const DATABASE: &str = "seawall";
+/// The lock that keeps a second `up`, and `clean`, away from the first one's database.
+pub(crate) const LOCK: &str = "up";
+/// Records which city was loaded.
+const DATA_STAMP: &str = "data";
+
+const SEED_DEFAULT: u64 = 1;
+const PERMITS_DEFAULT: u32 = 20_000;
+
+/// How often the running services are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+const BOLD: u8 = 1;
+const CYAN: u8 = 36;
+const MAGENTA: u8 = 35;
+const GREY: u8 = 90;
+
+/// Start everything on this machine: database, sample data, origin, edge.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Port of the edge: the address to open.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// Port of the origin behind it [default: a free one].
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    origin_port: u16,
+    /// Permits of the generated city [default: 20000]. Used when the database is empty.
+    #[arg(long)]
+    permits: Option<u32>,
+    /// Seed of the generated city [default: 1]. Used when the database is empty.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    let started = Instant::now();
+    let Some(_lock) = project.try_lock(LOCK)? else {
+        bail!("`cargo xtask up` already runs in this checkout; stop it there with Ctrl-C");
+    };
+    ports::require_free(arguments.port, "--port")?;
+    if arguments.origin_port != 0 {
+        ports::require_free(arguments.origin_port, "--origin-port")?;
+    }
+    require_same_data(project, arguments)?;
+    tools::require_prerequisites(project)?;
+
+    let steps = Steps::new();
+    let (mut cluster, origin) = prepare(project, arguments, &steps)?;
+    let prefix = |name: &str, colour: u8| Logs::Print(screen::paint(colour, &format!("{name:<6} | ")));
+    let mut origin = steps.run("start the origin", |step| {
+        let origin = origin.serve(arguments.origin_port, &[], prefix("origin", CYAN))?;
+        step.note(&origin.url());
+        Ok(origin)
+    })?;
+    let mut edge = steps.run("start the edge under wrangler dev", |step| {
+        let edge = stack::edge(project, arguments.port, &origin.url(), prefix("edge", MAGENTA))?;
+        step.note(&edge.url());
+        Ok(edge)
+    })?;
+    greet(&edge, &origin, started);
+    let result = watch(&mut [&mut edge.service, &mut origin.service, cluster.server()]);
+
+    // From the outside in, so that nothing complains about a missing neighbour.
+    screen::line("");
+    edge.service.stop();
+    origin.service.stop();
+    drop(cluster);
+    if result.is_ok() {
+        screen::line("Stopped. The data is kept; `cargo xtask up` starts again within seconds.");
+    }
+    result
+}
+
+/// A database that holds another city than the one asked for is neither changed nor ignored.
+fn require_same_data(project: &Project, arguments: &Arguments) -> Result<()> {
+    let Some(stored) = stored_data(project) else { return Ok(()) };
+    let asked = describe(arguments);
+    if (arguments.seed.is_some() || arguments.permits.is_some()) && stored != asked {
+        bail!("the database holds a city made with {stored}, not {asked}; `cargo xtask clean --data` removes it");
+    }
+    Ok(())
+}
+
+fn describe(arguments: &Arguments) -> String {
+    let Arguments { seed, permits, .. } = arguments;
+    format!("--seed {} --permits {}", seed.unwrap_or(SEED_DEFAULT), permits.unwrap_or(PERMITS_DEFAULT))
+}
+
+/// Which city the database holds, if it holds one.
+fn stored_data(project: &Project) -> Option<String> {
+    project.stamp_text(DATA_STAMP).filter(|_| postgres::data_folder(project).join("data/PG_VERSION").is_file())
+}
+
+/// Everything before the first server: tools, builds and data. What does not depend on each other runs side by side.
+fn prepare(project: &Project, arguments: &Arguments, steps: &Steps) -> Result<(Cluster, Origin)> {
+    thread::scope(|scope| {
+        // The tools take longest to build, so they start first, and alone they would not fill the machine.
+        let crates = scope.spawn(|| or_stop_all(|| install_crates(project, steps)));
+        let data = scope.spawn(|| or_stop_all(|| prepare_data(project, arguments, steps)));
+        let crates = crates.join().map_err(|_| anyhow::anyhow!("the thread that builds tools panicked"))?;
+        let data = data.join().map_err(|_| anyhow::anyhow!("the thread that prepares the data panicked"))?;
+        let prepared = first_cause(crates, data)?;
+        let worker = build::worker(project, steps)?;
+        screen::line(&format!("              {}", screen::paint(GREY, &worker.sizes())));
+        Ok(prepared)
+    })
+}
+
+fn install_crates(project: &Project, steps: &Steps) -> Result<()> {
+    tools::ensure_targets(project, steps)?;
+    for tool in tools::CrateTool::ALL {
+        tool.ensure(project, steps)?;
+    }
+    Ok(())
+}
+
+fn prepare_data(project: &Project, arguments: &Arguments, steps: &Steps) -> Result<(Cluster, Origin)> {
+    // npm waits for the network and cargo for the processor.
+    let (packages, program) = thread::scope(|scope| {
+        let packages = scope.spawn(|| or_stop_all(|| tools::ensure_packages(project, steps)));
+        let program = or_stop_all(|| build::origin(project, build::Profile::Dev, steps));
+        (packages.join(), program)
+    });
+    let packages = packages.map_err(|_| anyhow::anyhow!("the thread that installs packages panicked"))?;
+    let program = first_cause(packages, program)?;
+
+    let (cluster, database_url) = steps.run("start Postgres", |step| {
+        let cluster = Cluster::open(project, Logs::Keep)?;
+        let url = cluster.create_database(DATABASE)?;
+        step.note(&url);
+        Ok((cluster, url))
+    })?;
+    let origin = Origin { program, database_url };
+    steps.run("bring the schema up to date", |step| origin.migrate(step))?;
+    if stored_data(project).is_none() {
+        let files = scratch::dir("sample")?;
+        let seed = arguments.seed.unwrap_or(SEED_DEFAULT);
+        let permits = arguments.permits.unwrap_or(PERMITS_DEFAULT);
+        stack::load_sample(&origin, seed, permits, files.path(), steps)?;
+        project.stamp(DATA_STAMP, &describe(arguments))?;
+    }
+    Ok((cluster, origin))
+}
+
+/// A failure ends the work that runs beside it, so that its message comes at once.
+fn or_stop_all<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    work().inspect_err(|_| interrupt::request())
+}
+
+/// Both results, or the failure that was there first: the other side was only stopped by it.
+fn first_cause<T>(one: Result<()>, other: Result<T>) -> Result<T> {
+    match (one, other) {
+        (Ok(()), other) => other,
+        (Err(error), Err(other)) if error.is::<Interrupted>() => Err(other),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn greet(edge: &Listening, origin: &Listening, started: Instant) {
+    let (url, took) = (edge.url(), seconds(started.elapsed()));
+    let say = |text: &str| screen::line(text);
+    say("");
+    say(&screen::paint(BOLD, &format!("Seawall is up at {url} after {took}. Ctrl-C stops it.")));
+    say("");
+    say("Three things to try:");
+    say(&format!("  a search        {url}/search?q=mission"));
+    say(&format!("  a report        {url}/report/3507/004"));
+    say(&format!("  a cache hit     curl -sI {url}/report/3507/004 | grep -i -e ^HTTP -e cache-status    (twice)"));
+    say("and then one too many:");
+    say(&format!(
+        "  a 429           for n in $(seq 20); do curl -so /dev/null -w '%{{http_code}} ' '{url}/search?q='$n; done"
+    ));
+    say("");
+    say(&screen::paint(GREY, &format!("The origin without the edge: {}", origin.url())));
+    say("");
+}
+
+/// Waits for a signal, or for the end of a service that should not end.
+fn watch(services: &mut [&mut Service]) -> Result<()> {
+    loop {
+        if interrupt::requested() {
+            return Ok(());
+        }
+        for service in services.iter_mut() {
+            if let Some(status) = service.ended().context("cannot watch a service")? {
+                bail!("{} ended ({status}). It said:\n{}", service.name(), service.last_lines());
+            }
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}

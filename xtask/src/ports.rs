@@ -1,0 +1,98 @@
+//! TCP ports on the loopback address.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+
+/// A port that was free a moment ago. Another program can take it before it is used, so callers that care retry.
+///
+/// # Errors
+/// When no port can be bound at all.
+pub fn free() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Refuses a port that something listens on, naming it, with the option that chooses another.
+///
+/// # Errors
+/// When the port is taken or may not be used.
+pub fn require_free(port: u16, option: &str) -> Result<()> {
+    let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { return Ok(()) };
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let who = listener_on(port).map_or_else(|| "another program".to_owned(), |name| format!("`{name}`"));
+        bail!("port {port} is taken by {who}; stop it or choose another port with {option}");
+    }
+    bail!("port {port} cannot be used ({error}); choose another with {option}");
+}
+
+/// The name and process id of what listens on a port, as far as we may see it.
+#[must_use]
+pub fn listener_on(port: u16) -> Option<String> {
+    if cfg!(target_os = "linux") { listener_in_proc(port) } else { listener_in_lsof(port) }
+}
+
+/// Linux: the socket's inode from the table of sockets, then the process that holds it.
+fn listener_in_proc(port: u16) -> Option<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| listening_inode(line, port))?;
+    let socket = format!("socket:[{inode}]");
+    let is_number = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().parse::<u32>().is_ok();
+    for process in fs::read_dir("/proc").ok()?.flatten().filter(is_number) {
+        let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
+        let holds = files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == &*socket));
+        if holds {
+            let name = fs::read_to_string(process.path().join("comm")).ok()?;
+            return Some(format!("{} (pid {})", name.trim(), process.file_name().to_string_lossy()));
+        }
+    }
+    None
+}
+
+/// The inode in a line of `/proc/net/tcp`, if it describes a socket that listens on `port`.
+fn listening_inode(line: &str, port: u16) -> Option<&str> {
+    const LISTEN: &str = "0A";
+    let mut fields = line.split_whitespace().skip(1);
+    let local = fields.next()?.rsplit_once(':')?.1;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?;
+    (state == LISTEN && u16::from_str_radix(local, 16) == Ok(port)).then_some(inode)
+}
+
+fn listener_in_lsof(port: u16) -> Option<String> {
+    let text = process::answer(Command::new("lsof").args(["-nP", "-sTCP:LISTEN", "-Fpc", &format!("-iTCP:{port}")]))?;
+    let field = |tag: char| text.lines().find_map(|line| line.strip_prefix(tag)).map(str::to_owned);
+    Some(format!("{} (pid {})", field('c')?, field('p')?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_refused_with_the_way_out() -> Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        let error = require_free(port, "--port").err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(&format!("port {port} is taken")) && error.contains("--port"), "{error}");
+        if cfg!(target_os = "linux") {
+            assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
+        }
+        drop(listener);
+        require_free(port, "--port")
+    }
+
+    #[test]
+    fn only_listening_sockets_of_the_port_count() {
+        let line = |local: &str, state: &str| {
+            format!("  0: 0100007F:{local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 0 0 4242 1 x")
+        };
+        for (local, state, expect) in [("2253", "0A", Some("4242")), ("2253", "01", None), ("2254", "0A", None)] {
+            assert_eq!(listening_inode(&line(local, state), 8787), expect, "{local} {state}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Postgres without an installation: a private cluster for `cargo xtask up`, and throw-away ones for tests.
+//!
+//! Postgres refuses to run as root. For root everything below runs as [`UNPRIVILEGED`], which then needs to reach the
+//! binaries and the data: [`home`] decides where they lie.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
+
+use crate::ports;
+use crate::process::{self, Logs, Service};
+use crate::project::Project;
+use crate::scratch::{self, Scratch};
+
+pub mod binaries;
+mod home;
+mod wire;
+
+pub use binaries::Binaries;
+
+/// The user and group that Postgres runs as when we are root: nobody, on every Linux.
+pub const UNPRIVILEGED: u32 = 65534;
+/// The superuser of every cluster. It has no password: a cluster listens on 127.0.0.1 only and holds public data.
+pub const USER: &str = "postgres";
+
+/// How long a server may take to accept its first connection; recovery after a crash counts.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A free port can be taken by someone else before Postgres binds it. Three in a row cannot be chance.
+const PORTS_TRIED: u32 = 3;
+
+/// A running server. Dropping it stops the server, and removes the data of a temporary one.
+#[derive(Debug)]
+pub struct Cluster {
+    // Dropped in this order: the server ends before its folder goes.
+    server: Service,
+    _folder: Option<Scratch>,
+    port: u16,
+}
+
+impl Cluster {
+    /// A fresh cluster in a temporary folder on a free port, without durability.
+    ///
+    /// Takes about half a second, nearly all of it for `initdb`; tests share one and make databases in it.
+    ///
+    /// # Errors
+    /// When no Postgres is found (`cargo xtask doctor` says what to install) or it does not start.
+    pub fn start_temp() -> Result<Self> {
+        let project = Project::here();
+        let binaries = Binaries::find(&project)?;
+        let folder = scratch::dir_in(&home::temporary(), "postgres")?;
+        let data = folder.path().join("data");
+        own_by_server(folder.path())?;
+        init(&binaries, &data)?;
+        let settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+        let (server, port) = start(&binaries, &data, &settings, Logs::Keep)?;
+        Ok(Self { server, _folder: Some(folder), port })
+    }
+
+    /// The checkout's own cluster, created on first use, its log printed as `logs` says. The caller holds the lock that
+    /// keeps a second process out.
+    ///
+    /// # Errors
+    /// When no Postgres is found, or it does not start.
+    pub fn open(project: &Project, logs: Logs) -> Result<Self> {
+        let binaries = Binaries::find(project)?;
+        let data = home::persistent(project)?.join("data");
+        if data.join("PG_VERSION").is_file() {
+            require_same_version(&binaries, &data)?;
+            end_left_over(&data)?;
+        } else {
+            init(&binaries, &data)?;
+        }
+        // A crash of the machine may lose the last moments of sample data, and nothing else.
+        let (server, port) = start(&binaries, &data, &["synchronous_commit=off"], logs)?;
+        Ok(Self { server, _folder: None, port })
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of a database, as `DATABASE_URL` takes it.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Creates an empty database, unless it exists, and returns its URL.
+    ///
+    /// # Errors
+    /// When the name is not a plain lower-case identifier, or the server refuses.
+    pub fn create_database(&self, name: &str) -> Result<String> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if !name.bytes().all(plain) || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+            bail!("`{name}` is no name for a database: use a to z, 0 to 9 and _, and begin with a letter");
+        }
+        match wire::execute(self.port, USER, "postgres", &format!("CREATE DATABASE {name} STRATEGY file_copy")) {
+            Err(error) if error.to_string().contains("already exists") => {}
+            result => result.with_context(|| format!("cannot create database {name}"))?,
+        }
+        Ok(self.url(name))
+    }
+
+    /// Runs SQL whose result does not matter.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn execute(&self, database: &str, sql: &str) -> Result<()> {
+        wire::execute(self.port, USER, database, sql)
+    }
+
+    /// The server's process, to watch it or to kill it in a test.
+    pub fn server(&mut self) -> &mut Service {
+        &mut self.server
+    }
+}
+
+/// Whether Postgres has to run as another user than ours.
+fn drops_privileges() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A command that runs as the server's user.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    // Nothing but our options configures the server, and its messages stay in English.
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").current_dir("/");
+    if drops_privileges() {
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+    }
+    command
+}
+
+fn own_by_server(dir: &Path) -> Result<()> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    if drops_privileges() {
+        std::os::unix::fs::chown(dir, Some(UNPRIVILEGED), Some(UNPRIVILEGED))
+            .with_context(|| format!("cannot give {} to the server's user", dir.display()))?;
+    }
+    Ok(())
+}
+
+fn init(binaries: &Binaries, data: &Path) -> Result<()> {
+    // An initdb that was interrupted leaves a folder that the next one refuses.
+    match fs::remove_dir_all(data) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", data.display()));
+        }
+        _ => {}
+    }
+    let mut initdb = command(&binaries.program("initdb"));
+    initdb.arg("-D").arg(data).args(["-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+    let mut service = Service::start("initdb", initdb, Logs::Keep)?;
+    if !service.wait()?.success() {
+        bail!("initdb failed in {}:\n{}", data.display(), service.last_lines());
+    }
+    Ok(())
+}
+
+fn start(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs) -> Result<(Service, u16)> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let port = ports::free()?;
+        let mut postgres = command(&binaries.program("postgres"));
+        postgres.arg("-D").arg(data).args(["-p", &port.to_string()]);
+        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories="].iter().chain(settings) {
+            postgres.args(["-c", setting]);
+        }
+        // SIGINT is the fast shutdown: it ends sessions, and writes what is needed for a quick start.
+        let mut server = Service::start_with("postgres", postgres, logs.clone(), Signal::INT)?;
+        let ready = server.wait_until(READY_WITHIN, || wire::connect(port, USER, "postgres").is_ok());
+        match ready {
+            Ok(()) => return Ok((server, port)),
+            Err(_) if tried < PORTS_TRIED && server.last_lines().contains("Address already in use") => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn require_same_version(binaries: &Binaries, data: &Path) -> Result<()> {
+    let stored = fs::read_to_string(data.join("PG_VERSION"))?;
+    let major = binaries.major_version()?;
+    if stored.trim() != major {
+        bail!(
+            "the database in {} was made by Postgres {}, and this is {major}; \
+             `cargo xtask clean --data` removes it, and the next `up` loads it again",
+            data.display(),
+            stored.trim(),
+        );
+    }
+    Ok(())
+}
+
+/// Ends a server that runs on `data` without an owner: one whose xtask was killed a moment ago, or whose guard was too.
+///
+/// The lock file of a server that is gone, with its process id in use by something else, is removed; Postgres itself
+/// would refuse to start on it.
+fn end_left_over(data: &Path) -> Result<()> {
+    let lock = data.join("postmaster.pid");
+    let Ok(text) = fs::read_to_string(&lock) else { return Ok(()) };
+    let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
+    let runs_here = |pid: Pid| {
+        let number = pid.as_raw_nonzero().to_string();
+        process::answer(Command::new("ps").args(["-o", "command=", "-p", &number]))
+            .is_some_and(|command| command.contains(&*data.to_string_lossy()))
+    };
+    if let Some(pid) = pid.filter(|pid| runs_here(*pid)) {
+        // Refused only when it ended meanwhile.
+        let _ = rustix::process::kill_process(pid, Signal::INT);
+        let deadline = Instant::now() + process::STOP_WITHIN;
+        while runs_here(pid) {
+            if Instant::now() > deadline {
+                bail!("a Postgres (pid {}) still runs on {}; stop it", pid.as_raw_nonzero(), data.display());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    match fs::remove_file(&lock) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Where the checkout's data lies.
+#[must_use]
+pub fn data_folder(project: &Project) -> PathBuf {
+    home::folder(project)
+}
+
+/// Removes the checkout's data, wherever it lies. The caller holds the lock that keeps a server out.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn remove_data(project: &Project) -> Result<()> {
+    home::remove(project)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_cluster_serves_and_leaves_nothing() -> Result<()> {
+        let cluster = Cluster::start_temp()?;
+        let url = cluster.create_database("one")?;
+        assert!(url.ends_with(&format!(":{}/one", cluster.port())));
+        cluster.create_database("one")?;
+        cluster.execute("one", "CREATE TABLE t (n int)")?;
+        let error = cluster.execute("one", "SELECT * FROM u").err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("relation \"u\" does not exist"), "{error}");
+        let folder = cluster._folder.as_ref().map(|folder| folder.path().to_path_buf());
+        let port = cluster.port();
+        drop(cluster);
+        assert!(folder.is_some_and(|folder| !folder.exists()));
+        assert!(wire::connect(port, USER, "postgres").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn odd_database_names_are_refused() -> Result<()> {
+        let cluster = Cluster::start_temp()?;
+        for name in ["", "1a", "a-b", "a b", "A", "a;drop"] {
+            assert!(cluster.create_database(name).is_err(), "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_lock_file_of_a_dead_server_is_removed() -> Result<()> {
+        let folder = scratch::dir("stale")?;
+        let lock = folder.path().join("postmaster.pid");
+        // Our own id: alive, and no server of this folder.
+        fs::write(&lock, format!("{}\n", std::process::id()))?;
+        end_left_over(folder.path())?;
+        assert!(!lock.exists());
+        Ok(())
+    }
+}
