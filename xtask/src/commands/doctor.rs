@@ -33,7 +33,10 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     let missing = tools::missing_targets(project);
     found("Rust targets", missing.is_empty().then(|| "all of rust-toolchain.toml".to_owned()));
     for tool in CrateTool::ALL {
-        let version = tool.version(project)?;
+        let Ok(version) = tool.version(project) else {
+            later(tool.package());
+            continue;
+        };
         let path = tool.path(project).map(|path| path.display().to_string());
         found(&format!("{} {version}", tool.package()), path);
     }
