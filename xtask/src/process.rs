@@ -21,8 +21,10 @@ use crate::interrupt;
 use crate::screen;
 use crate::step::Step;
 
-/// How long a child may take to stop before it is killed.
+/// How long a server may take to stop before it is killed.
 pub const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// The same for a command that runs to its end: what it leaves half done is done again.
+const COMMAND_STOPS_WITHIN: Duration = Duration::from_secs(1);
 /// How often a waiting loop looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Lines of output kept for error messages and for [`Service::wait_for_line`].
@@ -49,6 +51,7 @@ pub struct Service {
     output: Arc<Output>,
     readers: Vec<JoinHandle<()>>,
     stop_signal: Signal,
+    stop_within: Duration,
     status: Option<ExitStatus>,
 }
 
@@ -83,8 +86,17 @@ impl Service {
             readers.push(read_lines(stderr, Arc::clone(&output), logs));
         }
         let pid = Pid::from_child(&child);
-        let mut service =
-            Self { name: name.to_owned(), child, pid, guard: None, output, readers, stop_signal, status: None };
+        let mut service = Self {
+            name: name.to_owned(),
+            child,
+            pid,
+            guard: None,
+            output,
+            readers,
+            stop_signal,
+            stop_within: STOP_WITHIN,
+            status: None,
+        };
         // On an error here the service is dropped and so stopped.
         service.guard = Some(Guard::watch(pid, stop_signal)?);
         Ok(service)
@@ -190,7 +202,7 @@ impl Service {
     /// Stops it: the signal, then SIGKILL to the whole group when [`STOP_WITHIN`] has passed. Returns at once when it
     /// has already ended.
     pub fn stop(&mut self) {
-        let deadline = Instant::now() + STOP_WITHIN;
+        let deadline = Instant::now() + self.stop_within;
         let _ = rustix::process::kill_process_group(self.pid, self.stop_signal);
         while matches!(self.ended(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(LOOK_EVERY);
@@ -236,6 +248,7 @@ impl Drop for Service {
 /// When it cannot be run, fails (the message ends with its last lines), or a signal came.
 pub fn run(name: &str, command: Command, step: &Step) -> Result<()> {
     let mut service = Service::start(name, command, Logs::Keep)?;
+    service.stop_within = COMMAND_STOPS_WITHIN;
     let output = Arc::clone(&service.output);
     let status = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| service.wait());
@@ -258,6 +271,7 @@ pub fn run(name: &str, command: Command, step: &Step) -> Result<()> {
 /// When it cannot be run, fails, or a signal came.
 pub fn run_aloud(name: &str, command: Command) -> Result<()> {
     let mut service = Service::start(name, command, Logs::Print(String::new()))?;
+    service.stop_within = COMMAND_STOPS_WITHIN;
     let status = service.wait()?;
     if !status.success() {
         bail!("{name} failed ({status})");
