@@ -12,12 +12,13 @@ mod pattern;
 #[cfg(feature = "toml")]
 mod compile;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "toml"))]
 mod tests;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 #[cfg(feature = "toml")]
@@ -46,7 +47,7 @@ pub struct Policy {
 pub struct Upstream {
     /// What routes and hosts call it.
     pub name: Name,
-    /// Longest time from the start of a call to its response header.
+    /// Longest time from the start of a call to its response header; at [`Upstream::DEADLINE`].
     pub deadline: Duration,
     /// When calls to it are held back.
     pub breaker: breaker::Config,
@@ -223,7 +224,24 @@ impl Policy {
     }
 }
 
+impl Upstream {
+    /// Range of `deadline`: below the first nothing far away answers, beyond the last nobody waits.
+    pub const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(600);
+    /// The deadline when none is written.
+    pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+}
+
 impl Methods {
+    /// Whether every method that fits `other` fits here.
+    #[cfg(feature = "toml")]
+    fn cover(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Only(_), Self::All) => false,
+            (Self::Only(mine), Self::Only(theirs)) => theirs.iter().all(|method| mine.contains(method)),
+        }
+    }
+
     /// Whether a request with `method` fits.
     #[must_use]
     pub fn take(&self, method: &str) -> bool {

@@ -1,19 +1,46 @@
 //! From `policy.toml` to a [`Policy`].
+//!
+//! The TOML tree is walked by hand instead of being deserialised, because every fault then knows its line,
+//! its field and what would have been right.
 
 mod error;
+mod limit;
+mod nearest;
+mod reader;
+mod route;
+mod time;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+use toml::de::DeTable;
 
 pub use error::PolicyError;
+use reader::{Section, Source};
 
 use super::Policy;
 
 impl Policy {
+    /// The version of the file format that this release reads.
+    pub const VERSION: u64 = 1;
+
     /// Compiles the text of a `policy.toml`.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] names line, column and field of the first fault, what is there and what was expected.
+    /// [`PolicyError`] names line, column and field of the first fault it meets, what is there and what was
+    /// expected.
     pub fn compile(source: &str) -> Result<Self, PolicyError> {
-        let _ = source;
-        unimplemented!()
+        let source = Source(source);
+        let document = DeTable::parse(source.0).map_err(|error| source.syntax(&error))?;
+        let root = Section::root(source, document.get_ref());
+        root.only(&["version", "upstream", "limit", "route"])?;
+        root.require("version")?.whole(Self::VERSION..=Self::VERSION)?;
+
+        let upstreams = upstream::read_all(&root)?;
+        let limits = limit::read_all(&root)?;
+        let routes = route::read_all(&root, &upstreams, &limits)?;
+        Ok(Self { upstreams, limits, routes })
     }
 }

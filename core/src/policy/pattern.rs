@@ -193,3 +193,142 @@ impl fmt::Display for PatternError {
 }
 
 impl core::error::Error for PatternError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap()
+    }
+
+    #[test]
+    fn paths_fit_segment_by_segment() {
+        for (text, path, fits) in [
+            ("/", "/", true),
+            ("/", "", false),
+            ("/", "//", false),
+            ("/", "/a", false),
+            ("/**", "/", true),
+            ("/**", "/a/b", true),
+            ("/**", "*", false),
+            ("/search", "/search", true),
+            ("/search", "/search/", false),
+            ("/search", "/Search", false),
+            ("/search", "/searches", false),
+            ("/search", "/search/a", false),
+            ("/search/", "/search/", true),
+            ("/search/", "/search", false),
+            ("/report/{block}/{lot}", "/report/1/2", true),
+            ("/report/{block}/{lot}", "/report/1", false),
+            ("/report/{block}/{lot}", "/report/1/", false),
+            ("/report/{block}/{lot}", "/report//2", false),
+            ("/report/{block}/{lot}", "/report/1/2/3", false),
+            ("/{any}/end", "/x/end", true),
+            ("/health/**", "/health", true),
+            ("/health/**", "/health/", true),
+            ("/health/**", "/health/a/b", true),
+            ("/health/**", "/healthy", false),
+            ("/health/**", "/", false),
+        ] {
+            assert_eq!(pattern(text).matches(path), fits, "{text} {path}");
+        }
+    }
+
+    #[test]
+    fn the_last_segment_carries_the_extension() {
+        let code = pattern("/static/**").with_extensions(vec!["css".into(), "js".into()]);
+        for (path, fits) in [
+            ("/static/a.css", true),
+            ("/static/deep/b.min.js", true),
+            ("/static/.css", true),
+            ("/static/a.CSS", false),
+            ("/static/css", false),
+            ("/static/a.css/", false),
+            ("/static/a.css/b", false),
+            ("/static/a.", false),
+        ] {
+            assert_eq!(code.matches(path), fits, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_hash_has_eight_to_sixty_four_digits() {
+        let hashed = pattern("/static/**").with_hash();
+        let digits = |count: usize| alloc::format!("/static/app.{}.js", "a".repeat(count));
+        for (path, fits) in [
+            (digits(7), false),
+            (digits(8), true),
+            (digits(64), true),
+            (digits(65), false),
+            ("/static/app.min.0123456789abcdef.js".into(), true),
+            ("/static/app.0123456G.js".into(), false),
+            ("/static/app.0123ABCD.js".into(), false),
+            ("/static/.01234567.js".into(), false),
+            ("/static/01234567.js".into(), false),
+            ("/static/app.01234567.".into(), false),
+            ("/static/app.01234567".into(), false),
+        ] {
+            assert_eq!(hashed.matches(&path), fits, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        let deep = "/a".repeat(Pattern::SEGMENTS_MAX);
+        assert!(Pattern::parse(&deep).is_ok());
+        let long = alloc::format!("/{}", "a".repeat(Pattern::BYTES_MAX - 1));
+        assert!(Pattern::parse(&long).is_ok());
+        for (text, error) in [
+            ("", PatternError::NotAbsolute),
+            ("search", PatternError::NotAbsolute),
+            (&*alloc::format!("{deep}/a"), PatternError::TooLong),
+            (&*alloc::format!("{long}a"), PatternError::TooLong),
+            ("/a**", PatternError::BadRest),
+            ("/**/a", PatternError::BadByte),
+            ("/a*", PatternError::BadByte),
+            ("/a b", PatternError::BadByte),
+            ("/a%20b", PatternError::BadByte),
+            ("/a?b", PatternError::BadByte),
+            ("/{}", PatternError::BadName),
+            ("/{a}b", PatternError::BadName),
+            ("/{A}", PatternError::BadName),
+            ("/a{b}", PatternError::BadByte),
+        ] {
+            assert_eq!(Pattern::parse(text), Err(error), "{text}");
+        }
+    }
+
+    /// Every short pattern against every short path: what is said to be covered is.
+    #[cfg(feature = "toml")]
+    #[test]
+    fn a_covered_pattern_takes_nothing_of_its_own() {
+        let parts = ["/a", "/b.css", "/{x}", "/"];
+        let mut patterns = vec![pattern("/**")];
+        for first in parts {
+            patterns.push(pattern(first));
+            if first != "/" {
+                patterns.push(pattern(&alloc::format!("{first}/**")));
+                patterns.extend(parts.map(|second| pattern(&alloc::format!("{first}{second}"))));
+            }
+        }
+        for plain in patterns.clone() {
+            patterns.push(plain.with_extensions(vec!["css".into()]));
+        }
+        let names = ["", "a", "b.css", "c", "c.css"];
+        let mut paths: Vec<String> = names.map(|name| alloc::format!("/{name}")).into();
+        for first in names {
+            paths.extend(names.map(|second| alloc::format!("/{first}/{second}")));
+        }
+        for mine in &patterns {
+            assert!(mine.covers(mine));
+            for theirs in patterns.iter().filter(|theirs| mine.covers(theirs)) {
+                for path in paths.iter().filter(|path| theirs.matches(path)) {
+                    assert!(mine.matches(path), "{mine:?} is said to cover {theirs:?}, but not {path}");
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,193 @@
+//! The repository's own policy.toml, asked.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::*;
+
+const POLICY: &str = include_str!("../../../policy.toml");
+
+fn policy() -> Policy {
+    Policy::compile(POLICY).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// One request and everything its route says about it.
+struct Row {
+    request: &'static str,
+    route: &'static str,
+    browser: &'static str,
+    edge: &'static str,
+    limits: &'static [&'static str],
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        request: "GET /static/app.0123abcd.css",
+        route: "static-hashed",
+        browser: "public, max-age=31536000, immutable",
+        edge: "max-age=31536000, stale-if-error=2592000",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /static/app.css",
+        route: "static-code",
+        browser: "public, max-age=86400, stale-while-revalidate=604800",
+        edge: "max-age=86400, stale-while-revalidate=604800, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "HEAD /static/fonts/plain.woff2",
+        route: "static-media",
+        browser: "public, max-age=604800",
+        edge: "max-age=604800, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row { request: "GET /static/notes.txt", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /health", route: "health", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /health/ready", route: "health", browser: "", edge: "", limits: &["client"] },
+    Row {
+        request: "GET /",
+        route: "landing",
+        browser: "private, no-cache",
+        edge: "max-age=300, stale-while-revalidate=86400, stale-if-error=86400",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /methodology",
+        route: "methodology",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /about-data",
+        route: "about-data",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /demo",
+        route: "demo",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /search",
+        route: "search",
+        browser: "private, no-cache",
+        edge: "max-age=300, stale-while-revalidate=600, stale-if-error=86400",
+        limits: &["search"],
+    },
+    Row {
+        request: "GET /report/3512/001",
+        route: "report",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["report"],
+    },
+    Row { request: "GET /report/3512", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /report/3512/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /search/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row {
+        request: "GET /api/v1/search",
+        route: "api-search",
+        browser: "private, no-cache",
+        edge: "max-age=300, stale-while-revalidate=600, stale-if-error=86400",
+        limits: &["search"],
+    },
+    Row {
+        request: "GET /api/v1/report/3512/001",
+        route: "api-report",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["report"],
+    },
+    Row { request: "GET /api/stats", route: "api", browser: "", edge: "", limits: &["api"] },
+    Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
+    Row { request: "GET /auth/send-link", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /no/such/page", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+];
+
+#[test]
+fn each_request_meets_its_rules() {
+    let policy = policy();
+    for row in ROWS {
+        let (method, path) = row.request.split_once(' ').expect("a method, a space and a path");
+        let route = policy.route(method, path).expect(row.request);
+        assert_eq!(&*route.name, row.route, "{}", row.request);
+        let cache = |say: fn(&CacheRule) -> String| route.cache.as_ref().map(say).unwrap_or_default();
+        assert_eq!(cache(CacheRule::browser_cache_control), row.browser, "{}", row.request);
+        assert_eq!(cache(CacheRule::edge_cache_control), row.edge, "{}", row.request);
+        let limits: Vec<&str> = policy.limits_of(route).map(|(_, limit)| &*limit.name).collect();
+        assert_eq!(limits, row.limits, "{}", row.request);
+        assert_eq!(&*policy.upstream_of(route).name, "origin", "{}", row.request);
+    }
+}
+
+#[test]
+fn every_route_is_asked_for_above() {
+    for route in policy().routes() {
+        assert!(ROWS.iter().any(|row| *row.route == *route.name), "{} has no row", route.name);
+    }
+}
+
+#[test]
+fn what_is_no_absolute_path_has_no_route() {
+    for path in ["", "*", "search", "http://example.org/"] {
+        assert_eq!(policy().route("GET", path), None, "{path}");
+    }
+}
+
+#[test]
+fn limits_are_read_with_their_scope() {
+    let policy = policy();
+    let limits: Vec<_> = policy.limits().iter().map(|limit| (&*limit.name, limit.scope, limit.cost)).collect();
+    let shared = |on_store_failure| Scope::Shared { on_store_failure };
+    assert_eq!(
+        limits,
+        [
+            ("client", Scope::Isolate, 1),
+            ("search", shared(StoreFailure::Local), 1),
+            ("report", shared(StoreFailure::Local), 1),
+            ("api", shared(StoreFailure::Local), 1),
+            ("sign-in", shared(StoreFailure::Closed), 1),
+        ]
+    );
+    let client = policy.limits()[0].quota;
+    assert_eq!((client.limit().get(), client.burst().get(), client.window()), (600, 300, Duration::from_secs(60)));
+}
+
+#[test]
+fn upstreams_are_read_with_their_breakers() {
+    let policy = policy();
+    let origin = policy.upstream("origin").expect("policy.toml has an origin");
+    assert_eq!(origin.breaker, breaker::Config::default());
+    assert_eq!(origin.deadline, Duration::from_secs(10));
+    let soda = policy.upstream("soda").expect("policy.toml has the city's API");
+    assert_eq!((soda.breaker.min_calls, soda.breaker.probes), (5, 1));
+    assert_eq!(policy.upstream("nobody"), None);
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_policy_travels_as_bytes() {
+    let policy = policy();
+    let bytes = postcard::to_allocvec(&policy).expect("a policy is plain data");
+    assert_eq!(postcard::from_bytes::<Policy>(&bytes), Ok(policy));
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn bytes_whose_ids_lead_nowhere_are_refused() {
+    let mut parts = Parts::from(policy());
+    parts.routes[0].limits = alloc::vec![LimitId(5)];
+    let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
+    assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
+
+    let mut parts = Parts::from(policy());
+    parts.routes[0].upstream = UpstreamId(2);
+    let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
+    assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
+}
