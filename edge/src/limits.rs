@@ -27,9 +27,10 @@ pub const DENIALS_REMEMBERED: usize = 4096;
 /// published soft limit), so this many carry 32,000.
 pub const AUTHORITY_SHARDS: u64 = 32;
 
-/// Keys that one authority keeps. Reaching it drops the keys that owe least; each is one client under one limit
-/// within its window, so a site reaches it above two million clients a minute.
-pub const AUTHORITY_KEYS_MAX: u32 = 65_536;
+/// Keys that one authority keeps, each one client under one limit until its debt is earned back. All of them
+/// together hold half a million; when one is full, the key that owes least gives way
+/// (`seawall_core::limit::table`).
+pub const AUTHORITY_KEYS: usize = 16_384;
 
 /// How long a request waits for an authority before its limits' `on_store_failure` decides. Within a region a
 /// call takes a few milliseconds; a visitor would notice more than this.

@@ -1,0 +1,93 @@
+//! The Cache API as a plain store.
+//!
+//! The Cache API has caching rules of its own, and its local simulator has others. Neither gets a say: each entry is
+//! a 200 under a made-up URL with a lifetime of ours, and the fields that would make the API act are carried under
+//! other names.
+
+use core::time::Duration;
+
+use seawall_core::{cache::key::CacheKey, headers::Fields};
+use seawall_edge::{
+    message::{Headers, Response},
+    platform::{StoreError, Stored},
+};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::worker_sys::ext::CacheStorageExt;
+
+use crate::{
+    headers::JsHeaders,
+    host::{self, Body, Host, message},
+};
+
+/// What is stored under `key`.
+pub(crate) async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
+    let found = JsFuture::from(store()?.match_with_str(&url(key))).await.map_err(|error| failed(&error))?;
+    let Ok(response) = found.dyn_into::<web_sys::Response>() else {
+        return Ok(None);
+    };
+    let mut headers = JsHeaders::from(response.headers()).clone();
+    let (Some(note), Some(status)) = (headers.get(NOTE), headers.get(STATUS).and_then(|status| status.parse().ok())) else {
+        return Err(StoreError(String::from("an entry was written by something else")));
+    };
+    for name in [NOTE, STATUS, "age", "cf-cache-status"] {
+        headers.remove(name);
+    }
+    for (name, carried) in CARRIED {
+        match headers.get(carried) {
+            Some(value) => headers.set(name, &value),
+            None => headers.remove(name),
+        }
+        headers.remove(carried);
+    }
+    let has_body = !matches!(status, 204 | 205 | 304);
+    let body = response.body().filter(|_| has_body).map(Body::Stream);
+    Ok(Some(Stored { response: Response::new(status, headers, body), note }))
+}
+
+/// Stores `stored` under `key`; completes once a look-up finds it.
+pub(crate) async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
+    let Stored { response: Response { status, mut headers, body }, note } = stored;
+    if headers.field("content-encoding").is_some() {
+        // The API would decode and encode the body on its way; the origin was asked for plain bytes.
+        return Err(StoreError(String::from("the body is encoded")));
+    }
+    for (name, carried) in CARRIED {
+        if let Some(value) = headers.get(name) {
+            headers.set(carried, &value);
+            headers.remove(name);
+        }
+    }
+    headers.set(NOTE, &note);
+    headers.set(STATUS, &status.to_string());
+    // The API keeps whole seconds; rounded up, so that what is asked for is still there.
+    let seconds = seawall_core::time::seconds_ceil(keep_for);
+    headers.set("cache-control", &format!("max-age={seconds}"));
+    let entry = host::response(200, &headers, body.as_ref()).map_err(|error| StoreError(error.to_string()))?;
+    JsFuture::from(store()?.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
+    Ok(())
+}
+
+fn store() -> Result<web_sys::Cache, StoreError> {
+    Ok(host::global().caches().map_err(|error| failed(&error))?.default())
+}
+
+fn url(key: &CacheKey) -> String {
+    format!("https://cache.seawall.internal/{key}")
+}
+
+fn failed(error: &JsValue) -> StoreError {
+    StoreError(message(error))
+}
+
+/// The pipeline's note.
+const NOTE: &str = "seawall-note";
+/// The status of the response.
+const STATUS: &str = "seawall-status";
+/// Fields on which the API would act or which it replaces, and what they are called while they are stored.
+const CARRIED: [(&str, &str); 4] = [
+    ("cache-control", "seawall-stored-cache-control"),
+    ("date", "seawall-stored-date"),
+    ("expires", "seawall-stored-expires"),
+    ("vary", "seawall-stored-vary"),
+];
