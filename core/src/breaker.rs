@@ -28,10 +28,10 @@ mod tests;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use config::{Config, ConfigError, Settings};
+pub use config::{Config, ConfigError, RETRY_AFTER_MAX, Settings};
 pub use outcome::{Outcome, Reply};
 
-use crate::time::{Timestamp, nanos};
+use crate::time::Timestamp;
 use window::Window;
 
 /// The breaker of one upstream.
@@ -236,30 +236,3 @@ impl Probes {
         }
     }
 }
-
-/// Longest pause that an upstream's `Retry-After` may ask for: a wrong field must not keep the site dark, and
-/// asking a resting upstream once in five minutes harms nobody.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
-
-/// Shift that brings `back-off * permille * random` back to a duration.
-const RANDOM_BITS: u32 = 32;
-
-impl Config {
-    /// How long to stay open after opening `opens` times before, jitter and the upstream's wish included.
-    fn pause(&self, opens: u32, retry_after: Option<Duration>, random: u32) -> Duration {
-        let back_off = nanos(self.open_base).saturating_mul(1 << opens.min(OPENS_EXPONENT_MAX));
-        let back_off = u128::from(back_off.min(nanos(self.open_cap)));
-        let jitter = (back_off * u128::from(self.jitter_permille) / 1000 * u128::from(random)) >> RANDOM_BITS;
-        // Both are at most the cap, which is far below 2^63 nanoseconds.
-        let pause = Duration::from_nanos((back_off + jitter) as u64);
-        pause.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX))
-    }
-
-    /// No pause is longer than this.
-    fn pause_max(&self) -> Duration {
-        (self.open_cap + self.open_cap * u32::from(self.jitter_permille) / 1000).max(RETRY_AFTER_MAX)
-    }
-}
-
-/// The back-off stops doubling here, where the cap has long taken over.
-const OPENS_EXPONENT_MAX: u32 = 16;

@@ -158,3 +158,57 @@ fn append_string(json: &mut String, text: &str) {
     }
     json.push('"');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_type_status_and_members() {
+        for (problem, status, json) in [
+            (
+                Problem::quota_exceeded(["search", "client"], "Wait 4 seconds."),
+                429,
+                concat!(
+                    r#"{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","#,
+                    r#""title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"#,
+                    r#""detail":"Wait 4 seconds.","violated-policies":["search","client"]}"#
+                ),
+            ),
+            (
+                Problem::temporary_reduced_capacity("The origin rests."),
+                503,
+                concat!(
+                    r#"{"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","#,
+                    r#""title":"Request cannot be satisfied due to temporary server capacity constraints","#,
+                    r#""status":503,"detail":"The origin rests."}"#
+                ),
+            ),
+            (
+                Problem::plain(Status::MisdirectedRequest, "This host is not served here."),
+                421,
+                concat!(
+                    r#"{"type":"about:blank","title":"Misdirected Request","status":421,"#,
+                    r#""detail":"This host is not served here."}"#
+                ),
+            ),
+        ] {
+            assert_eq!((problem.status(), &*problem.to_json()), (status, json));
+        }
+    }
+
+    #[test]
+    fn what_json_reserves_is_escaped() {
+        for (detail, json) in [
+            ("", r#""""#),
+            (r#"a "b" \c"#, r#""a \"b\" \\c""#),
+            ("a\nb\rc\td", r#""a\nb\rc\td""#),
+            ("\0\u{8}\u{1f}\u{7f}", "\"\\u0000\\u0008\\u001f\u{7f}\""),
+            ("</script> \u{e9}\u{1f30a}", "\"</script> \u{e9}\u{1f30a}\""),
+        ] {
+            let mut seen = String::new();
+            append_string(&mut seen, detail);
+            assert_eq!(seen, json);
+        }
+    }
+}

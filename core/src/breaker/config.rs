@@ -4,6 +4,8 @@ use core::fmt;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use crate::time::nanos;
+
 /// The choices that make a [`Config`]. [`Settings::default`] suits an edge in front of a web origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -112,7 +114,32 @@ impl Config {
             Some((setting, expected, _)) => Err(ConfigError { setting, expected }),
         }
     }
+
+    /// How long to stay open after opening `opens` times before: back-off with jitter, or what the upstream
+    /// asked for when that is longer.
+    pub(super) fn pause(&self, opens: u32, retry_after: Option<Duration>, random: u32) -> Duration {
+        let back_off = nanos(self.open_base).saturating_mul(1 << opens.min(OPENS_EXPONENT_MAX));
+        let back_off = back_off.min(nanos(self.open_cap));
+        let jitter_max = u128::from(back_off) * u128::from(self.jitter_permille) / 1000;
+        // `random` is a fraction of 2^32, so the jitter is less than the back-off, and both fit twice.
+        let jitter = (jitter_max * u128::from(random)) >> 32;
+        let pause = Duration::from_nanos(back_off + jitter as u64);
+        pause.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX))
+    }
+
+    /// No pause is longer than this.
+    pub(super) fn pause_max(&self) -> Duration {
+        let jitter_max = self.open_cap * u32::from(self.jitter_permille) / 1000;
+        (self.open_cap + jitter_max).max(RETRY_AFTER_MAX)
+    }
 }
+
+/// Longest pause that an upstream's `Retry-After` may ask for: a wrong field must not keep the site dark, and
+/// asking a resting upstream once in five minutes harms nobody.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+
+/// The back-off stops doubling here, where the cap has long taken over.
+const OPENS_EXPONENT_MAX: u32 = 16;
 
 /// The settings are read as they are; only [`Config::new`] makes a changed set.
 impl core::ops::Deref for Config {

@@ -70,3 +70,61 @@ fn append(value: &mut String, text: core::fmt::Arguments<'_>) {
     // Writing to a String fails only if a formatted value does, and numbers and strings do not.
     let _ = value.write_fmt(text);
 }
+
+#[cfg(all(test, feature = "toml"))]
+mod tests {
+    use super::*;
+    use crate::limit::Ruling;
+
+    fn policy() -> Policy {
+        let limits = [("burst", 20, "1s"), ("hour", 1000, "1h"), ("fine", 3, "1500ms")];
+        let mut text = String::from("version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n");
+        for (name, quota, window) in limits {
+            append(&mut text, format_args!("[limit.{name}]\nalgorithm = \"gcra\"\nquota = {quota}\n"));
+            append(&mut text, format_args!("window = \"{window}\"\nkey = \"client\"\nscope = \"isolate\"\n"));
+        }
+        Policy::compile(&text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn verdict(limit: u16, remaining: u32, effective_window_seconds: u64) -> Verdict {
+        Verdict { limit: LimitId(limit), ruling: Ruling::Allow, remaining, effective_window_seconds }
+    }
+
+    #[test]
+    fn the_policy_field_lists_what_is_allowed() {
+        for (limits, expect) in [
+            (&[0, 1][..], Some("\"burst\";q=20;w=1, \"hour\";q=1000;w=3600")),
+            (&[1, 0], Some("\"hour\";q=1000;w=3600, \"burst\";q=20;w=1")),
+            // A window with a part of a second cannot be expressed.
+            (&[2], Some("\"fine\";q=3")),
+            // A limit of another policy.
+            (&[9, 0], Some("\"burst\";q=20;w=1")),
+            (&[9], None),
+            (&[], None),
+        ] {
+            let value = rate_limit_policy(&policy(), limits.iter().map(|&limit| LimitId(limit)));
+            assert_eq!(value.as_deref(), expect);
+        }
+    }
+
+    #[test]
+    fn the_limit_field_lists_what_is_left() {
+        for (verdicts, expect) in [
+            (&[verdict(1, 12, 240)][..], Some("\"hour\";r=12;t=240")),
+            (&[verdict(0, 0, 1), verdict(1, 999, 4)], Some("\"burst\";r=0;t=1, \"hour\";r=999;t=4")),
+            (&[verdict(9, 1, 1)], None),
+            (&[], None),
+        ] {
+            assert_eq!(rate_limit(&policy(), verdicts).as_deref(), expect);
+        }
+    }
+
+    #[test]
+    fn who_waits_the_whole_seconds_passes() {
+        for (wait, seconds) in
+            [(Duration::from_nanos(1), 1), (Duration::from_secs(4), 4), (Duration::from_millis(4001), 5)]
+        {
+            assert_eq!(retry_after_seconds(wait), seconds);
+        }
+    }
+}

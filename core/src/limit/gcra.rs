@@ -253,3 +253,6 @@ impl TryFrom<Terms> for Quota {
 }
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,160 @@ impl JointDecision {
         Admission { verdicts: checks.iter().enumerate().map(verdict).collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use core::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limit::Refusal;
+
+    fn quota(limit: u32, window: u64, burst: u32) -> Quota {
+        let units = |number| NonZeroU32::new(number).expect("quotas of the tests are above zero");
+        Quota::new(units(limit), Duration::from_secs(window), units(burst)).expect("quotas of the tests are sound")
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_772_323_200);
+
+    /// The state of a key that has spent `units` at once.
+    fn spent(quota: &Quota, units: u32) -> Option<Tat> {
+        match quota.decide(None, NOW, units) {
+            Decision::Allow { next } => Some(next),
+            Decision::Deny { .. } | Decision::Never => panic!("{units} fit the burst"),
+        }
+    }
+
+    fn check(limit: u16, quota: &Quota, stored: Option<Tat>, cost: u32) -> Check<'_> {
+        Check { limit: LimitId(limit), quota, stored, cost }
+    }
+
+    #[test]
+    fn all_are_charged_when_all_have_room() {
+        let (short, long) = (quota(5, 1, 5), quota(100, 3600, 50));
+        let checks = [check(0, &short, None, 1), check(3, &long, spent(&long, 10), 2)];
+        let decision = decide_all(&checks, NOW);
+        let JointDecision::Allow { next } = &decision else { panic!("both have room") };
+        assert_eq!(next.as_slice(), [spent(&short, 1).unwrap(), spent(&long, 12).unwrap()]);
+
+        let admission = decision.admission(&checks, NOW);
+        assert_eq!(admission.refusal(), None);
+        let verdict = |limit, remaining, effective_window_seconds| Verdict {
+            limit: LimitId(limit),
+            ruling: Ruling::Allow,
+            remaining,
+            effective_window_seconds,
+        };
+        assert_eq!(admission.verdicts, [verdict(0, 4, 1), verdict(3, 38, 432)]);
+    }
+
+    #[test]
+    fn nothing_is_charged_when_one_has_no_room() {
+        let (short, long) = (quota(5, 1, 5), quota(100, 3600, 50));
+        let checks = [check(0, &short, None, 1), check(3, &long, spent(&long, 50), 2)];
+        let decision = decide_all(&checks, NOW);
+        let retry_after = Duration::from_secs(72);
+        assert_eq!(decision, JointDecision::Deny { retry_after: Some(retry_after) });
+
+        let admission = decision.admission(&checks, NOW);
+        let room = Verdict { limit: LimitId(0), ruling: Ruling::Allow, remaining: 5, effective_window_seconds: 1 };
+        let full = Verdict {
+            limit: LimitId(3),
+            ruling: Ruling::Deny { retry_after },
+            remaining: 0,
+            effective_window_seconds: 72,
+        };
+        assert_eq!(admission.verdicts, [room, full]);
+        assert_eq!(admission.refusal(), Some(Refusal { retry_after: Some(retry_after) }));
+        assert_eq!(admission.violated().collect::<Vec<_>>(), [&full]);
+    }
+
+    /// A limit that objects to a large cost reports the units it has, and the wait for that cost.
+    #[test]
+    fn an_objecting_limit_with_units_left_says_both() {
+        let quota = quota(5, 5, 5);
+        let checks = [check(0, &quota, spent(&quota, 3), 4)];
+        let verdict = decide_all(&checks, NOW).admission(&checks, NOW).verdicts[0];
+        let retry_after = Duration::from_secs(2);
+        assert_eq!(verdict.ruling, Ruling::Deny { retry_after });
+        assert_eq!((verdict.remaining, verdict.effective_window_seconds), (2, 2));
+    }
+
+    #[test]
+    fn the_longest_wait_counts_and_never_outlasts_it() {
+        let (short, long) = (quota(5, 1, 5), quota(100, 3600, 50));
+        let denied = [check(0, &short, spent(&short, 5), 1), check(1, &long, spent(&long, 50), 1)];
+        let longest = Some(Duration::from_secs(36));
+        assert_eq!(decide_all(&denied, NOW), JointDecision::Deny { retry_after: longest });
+
+        for checks in [[denied[1], check(0, &short, None, 6)], [check(0, &short, None, 6), denied[1]]] {
+            let decision = decide_all(&checks, NOW);
+            assert_eq!(decision, JointDecision::Deny { retry_after: None });
+            assert_eq!(decision.admission(&checks, NOW).refusal(), Some(Refusal { retry_after: None }));
+        }
+    }
+
+    #[test]
+    fn no_check_allows() {
+        let decision = decide_all(&[], NOW);
+        assert_eq!(decision, JointDecision::Allow { next: NextStates::default() });
+        assert_eq!(decision.admission(&[], NOW), Admission::default());
+    }
+
+    #[test]
+    fn as_many_checks_as_a_route_may_name() {
+        let quota = quota(5, 1, 5);
+        let checks = vec![check(0, &quota, None, 1); LIMITS_PER_REQUEST_MAX];
+        let JointDecision::Allow { next } = decide_all(&checks, NOW) else { panic!("all have room") };
+        assert_eq!(next.as_slice(), [spent(&quota, 1).unwrap(); LIMITS_PER_REQUEST_MAX]);
+    }
+
+    #[test]
+    #[should_panic = "at most 8 limits"]
+    fn one_check_more_is_a_fault_of_the_caller() {
+        let quota = quota(5, 1, 5);
+        let _ = decide_all(&vec![check(0, &quota, None, 1); LIMITS_PER_REQUEST_MAX + 1], NOW);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The joint decision is exactly what the single ones say together, and after waiting as long as it
+        /// asks for, the request passes.
+        #[test]
+        fn it_agrees_with_the_single_decisions(
+            limits in prop::collection::vec((1..9_u32, 1..9_u64, 1..9_u32, 0..20_u64, 0..9_u32), 0..=LIMITS_PER_REQUEST_MAX),
+        ) {
+            let quotas: Vec<Quota> = limits.iter().map(|&(limit, window, burst, ..)| quota(limit, window, burst)).collect();
+            let checks: Vec<Check<'_>> = (0..).zip(&quotas).zip(&limits).map(|((id, quota), &(.., ahead, cost))| {
+                check(id, quota, Some(Tat::from_unix_nanos(NOW.after(Duration::from_secs(ahead)).as_unix_nanos())), cost)
+            }).collect();
+            let single: Vec<Decision> =
+                checks.iter().map(|check| check.quota.decide(check.stored, NOW, check.cost)).collect();
+            let decision = decide_all(&checks, NOW);
+            let admission = decision.admission(&checks, NOW);
+            match &decision {
+                JointDecision::Allow { next } => {
+                    let next: Vec<Decision> = next.as_slice().iter().map(|&next| Decision::Allow { next }).collect();
+                    prop_assert_eq!(next, single);
+                    prop_assert_eq!(admission.refusal(), None);
+                }
+                JointDecision::Deny { retry_after } => {
+                    prop_assert_eq!(admission.refusal(), Some(Refusal { retry_after: *retry_after }));
+                    let objecting = single.iter().filter(|decision| !matches!(decision, Decision::Allow { .. }));
+                    prop_assert_eq!(objecting.count(), admission.violated().count());
+                    if let Some(wait) = retry_after {
+                        let passes = matches!(decide_all(&checks, NOW.after(*wait)), JointDecision::Allow { .. });
+                        prop_assert!(passes);
+                        let sooner = NOW.after(*wait - Duration::from_nanos(1));
+                        let refused = matches!(decide_all(&checks, sooner), JointDecision::Deny { .. });
+                        prop_assert!(refused);
+                    }
+                }
+            }
+        }
+    }
+}

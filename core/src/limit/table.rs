@@ -151,3 +151,140 @@ const fn mix(mut bits: u64) -> u64 {
 
 /// Places where one key may live: enough that crowding is rare, few enough to look at all of them.
 const WAYS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::vec::Vec;
+    use core::num::NonZeroU32;
+    use core::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limit::{Decision, Quota, Tat};
+
+    fn table(capacity: usize) -> KeyTable<u32> {
+        KeyTable::new(NonZeroUsize::new(capacity).expect("tests ask for room"), 7)
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_772_323_200 + seconds)
+    }
+
+    #[test]
+    fn capacity_is_rounded_up_and_cut() {
+        for (asked, given) in [(1, 8), (8, 8), (9, 16), (1000, 1024), (usize::MAX, KeyTable::<u32>::CAPACITY_MAX)] {
+            assert_eq!(table(asked).capacity(), given);
+        }
+    }
+
+    #[test]
+    fn a_value_lives_until_it_expires() {
+        let mut table = table(8);
+        assert_eq!(table.get(0, at(0)), None);
+        assert_eq!(table.put(0, 1, at(10), at(0)), Placed::Inserted);
+        assert_eq!(table.get(0, at(9)), Some(1));
+        assert_eq!(table.get(0, at(10)), None);
+        assert_eq!(table.put(0, 2, at(20), at(5)), Placed::Replaced);
+        assert_eq!(table.put(0, 3, at(40), at(30)), Placed::Inserted);
+        assert_eq!(table.put(0, 4, at(31), at(31)), Placed::Expired);
+        assert_eq!((table.get(0, at(30)), table.live(at(30))), (None, 0));
+        assert_eq!(table.put(0, 5, at(40), at(31)), Placed::Inserted);
+        table.remove(0);
+        assert_eq!(table.get(0, at(31)), None);
+    }
+
+    #[test]
+    fn the_expired_give_way_first_and_then_the_soonest_to_expire() {
+        let mut table = table(8);
+        for key in 0..8 {
+            assert_eq!(table.put(key, 0, at(100 + key as u64), at(0)), Placed::Inserted);
+        }
+        assert_eq!(table.put(8, 0, at(200), at(100)), Placed::Inserted);
+        assert_eq!(table.get(0, at(99)), None);
+        assert_eq!(table.put(9, 0, at(200), at(100)), Placed::Evicted);
+        assert_eq!((table.get(1, at(100)), table.get(2, at(100))), (None, Some(0)));
+        // The newcomer stays even when it expires sooner than everything else.
+        assert_eq!(table.put(10, 0, at(101), at(100)), Placed::Evicted);
+        assert_eq!((table.get(10, at(100)), table.get(2, at(100))), (Some(0), None));
+        assert_eq!(table.live(at(100)), 8);
+    }
+
+    /// A flood of invented keys, each of which spends one unit, cannot make the table grow, and cannot buy
+    /// forgiveness for a client that has spent its whole burst.
+    #[test]
+    fn a_flood_of_new_keys_forgives_no_heavy_one() {
+        let units = |number| NonZeroU32::new(number).expect("above zero");
+        let quota = Quota::new(units(10), Duration::from_secs(10), units(10)).expect("ten in ten seconds");
+        let mut table: KeyTable<Tat> = KeyTable::new(NonZeroUsize::new(64).expect("above zero"), 7);
+        let spend = |table: &mut KeyTable<Tat>, key, cost| {
+            let Decision::Allow { next } = quota.decide(table.get(key, at(0)), at(0), cost) else { return false };
+            table.put(key, next, next.expires(), at(0));
+            true
+        };
+        let heavy = u128::MAX;
+        assert!(spend(&mut table, heavy, 10));
+        for key in 0..100_000 {
+            assert!(spend(&mut table, key, 1));
+        }
+        assert!(!spend(&mut table, heavy, 1));
+        assert_eq!((table.capacity(), table.live(at(0))), (64, 64));
+    }
+
+    #[test]
+    fn keys_spread_over_all_groups() {
+        for stride in [1, 1 << 16, 1 << 64, 1 << 96, u128::from(u64::MAX)] {
+            let mut table = table(4096);
+            let evicted = (0..2048_u128)
+                .filter(|key| table.put(key.wrapping_mul(stride), 0, at(10), at(0)) == Placed::Evicted)
+                .count();
+            // Half full, a group of eight overflows for about one key in a hundred.
+            assert!(evicted < 60, "{evicted} of 2048 keys, {stride} apart, were crowded out");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Against a plain map: what the table still has is right, and it loses a live value only by saying
+        /// so, to the key that was to expire first.
+        #[test]
+        fn it_is_a_map_that_forgets_the_soonest(
+            steps in prop::collection::vec((0..24_u128, 0..40_u64, 0..3_u64, any::<bool>()), 1..200),
+        ) {
+            let mut table = table(8);
+            let mut model: BTreeMap<u128, (u32, Timestamp)> = BTreeMap::new();
+            let mut now = at(0);
+            for (step, (key, lifetime, gap, remove)) in (0_u32..).zip(steps) {
+                now = now.after(Duration::from_secs(gap));
+                model.retain(|_, (_, expires)| *expires > now);
+                let expires = now.after(Duration::from_secs(lifetime));
+                if remove {
+                    table.remove(key);
+                    model.remove(&key);
+                } else {
+                    let expect = match (lifetime, model.contains_key(&key), model.len()) {
+                        (0, ..) => Placed::Expired,
+                        (_, true, _) => Placed::Replaced,
+                        (_, false, 8) => Placed::Evicted,
+                        (_, false, _) => Placed::Inserted,
+                    };
+                    prop_assert_eq!(table.put(key, step, expires, now), expect);
+                    if expect == Placed::Evicted {
+                        let lost: Vec<u128> =
+                            model.keys().copied().filter(|key| table.get(*key, now).is_none()).collect();
+                        let soonest = model.values().map(|(_, expires)| *expires).min();
+                        prop_assert_eq!(lost.len(), 1);
+                        prop_assert_eq!(model.remove(&lost[0]).map(|(_, expires)| expires), soonest);
+                    }
+                    model.insert(key, (step, expires));
+                    model.retain(|_, (_, expires)| *expires > now);
+                }
+                for key in 0..24 {
+                    prop_assert_eq!(table.get(key, now), model.get(&key).map(|(value, _)| *value));
+                }
+            }
+        }
+    }
+}
