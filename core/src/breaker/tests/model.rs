@@ -13,7 +13,15 @@ struct Model {
     opens: u32,
     results: Vec<(u64, bool)>,
     until: Option<u64>,
-    half: Option<(Vec<(u64, usize)>, u8, u8)>,
+    half: Option<HalfOpen>,
+}
+
+#[derive(Default)]
+struct HalfOpen {
+    /// When each lease ends, and which call holds it.
+    leases: Vec<(u64, usize)>,
+    succeeded: u8,
+    failed: u8,
 }
 
 impl Model {
@@ -22,10 +30,10 @@ impl Model {
             if now < until {
                 return Err(until - now);
             }
-            (self.until, self.half) = (None, Some((Vec::new(), 0, 0)));
+            (self.until, self.half) = (None, Some(HalfOpen::default()));
             self.generation += 1;
         }
-        if let Some((leases, succeeded, failed)) = &mut self.half {
+        if let Some(HalfOpen { leases, succeeded, failed }) = &mut self.half {
             leases.retain(|(expires, _)| *expires > now);
             if leases.len() + usize::from(*succeeded + *failed) >= usize::from(self.config.probes) {
                 return Err(leases.iter().map(|(expires, _)| *expires).min().expect("some probe is out") - now);
@@ -44,16 +52,16 @@ impl Model {
             Outcome::Failure { .. } => Some(true),
             Outcome::Ignored => None,
         };
-        let trips = if let Some((leases, ok, fail)) = &mut self.half {
-            leases.retain(|(_, holder)| *holder != call);
-            *ok += u8::from(failed == Some(false));
-            *fail += u8::from(failed == Some(true));
-            if *ok >= self.config.probes_to_close {
+        let trips = if let Some(half) = &mut self.half {
+            half.leases.retain(|(_, holder)| *holder != call);
+            half.succeeded += u8::from(failed == Some(false));
+            half.failed += u8::from(failed == Some(true));
+            if half.succeeded >= self.config.probes_to_close {
                 (self.half, self.opens, self.results) = (None, 0, Vec::new());
                 self.generation += 1;
                 return;
             }
-            *fail > self.config.probes - self.config.probes_to_close
+            half.failed > self.config.probes - self.config.probes_to_close
         } else {
             let Some(failed) = failed else { return };
             let width = (self.config.window.as_millis() as u64).div_ceil(u64::from(self.config.buckets));
