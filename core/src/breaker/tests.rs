@@ -135,6 +135,18 @@ fn results_older_than_the_window_are_forgotten() {
 }
 
 #[test]
+fn the_rate_opens_it_when_it_is_just_reached() {
+    for (rate, opens) in [(499, true), (500, true), (501, false)] {
+        let mut bench =
+            Bench::new(config(Settings { min_calls: 4, failure_rate_permille: rate, ..Settings::default() }));
+        for outcome in [Outcome::Success, Outcome::Success, FAIL] {
+            assert_eq!(bench.call(0, outcome), State::Closed);
+        }
+        assert_eq!(bench.call(0, FAIL) == State::Open, opens, "{rate}");
+    }
+}
+
+#[test]
 fn waits_double_up_to_the_cap() {
     let mut bench = Bench::new(five());
     bench.trip(0);

@@ -141,6 +141,21 @@ fn what_is_no_absolute_path_has_no_route() {
 }
 
 #[test]
+fn head_fits_wherever_get_does() {
+    let only = |method| Methods::Only(alloc::vec![String::from(method)]);
+    for (methods, method, fits) in [
+        (only("GET"), "GET", true),
+        (only("GET"), "HEAD", true),
+        (only("GET"), "get", false),
+        (only("GET"), "POST", false),
+        (only("POST"), "HEAD", false),
+        (Methods::All, "BREW", true),
+    ] {
+        assert_eq!(methods.take(method), fits, "{methods:?} {method}");
+    }
+}
+
+#[test]
 fn limits_are_read_with_their_scope() {
     let policy = policy();
     let limits: Vec<_> = policy.limits().iter().map(|limit| (&*limit.name, limit.scope, limit.cost)).collect();

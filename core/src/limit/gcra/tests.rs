@@ -171,6 +171,9 @@ fn a_quota_and_its_state_travel_as_bytes() {
     let quota = quota(15, 60 * SECOND, 5);
     let bytes = postcard::to_allocvec(&quota).expect("a quota is plain data");
     assert_eq!(postcard::from_bytes(&bytes), Result::Ok(quota));
+    let unsound = Terms { limit: quota.limit, window: Duration::ZERO, burst: quota.burst };
+    let bytes = postcard::to_allocvec(&unsound).expect("terms are plain data");
+    assert!(postcard::from_bytes::<Quota>(&bytes).is_err());
     let state = Tat::from_unix_nanos(START);
     let bytes = postcard::to_allocvec(&state).expect("a state is plain data");
     assert_eq!(postcard::from_bytes(&bytes), Result::Ok(state));
