@@ -79,12 +79,7 @@ pub(crate) async fn admit<P: Platform>(edge: &Edge, platform: &P, route: &Route,
 type Named<'a> = (LimitId, &'a Limit);
 
 /// Counts in this isolate, all limits or none.
-fn count_here<'a>(
-    edge: &Edge,
-    client: Client,
-    limits: impl Iterator<Item = Named<'a>>,
-    now: Timestamp,
-) -> Admission {
+fn count_here<'a>(edge: &Edge, client: Client, limits: impl Iterator<Item = Named<'a>>, now: Timestamp) -> Admission {
     let mut state = edge.state.borrow_mut();
     let checks: Vec<Check<'_>> = limits
         .map(|(id, limit)| Check {
@@ -116,7 +111,11 @@ fn without_authority(edge: &Edge, client: Client, limits: &[Named<'_>], now: Tim
             effective_window_seconds: CLOSED_RETRY_AFTER.as_secs(),
         })
         .collect();
-    if refused.is_empty() { count_here(edge, client, of(StoreFailure::Local), now) } else { Admission { verdicts: refused } }
+    if refused.is_empty() {
+        count_here(edge, client, of(StoreFailure::Local), now)
+    } else {
+        Admission { verdicts: refused }
+    }
 }
 
 /// The refusal of this client that this isolate remembers.

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Answer<P: Platform> {
     pub(crate) response: Response<P>,
     /// What the cache did.
-    pub(crate) cache: Option<CacheStatus>,
+    pub(crate) cache: CacheStatus,
     /// What is known of the response, where it is or was made a stored one.
     pub(crate) stored: Option<Metadata>,
     /// The age of a stored response.
@@ -31,7 +31,7 @@ pub(crate) struct Answer<P: Platform> {
 
 impl<P: Platform> Answer<P> {
     /// A response that the cache had no part in.
-    pub(crate) const fn plain(response: Response<P>, cache: Option<CacheStatus>) -> Self {
+    pub(crate) const fn plain(response: Response<P>, cache: CacheStatus) -> Self {
         Self { response, cache, stored: None, age: None }
     }
 }
@@ -61,11 +61,7 @@ impl Fields for Conditions {
 }
 
 /// A problem that this edge answers itself, never stored by anyone.
-pub(crate) fn problem<P: Platform>(
-    platform: &P,
-    problem: &Problem<'_>,
-    retry_after: Option<Duration>,
-) -> Response<P> {
+pub(crate) fn problem<P: Platform>(platform: &P, problem: &Problem<'_>, retry_after: Option<Duration>) -> Response<P> {
     let mut headers = P::Headers::default();
     headers.set("content-type", problem::CONTENT_TYPE);
     headers.set("cache-control", "no-store");
@@ -74,6 +70,13 @@ pub(crate) fn problem<P: Platform>(
         headers.set(fields::RETRY_AFTER, &seconds_ceil(retry_after).max(1).to_string());
     }
     Response::new(problem.status(), headers, Some(platform.text(problem.to_json())))
+}
+
+/// The whole answer to a request that no route takes.
+pub(crate) fn refused<P: Platform>(platform: &P, problem: &Problem<'_>, detail: &'static str) -> Response<P> {
+    let mut response = self::problem(platform, problem, None);
+    response.headers.set("cache-status", &CacheStatus::Refused { detail }.to_string());
+    response
 }
 
 /// Says what was done, in the fields of the response, and takes out what is meant for this hop alone.
@@ -91,14 +94,12 @@ pub(crate) fn finish<P: Platform>(
     for name in HOP_BY_HOP.iter().chain(&TARGETED) {
         response.headers.remove(name);
     }
-    if let Some(cache) = cache {
-        // Caches nearer to the origin come first (RFC 9211 §2).
-        let line = match response.headers.field("cache-status") {
-            Some(upstream) => format!("{upstream}, {cache}"),
-            None => cache.to_string(),
-        };
-        response.headers.set("cache-status", &line);
-    }
+    // Caches nearer to the origin come first (RFC 9211 §2).
+    let line = match response.headers.field("cache-status") {
+        Some(upstream) => format!("{upstream}, {cache}"),
+        None => cache.to_string(),
+    };
+    response.headers.set("cache-status", &line);
     if let Some(age) = age {
         response.headers.set("age", &age.as_secs().to_string());
     }
@@ -108,7 +109,8 @@ pub(crate) fn finish<P: Platform>(
     if let Some(value) = fields::rate_limit(policy, &admission.verdicts) {
         response.headers.set(fields::RATE_LIMIT, &value);
     }
-    let known = stored.is_some_and(|stored| conditional::answer(&stored, conditions) == conditional::Answer::NotModified);
+    let known =
+        stored.is_some_and(|stored| conditional::answer(&stored, conditions) == conditional::Answer::NotModified);
     if known {
         response.status = 304;
         for name in ["content-encoding", "content-language", "content-length", "content-range", "content-type"] {

@@ -37,12 +37,12 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
     let arrival = platform.now();
     if let Err(malformed) = sanitise(&mut request) {
         platform.log(&format!("edge.request refused reason=malformed-{}", malformed.as_str()));
-        return refuse_malformed(&platform, malformed);
+        return malformed_answer(&platform, malformed);
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
         platform.log("edge.request refused reason=no-route");
         let problem = Problem::plain(Status::NotFound, "No route of this site takes this address.");
-        return answer::problem(&platform, &problem, None);
+        return answer::refused(&platform, &problem, "no-route");
     };
     if let Query::Only(names) = &route.query {
         request.query = query::keep(&request.query, names);
@@ -73,9 +73,9 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
             (admitted, answer)
         }
     };
-    let cache = answer.cache.map_or_else(|| String::from("none"), |cache| cache.to_string());
+    let cache = answer.cache;
     let response = answer::finish(answer, &edge.policy, &route.limits, &admitted.admission, &conditions, is_head);
-    log(&platform, route, &response, &cache, &admitted, arrival);
+    log(&platform, route, &response, cache, &admitted, arrival);
     response
 }
 
@@ -84,7 +84,7 @@ fn log<P: Platform>(
     platform: &P,
     route: &Route,
     response: &Response<P>,
-    cache: &str,
+    cache: CacheStatus,
     admitted: &Admitted,
     arrival: seawall_core::time::Timestamp,
 ) {
@@ -150,7 +150,7 @@ async fn pass<P: Platform>(
     match guard::fetch(edge, platform, route, request).await {
         Ok(Fetched { response, .. }) => {
             let cache = forward(reason, Some(response.status), false, None);
-            Answer::plain(response, Some(cache))
+            Answer::plain(response, cache)
         }
         Err(unavailable) => unavailable_answer(platform, unavailable, reason),
     }
@@ -169,8 +169,8 @@ impl<P: Platform> Cached<'_, P> {
     /// Answers from what is stored if it may be used, otherwise from the origin.
     async fn serve(&self, found: Lookup<P>, request: Request<P>) -> Answer<P> {
         let needed = match self.usable(found, &request) {
-            Ok(answer) => return answer,
-            Err(needed) => needed,
+            Step::Answer(answer) => return answer,
+            Step::Fetch(needed) => needed,
         };
         // HEAD fetches nothing that could serve others.
         let role = if request.method == "HEAD" || self.is_uncollapsed() { Role::Alone } else { self.join() };
@@ -180,35 +180,36 @@ impl<P: Platform> Cached<'_, P> {
                 self.platform.wait(&self.key, FOLLOW_AT_MOST).await;
                 let found = look_up(self.platform, &self.key, &request.headers).await;
                 match self.usable(found, &request) {
-                    Ok(mut answer) => {
-                        answer.cache = Some(CacheStatus::Forward {
+                    Step::Answer(mut answer) => {
+                        answer.cache = CacheStatus::Forward {
                             reason: needed.reason(),
                             status: Some(answer.response.status),
                             stored: false,
                             collapsed: true,
                             detail: None,
-                        });
+                        };
                         answer
                     }
-                    Err(needed) => self.fetch(needed, request, Role::Alone).await,
+                    Step::Fetch(needed) => self.fetch(needed, request, Role::Alone).await,
                 }
             }
         }
     }
 
     /// The answer from what is stored, or what is needed instead.
-    fn usable(&self, found: Lookup<P>, request: &Request<P>) -> Result<Answer<P>, Needed<P>> {
+    fn usable(&self, found: Lookup<P>, request: &Request<P>) -> Step<P> {
         let found = match found {
             Lookup::Found(found) => found,
-            Lookup::Missing(reason) => return Err(Needed::Response(reason)),
+            Lookup::Missing(reason) => return Step::Fetch(Needed::Response(reason)),
         };
         match found.reuse {
-            Reuse::Fresh { age, ttl } => Ok(from_store(found, age, CacheStatus::Hit { ttl })),
+            Reuse::Fresh { age, ttl } => Step::Answer(from_store(found, age, CacheStatus::Hit { ttl })),
             Reuse::StaleWhileRevalidate { age, stale_for } => {
                 self.revalidate_in_background(request);
-                Ok(from_store(found, age, CacheStatus::StaleHit { stale_for, detail: "stale-while-revalidate" }))
+                let cache = CacheStatus::StaleHit { stale_for, detail: "stale-while-revalidate" };
+                Step::Answer(from_store(found, age, cache))
             }
-            Reuse::Validate { .. } => Err(Needed::Validation(found)),
+            Reuse::Validate { .. } => Step::Fetch(Needed::Validation(found)),
         }
     }
 
@@ -299,7 +300,8 @@ impl<P: Platform> Cached<'_, P> {
             Some(found) if status == 304 => merge(found, fetched),
             _ => fetched,
         };
-        let decision = if is_get { self.decide(&fields, &fetched) } else { store::Decision::Refuse(store::Reason::Method) };
+        let decision =
+            if is_get { self.decide(&fields, &fetched) } else { store::Decision::Refuse(store::Reason::Method) };
         match decision {
             store::Decision::Store(metadata) => self.store_and_answer(&fields, metadata, fetched, reason, status, role),
             store::Decision::Refuse(refusal) => {
@@ -308,7 +310,7 @@ impl<P: Platform> Cached<'_, P> {
                     self.land();
                 }
                 let cache = forward(reason, Some(status), false, Some(refusal.as_str()));
-                Answer::plain(fetched.response, Some(cache))
+                Answer::plain(fetched.response, cache)
             }
         }
     }
@@ -337,7 +339,7 @@ impl<P: Platform> Cached<'_, P> {
         });
         let age = metadata.current_age(self.platform.now());
         let cache = forward(reason, Some(status), true, None);
-        Answer { response, cache: Some(cache), stored: Some(metadata), age: Some(age) }
+        Answer { response, cache, stored: Some(metadata), age: Some(age) }
     }
 
     async fn save(&self, fields: &P::Headers, metadata: &Metadata, response: Response<P>) {
@@ -404,6 +406,14 @@ impl<P: Platform> Cached<'_, P> {
     }
 }
 
+/// What follows from a look-up.
+enum Step<P: Platform> {
+    /// The request has its answer.
+    Answer(Answer<P>),
+    /// The origin is needed.
+    Fetch(Needed<P>),
+}
+
 /// What a request needs that nothing stored can give.
 enum Needed<P: Platform> {
     /// A response.
@@ -431,7 +441,7 @@ fn ask_whether_changed<P: Platform>(request: &mut Request<P>, found: &Found<P>) 
 }
 
 fn from_store<P: Platform>(found: Found<P>, age: core::time::Duration, cache: CacheStatus) -> Answer<P> {
-    Answer { response: found.response, cache: Some(cache), stored: Some(found.metadata), age: Some(age) }
+    Answer { response: found.response, cache, stored: Some(found.metadata), age: Some(age) }
 }
 
 /// The stored response with the fields of the 304 that validated it (RFC 9111 §3.2).
@@ -447,18 +457,21 @@ fn merge<P: Platform>(found: Found<P>, validation: Fetched<P>) -> Fetched<P> {
 
 fn refused<P: Platform>(edge: &Edge, platform: &P, admission: &Admission) -> Option<Answer<P>> {
     let refusal = admission.refusal()?;
-    let names = admission.violated().filter_map(|verdict| edge.policy.limit(verdict.limit)).map(|limit| limit.name.as_str());
-    let problem = Problem::quota_exceeded(names, "Too many requests from this address. Retry-After says when to come back.");
-    Some(Answer::plain(answer::problem(platform, &problem, refusal.retry_after), None))
+    let names =
+        admission.violated().filter_map(|verdict| edge.policy.limit(verdict.limit)).map(|limit| limit.name.as_str());
+    let problem =
+        Problem::quota_exceeded(names, "Too many requests from this address. Retry-After says when to come back.");
+    let response = answer::problem(platform, &problem, refusal.retry_after);
+    Some(Answer::plain(response, CacheStatus::Refused { detail: "limited" }))
 }
 
-fn refuse_malformed<P: Platform>(platform: &P, malformed: Malformed) -> Response<P> {
+fn malformed_answer<P: Platform>(platform: &P, malformed: Malformed) -> Response<P> {
     let status = match malformed.status() {
         414 => Status::UriTooLong,
         501 => Status::NotImplemented,
         _ => Status::BadRequest,
     };
-    answer::problem(platform, &Problem::plain(status, malformed.detail()), None)
+    answer::refused(platform, &Problem::plain(status, malformed.detail()), "malformed")
 }
 
 fn unavailable_answer<P: Platform>(platform: &P, unavailable: Unavailable, reason: ForwardReason) -> Answer<P> {
@@ -466,10 +479,15 @@ fn unavailable_answer<P: Platform>(platform: &P, unavailable: Unavailable, reaso
         "The site behind this address is not answering, and no stored copy of the page exists here.",
     );
     let response = answer::problem(platform, &problem, Some(unavailable.retry_after()));
-    Answer::plain(response, Some(forward(reason, None, false, Some(unavailable.as_str()))))
+    Answer::plain(response, forward(reason, None, false, Some(unavailable.as_str())))
 }
 
-const fn forward(reason: ForwardReason, status: Option<u16>, stored: bool, detail: Option<&'static str>) -> CacheStatus {
+const fn forward(
+    reason: ForwardReason,
+    status: Option<u16>,
+    stored: bool,
+    detail: Option<&'static str>,
+) -> CacheStatus {
     CacheStatus::Forward { reason, status, stored, collapsed: false, detail }
 }
 

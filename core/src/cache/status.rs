@@ -17,6 +17,11 @@ pub enum CacheStatus {
         /// Why it was served.
         detail: &'static str,
     },
+    /// Answered by the edge itself, without the cache and without the origin.
+    Refused {
+        /// Why.
+        detail: &'static str,
+    },
     /// Went to the origin.
     Forward {
         /// Why.
@@ -73,6 +78,7 @@ impl fmt::Display for CacheStatus {
                 let sign = if stale_for.as_secs() == 0 { "" } else { "-" };
                 write!(f, "; hit; ttl={sign}{}; detail={detail}", stale_for.as_secs())
             }
+            Self::Refused { detail } => write!(f, "; detail={detail}"),
             Self::Forward { reason, status, stored, collapsed, detail } => {
                 write!(f, "; fwd={}", reason.as_str())?;
                 if let Some(status) = status {
@@ -121,6 +127,7 @@ mod tests {
                 CacheStatus::StaleHit { stale_for: Duration::from_millis(7), detail: "revalidating" },
                 "Seawall; hit; ttl=0; detail=revalidating",
             ),
+            (CacheStatus::Refused { detail: "limited" }, "Seawall; detail=limited"),
             (
                 forward(ForwardReason::UriMiss, Some(200), true, false, None),
                 "Seawall; fwd=uri-miss; fwd-status=200; stored",

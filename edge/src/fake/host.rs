@@ -1,0 +1,191 @@
+//! The platform of one request in a [`World`].
+
+use core::time::Duration;
+use std::{borrow::Cow, future::poll_fn, pin::pin, task::Poll};
+
+use futures_util::future::{Either, pending, select};
+use seawall_core::{cache::key::CacheKey, headers::Fields, limit::Admission, time::Timestamp};
+
+use crate::{
+    Platform,
+    authority::Question,
+    message::{Headers, Request, Response},
+    platform::{AuthorityError, FetchError, StoreError, Stored},
+};
+
+use super::{World, world::Entry};
+
+/// One request's view of a [`World`].
+#[derive(Clone)]
+pub struct Host(pub(super) World);
+
+/// Header fields as a list.
+#[derive(Clone, Debug, Default)]
+pub struct FakeHeaders(pub(super) Vec<(String, String)>);
+
+impl From<&[(&str, &str)]> for FakeHeaders {
+    fn from(fields: &[(&str, &str)]) -> Self {
+        Self(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+}
+
+impl Fields for FakeHeaders {
+    fn field(&self, name: &str) -> Option<Cow<'_, str>> {
+        let values: Vec<&str> =
+            self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str()).collect();
+        (!values.is_empty()).then(|| Cow::Owned(values.join(", ")))
+    }
+}
+
+impl Headers for FakeHeaders {
+    fn set(&mut self, name: &str, value: &str) {
+        self.remove(name);
+        self.append(name, value);
+    }
+
+    fn append(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(field, _)| field != name);
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
+        for (name, value) in &self.0 {
+            visit(name, value);
+        }
+    }
+}
+
+impl Host {
+    /// Takes a random time, as every dependency does.
+    async fn take_time(&self) {
+        let longest = self.0.0.faults.borrow().delay_ms_max;
+        if longest > 0 {
+            self.0.sleep(Duration::from_millis(self.0.random() % longest)).await;
+        }
+    }
+}
+
+impl Platform for Host {
+    type Headers = FakeHeaders;
+    type Body = String;
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+
+    async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
+        let faults = *self.0.0.faults.borrow();
+        let question = if request.query.is_empty() { "" } else { "?" };
+        let call = format!("{} {}{question}{}", request.method, request.path, request.query);
+        self.0.0.calls.borrow_mut().push(call);
+        if self.0.happens(faults.unreachable) {
+            return Err(FetchError::Unreachable);
+        }
+        let hangs = self.0.happens(faults.hang);
+        let fails = self.0.happens(faults.error);
+        let answer = async {
+            if hangs {
+                pending::<()>().await;
+            }
+            self.take_time().await;
+            let script = self.0.0.script.borrow().clone();
+            let reply = script(&request);
+            self.0.sleep(reply.after).await;
+            if fails { Ok(Response::new(500, FakeHeaders::default(), None)) } else { reply.result }
+        };
+        match select(pin!(answer), pin!(self.0.sleep(deadline))).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(FetchError::Timeout),
+        }
+    }
+
+    async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Self>>, StoreError> {
+        let faults = *self.0.0.faults.borrow();
+        self.take_time().await;
+        if self.0.happens(faults.load) {
+            return Err(StoreError(String::from("by chance")));
+        }
+        let cache = self.0.0.cache.borrow();
+        Ok(cache.get(key).filter(|entry| entry.until > self.0.now()).map(|Entry { stored, .. }| {
+            let Response { status, headers, body } = &stored.response;
+            Stored { response: Response::new(*status, headers.clone(), body.clone()), note: stored.note.clone() }
+        }))
+    }
+
+    async fn save(&self, key: &CacheKey, stored: Stored<Self>, keep_for: Duration) -> Result<(), StoreError> {
+        let faults = *self.0.0.faults.borrow();
+        self.take_time().await;
+        if self.0.happens(faults.save) {
+            return Err(StoreError(String::from("by chance")));
+        }
+        let until = self.0.now().after(keep_for);
+        self.0.0.cache.borrow_mut().insert(*key, Entry { until, stored });
+        Ok(())
+    }
+
+    fn split(&self, body: String) -> (String, String) {
+        (body.clone(), body)
+    }
+
+    fn text(&self, text: String) -> String {
+        text
+    }
+
+    async fn judge(&self, _shard: u64, question: &Question, deadline: Duration) -> Result<Admission, AuthorityError> {
+        let faults = *self.0.0.faults.borrow();
+        let answer = async {
+            self.take_time().await;
+            if self.0.happens(faults.authority) {
+                return Err(AuthorityError(String::from("by chance")));
+            }
+            let world = &self.0.0;
+            let stored = |key| world.counters.borrow().get(&key).copied();
+            // Both ends of the wire, so that what travels is what is decided on.
+            let question = Question::from_path(&question.to_path(), &world.policy)
+                .map_err(|_| AuthorityError(String::from("malformed question")))?;
+            let (admission, keep) = question.decide(&world.policy, stored, self.0.now());
+            world.counters.borrow_mut().extend(keep);
+            crate::authority::decode(&crate::authority::encode(&admission))
+                .ok_or_else(|| AuthorityError(String::from("malformed answer")))
+        };
+        match select(pin!(answer), pin!(self.0.sleep(deadline))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(AuthorityError(String::from("deadline"))),
+        }
+    }
+
+    async fn wait(&self, key: &CacheKey, at_most: Duration) {
+        let world = &self.0.0;
+        let seen = world.wakes.borrow().get(key).copied();
+        let woken = poll_fn(|context| {
+            if world.wakes.borrow().get(key).copied() != seen {
+                return Poll::Ready(());
+            }
+            world.waiting.borrow_mut().entry(*key).or_default().push(context.waker().clone());
+            Poll::Pending
+        });
+        let _ = select(pin!(woken), pin!(self.0.sleep(at_most))).await;
+    }
+
+    fn wake(&self, key: &CacheKey) {
+        *self.0.0.wakes.borrow_mut().entry(*key).or_default() += 1;
+        for waker in self.0.0.waiting.borrow_mut().remove(key).unwrap_or_default() {
+            waker.wake();
+        }
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        self.0.spawn(work);
+    }
+
+    fn log(&self, line: &str) {
+        self.0.write(line);
+    }
+}

@@ -1,0 +1,350 @@
+//! What the requests of one test share: time, chance, and the dependencies.
+
+use core::{
+    cell::{Cell, RefCell},
+    net::IpAddr,
+    time::Duration,
+};
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use futures_executor::{LocalPool, LocalSpawner};
+use futures_util::task::LocalSpawnExt;
+use seawall_core::{cache::key::CacheKey, limit::Tat, policy::Policy, time::Timestamp};
+
+use crate::{
+    Edge,
+    message::{Request, Response},
+    pipeline,
+    platform::{FetchError, Stored},
+};
+
+use super::host::{FakeHeaders, Host};
+
+/// The world that an edge lives in.
+#[derive(Clone)]
+pub struct World(pub(super) Rc<Inner>);
+
+/// How the origin answers one call.
+pub struct Reply {
+    /// After this time.
+    pub after: Duration,
+    /// With this.
+    pub result: Result<Response<Host>, FetchError>,
+}
+
+/// Something in the cache, until when it is kept.
+pub(super) struct Entry {
+    pub(super) until: Timestamp,
+    pub(super) stored: Stored<Host>,
+}
+
+/// What goes wrong by chance, each in a thousand calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// The origin is not reached.
+    pub unreachable: u64,
+    /// The origin never answers.
+    pub hang: u64,
+    /// The origin answers 500.
+    pub error: u64,
+    /// The cache fails to load.
+    pub load: u64,
+    /// The cache fails to save.
+    pub save: u64,
+    /// The authority of shared limits fails.
+    pub authority: u64,
+    /// Longest time that any of them takes, in milliseconds.
+    pub delay_ms_max: u64,
+}
+
+type Script = Rc<dyn Fn(&Request<Host>) -> Reply>;
+
+pub(super) struct Inner {
+    pub(super) policy: Policy,
+    pub(super) now: RefCell<Timestamp>,
+    random: RefCell<u64>,
+    pool: RefCell<LocalPool>,
+    pub(super) spawner: LocalSpawner,
+    timers: RefCell<Vec<Timer>>,
+    timers_made: Cell<u64>,
+    pub(super) script: RefCell<Script>,
+    pub(super) faults: RefCell<Faults>,
+    pub(super) cache: RefCell<HashMap<CacheKey, Entry>>,
+    pub(super) counters: RefCell<HashMap<u128, Tat>>,
+    pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
+    pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
+    pub(super) calls: RefCell<Vec<String>>,
+    log: RefCell<Vec<String>>,
+}
+
+impl World {
+    /// A world at the start of 2026, where the origin answers 200 and nothing fails.
+    #[must_use]
+    pub fn new(policy: Policy, seed: u64) -> Self {
+        let pool = LocalPool::new();
+        Self(Rc::new(Inner {
+            policy,
+            now: RefCell::new(Timestamp::from_unix_seconds(1_767_225_600)),
+            random: RefCell::new(seed),
+            spawner: pool.spawner(),
+            pool: RefCell::new(pool),
+            timers: RefCell::default(),
+            timers_made: Cell::default(),
+            script: RefCell::new(Rc::new(|_| Reply::ok("", &[]))),
+            faults: RefCell::default(),
+            cache: RefCell::default(),
+            counters: RefCell::default(),
+            waiting: RefCell::default(),
+            wakes: RefCell::default(),
+            calls: RefCell::default(),
+            log: RefCell::default(),
+        }))
+    }
+
+    /// An isolate in this world.
+    #[must_use]
+    pub fn edge(&self) -> Rc<Edge> {
+        Rc::new(Edge::new(self.0.policy.clone(), self.random()))
+    }
+
+    /// Scripts the origin.
+    pub fn origin(&self, script: impl Fn(&Request<Host>) -> Reply + 'static) {
+        *self.0.script.borrow_mut() = Rc::new(script);
+    }
+
+    /// Sets what goes wrong from now on.
+    pub fn faults(&self, faults: Faults) {
+        *self.0.faults.borrow_mut() = faults;
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        *self.0.now.borrow()
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        let until = self.now().after(by);
+        self.run(Some(until));
+        *self.0.now.borrow_mut() = until;
+    }
+
+    /// Sets the clock, forward or back, without anything happening in between.
+    pub fn set_clock(&self, now: Timestamp) {
+        *self.0.now.borrow_mut() = now;
+    }
+
+    /// A number of this world's sequence.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        let mut state = self.0.random.borrow_mut();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// Whether something with this chance in a thousand happens now.
+    #[must_use]
+    pub fn happens(&self, permille: u64) -> bool {
+        permille > 0 && self.random() % 1000 < permille
+    }
+
+    /// Sends a request and lets the world run until it is answered.
+    ///
+    /// # Panics
+    /// When nothing in the world can ever answer it.
+    #[must_use]
+    pub fn send(&self, edge: &Rc<Edge>, request: Request<Host>) -> Response<Host> {
+        let answers = self.send_all(edge, vec![request]);
+        // One request, one answer.
+        answers.into_iter().next().expect("one answer for one request")
+    }
+
+    /// Sends requests at one moment and lets the world run until all are answered.
+    ///
+    /// # Panics
+    /// When nothing in the world can ever answer one of them.
+    #[must_use]
+    pub fn send_all(&self, edge: &Rc<Edge>, requests: Vec<Request<Host>>) -> Vec<Response<Host>> {
+        let count = requests.len();
+        let answers: Rc<RefCell<Vec<Option<Response<Host>>>>> = Rc::default();
+        answers.borrow_mut().resize_with(count, || None);
+        for (at, request) in requests.into_iter().enumerate() {
+            let (edge, host, answers) = (Rc::clone(edge), Host(self.clone()), Rc::clone(&answers));
+            self.spawn(async move {
+                let response = pipeline::handle(edge, host, request).await;
+                answers.borrow_mut()[at] = Some(response);
+            });
+        }
+        loop {
+            self.0.pool.borrow_mut().run_until_stalled();
+            if answers.borrow().iter().all(Option::is_some) {
+                return answers.take().into_iter().flatten().collect();
+            }
+            assert!(self.jump_to_next_timer(None), "a request is never answered; log: {:#?}", self.log());
+        }
+    }
+
+    /// Lets everything that goes on come to its end.
+    pub fn settle(&self) {
+        self.run(None);
+    }
+
+    /// The calls that reached the origin, as `METHOD path?query`.
+    #[must_use]
+    pub fn calls(&self) -> Vec<String> {
+        self.0.calls.borrow().clone()
+    }
+
+    /// The log lines so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.0.log.borrow().clone()
+    }
+
+    pub(super) fn write(&self, line: &str) {
+        self.0.log.borrow_mut().push(line.to_owned());
+    }
+
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        // The pool lives as long as the world, so it takes work.
+        self.0.spawner.spawn_local(work).expect("the pool is there");
+    }
+
+    /// Waits for a time by the virtual clock.
+    pub(super) async fn sleep(&self, time: Duration) {
+        let id = self.0.timers_made.get();
+        self.0.timers_made.set(id + 1);
+        Sleep { world: self.clone(), id, until: self.now().after(time) }.await;
+    }
+
+    fn run(&self, until: Option<Timestamp>) {
+        loop {
+            self.0.pool.borrow_mut().run_until_stalled();
+            if !self.jump_to_next_timer(until) {
+                return;
+            }
+        }
+    }
+
+    /// Moves the clock to the earliest timer, not past `until`; false when there is none.
+    fn jump_to_next_timer(&self, until: Option<Timestamp>) -> bool {
+        let mut timers = self.0.timers.borrow_mut();
+        let next = timers.iter().map(|timer| timer.at).min();
+        let Some(next) = next.filter(|next| until.is_none_or(|until| *next <= until)) else {
+            return false;
+        };
+        let now = self.now().max(next);
+        *self.0.now.borrow_mut() = now;
+        timers.retain(|timer| {
+            if timer.at <= now {
+                timer.waker.wake_by_ref();
+            }
+            timer.at > now
+        });
+        true
+    }
+}
+
+impl Reply {
+    /// An answer of 200 at once, with these fields.
+    #[must_use]
+    pub fn ok(body: &str, fields: &[(&str, &str)]) -> Self {
+        Self::status(200, body, fields)
+    }
+
+    /// An answer with this status at once, with these fields.
+    #[must_use]
+    pub fn status(status: u16, body: &str, fields: &[(&str, &str)]) -> Self {
+        let response = Response::new(status, FakeHeaders::from(fields), Some(body.to_owned()));
+        Self { after: Duration::ZERO, result: Ok(response) }
+    }
+
+    /// No answer: the call fails at once.
+    #[must_use]
+    pub const fn fails(error: FetchError) -> Self {
+        Self { after: Duration::ZERO, result: Err(error) }
+    }
+
+    /// The same, later.
+    #[must_use]
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+}
+
+impl Request<Host> {
+    /// A `GET` of a path and query at `https://permits.example`, from 192.0.2.1.
+    #[must_use]
+    pub fn get(target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Self {
+            method: String::from("GET"),
+            scheme: String::from("https"),
+            host: String::from("permits.example"),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: FakeHeaders::default(),
+            body: None,
+            client: Some(IpAddr::from([192, 0, 2, 1])),
+        }
+    }
+
+    /// The same with another method.
+    #[must_use]
+    pub fn method(self, method: &str) -> Self {
+        Self { method: method.to_owned(), ..self }
+    }
+
+    /// The same with a field.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same from another address.
+    #[must_use]
+    pub fn from(self, client: [u8; 4]) -> Self {
+        Self { client: Some(IpAddr::from(client)), ..self }
+    }
+}
+
+struct Timer {
+    id: u64,
+    at: Timestamp,
+    waker: Waker,
+}
+
+struct Sleep {
+    world: World,
+    id: u64,
+    until: Timestamp,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.world.now() >= self.until {
+            return Poll::Ready(());
+        }
+        let mut timers = self.world.0.timers.borrow_mut();
+        timers.retain(|timer| timer.id != self.id);
+        timers.push(Timer { id: self.id, at: self.until, waker: context.waker().clone() });
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.world.0.timers.borrow_mut().retain(|timer| timer.id != self.id);
+    }
+}

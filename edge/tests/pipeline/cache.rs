@@ -1,0 +1,223 @@
+use std::{cell::Cell, rc::Rc};
+
+use seawall_core::headers::Fields;
+use seawall_edge::{fake::Reply, message::Request, platform::FetchError};
+
+use super::{body, cache_status, field, get, seconds, world};
+
+#[test]
+fn a_second_request_does_not_reach_the_origin() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("permits", &[("content-type", "text/html")]));
+    let first = get(&world, &edge, "/search?q=market");
+    assert_eq!((first.status, cache_status(&first).as_str()), (200, "Seawall; fwd=uri-miss; fwd-status=200; stored"));
+    world.advance(seconds(100));
+    let second = get(&world, &edge, "/search?q=market");
+    assert_eq!(cache_status(&second), "Seawall; hit; ttl=200");
+    assert_eq!((body(&second), field(&second, "age").as_str()), ("permits", "100"));
+    assert_eq!(field(&second, "content-type"), "text/html");
+    assert_eq!(world.calls(), ["GET /search?q=market"]);
+}
+
+#[test]
+fn the_origin_may_shorten_a_lifetime_and_its_word_stays_at_the_edge() {
+    let (world, edge) = world();
+    let fields =
+        [("seawall-cdn-cache-control", "max-age=10, stale-while-revalidate=0"), ("cache-control", "private, no-cache")];
+    world.origin(move |_| Reply::ok("", &fields));
+    let first = get(&world, &edge, "/search?q=a");
+    assert_eq!(field(&first, "cache-control"), "private, no-cache");
+    assert_eq!(first.headers.field("seawall-cdn-cache-control"), None);
+    world.advance(seconds(10));
+    assert!(cache_status(&get(&world, &edge, "/search?q=a")).starts_with("Seawall; fwd=stale"));
+    assert_eq!(world.calls().len(), 2);
+}
+
+#[test]
+fn a_stale_page_is_served_at_once_and_refreshed_once() {
+    let (world, edge) = world();
+    let version = Rc::new(Cell::new(1));
+    let served = Rc::clone(&version);
+    world.origin(move |_| Reply::ok(&format!("version {}", served.get()), &[]).after(seconds(1)));
+    let _ = get(&world, &edge, "/search?q=a");
+    version.set(2);
+    world.advance(seconds(310));
+
+    let stale = world.send_all(&edge, (0..5).map(|_| Request::get("/search?q=a")).collect());
+    for answer in &stale {
+        assert_eq!(body(answer), "version 1");
+        assert_eq!(cache_status(answer), "Seawall; hit; ttl=-11; detail=stale-while-revalidate");
+    }
+    world.settle();
+    assert_eq!(world.calls().len(), 2, "five requests, one refresh");
+    let fresh = get(&world, &edge, "/search?q=a");
+    assert_eq!((body(&fresh), cache_status(&fresh).as_str()), ("version 2", "Seawall; hit; ttl=299"));
+}
+
+#[test]
+fn a_refresh_asks_whether_the_page_changed() {
+    let (world, edge) = world();
+    world.origin(|request| match request.headers.field("if-none-match") {
+        Some(tag) if tag == "\"1\"" => Reply::status(304, "", &[("x-generation", "2"), ("content-type", "evil/type")]),
+        _ => Reply::ok("page", &[("etag", "\"1\""), ("x-generation", "1"), ("content-type", "text/html")]),
+    });
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(seconds(310));
+    let _ = get(&world, &edge, "/search?q=a");
+    world.settle();
+    let fresh = get(&world, &edge, "/search?q=a");
+    assert!(cache_status(&fresh).starts_with("Seawall; hit; ttl="), "{}", cache_status(&fresh));
+    assert_eq!((body(&fresh), field(&fresh, "x-generation").as_str()), ("page", "2"));
+    assert_eq!(field(&fresh, "content-type"), "text/html", "a 304 does not describe the body");
+
+    world.advance(seconds(80_000));
+    let validated = get(&world, &edge, "/search?q=a");
+    assert_eq!((validated.status, body(&validated)), (200, "page"));
+    assert_eq!(cache_status(&validated), "Seawall; fwd=stale; fwd-status=304; stored");
+}
+
+#[test]
+fn a_client_that_has_the_page_gets_304_without_the_origin() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[("etag", "\"1\""), ("content-type", "text/html")]));
+    let _ = get(&world, &edge, "/search?q=a");
+    let answer = world.send(&edge, Request::get("/search?q=a").with("if-none-match", "W/\"1\""));
+    assert_eq!((answer.status, answer.body.as_deref()), (304, None));
+    assert_eq!((field(&answer, "etag").as_str(), answer.headers.field("content-type")), ("\"1\"", None));
+    assert_eq!(world.calls().len(), 1);
+    let changed = world.send(&edge, Request::get("/search?q=a").with("if-none-match", "\"0\""));
+    assert_eq!((changed.status, body(&changed)), (200, "page"));
+}
+
+#[test]
+fn head_is_answered_from_a_stored_get_and_stores_nothing_itself() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[("content-type", "text/html")]));
+    let miss = world.send(&edge, Request::get("/search?q=a").method("HEAD"));
+    assert_eq!((miss.status, miss.body.as_deref()), (200, None));
+    let _ = get(&world, &edge, "/search?q=a");
+    let hit = world.send(&edge, Request::get("/search?q=a").method("HEAD"));
+    assert_eq!((cache_status(&hit).as_str(), hit.body.as_deref()), ("Seawall; hit; ttl=300", None));
+    assert_eq!(world.calls(), ["HEAD /search?q=a", "GET /search?q=a"]);
+}
+
+#[test]
+fn variants_of_one_url_are_kept_apart() {
+    let (world, edge) = world();
+    world.origin(|request| {
+        let language = request.headers.field("accept-language").unwrap_or_default().into_owned();
+        Reply::ok(&format!("page in {language}"), &[("vary", "Accept-Language")])
+    });
+    let ask = |language: &str| world.send(&edge, Request::get("/search?q=a").with("accept-language", language));
+    assert_eq!(body(&ask("es")), "page in es");
+    assert!(cache_status(&ask("zh")).starts_with("Seawall; fwd=vary-miss"));
+    for language in ["es", "zh"] {
+        let hit = ask(language);
+        assert!(cache_status(&hit).starts_with("Seawall; hit"), "{}", cache_status(&hit));
+        assert_eq!(body(&hit), format!("page in {language}"));
+    }
+    assert!(cache_status(&get(&world, &edge, "/search?q=a")).starts_with("Seawall; fwd=vary-miss"));
+}
+
+#[test]
+fn concurrent_misses_make_one_call() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(1)));
+    let answers = world.send_all(&edge, (0..10).map(|_| Request::get("/search?q=a")).collect());
+    assert_eq!(world.calls().len(), 1);
+    let collapsed = answers.iter().filter(|answer| cache_status(answer).contains("; collapsed")).count();
+    assert_eq!(collapsed, 9);
+    assert!(answers.iter().all(|answer| body(answer) == "page"));
+}
+
+#[test]
+fn what_cannot_be_shared_makes_nobody_wait_twice() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("mine", &[("cache-control", "private")]).after(seconds(1)));
+    let start = world.now();
+    let send = || world.send_all(&edge, (0..5).map(|_| Request::get("/search?q=a")).collect());
+    let _ = send();
+    assert_eq!(world.now().since(start), seconds(2), "one call, then four side by side");
+    let again = world.now();
+    let answers = send();
+    assert_eq!(world.now().since(again), seconds(1), "now it is known that waiting is of no use");
+    assert_eq!(cache_status(&answers[0]), "Seawall; fwd=uri-miss; fwd-status=200; detail=private");
+    assert_eq!(world.calls().len(), 10);
+}
+
+#[test]
+fn a_dead_origin_hides_behind_what_is_stored() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]));
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(seconds(1000));
+    world.origin(|_| Reply::fails(FetchError::Unreachable));
+    let stale = get(&world, &edge, "/search?q=a");
+    assert_eq!((stale.status, body(&stale)), (200, "page"));
+    assert_eq!(cache_status(&stale), "Seawall; hit; ttl=-700; detail=unreachable");
+    assert_eq!(field(&stale, "age"), "1000");
+
+    let unknown = get(&world, &edge, "/search?q=b");
+    assert_eq!((unknown.status, field(&unknown, "content-type").as_str()), (503, "application/problem+json"));
+    assert_eq!(field(&unknown, "retry-after"), "5");
+    assert!(body(&unknown).contains("temporary-reduced-capacity"), "{}", body(&unknown));
+
+    world.origin(|_| Reply::status(500, "oops", &[]));
+    let stale = get(&world, &edge, "/search?q=a");
+    assert_eq!(cache_status(&stale), "Seawall; fwd=stale; fwd-status=500; detail=stale-if-error");
+    assert_eq!(body(&stale), "page");
+
+    world.advance(seconds(86_400));
+    let gone = get(&world, &edge, "/search?q=a");
+    assert_eq!((gone.status, body(&gone)), (500, "oops"), "past stale-if-error the truth comes out");
+}
+
+#[test]
+fn an_open_breaker_spares_the_origin_and_notices_its_return() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]));
+    let _ = world.send(&edge, Request::get("/search?q=kept"));
+    world.advance(seconds(1000));
+    world.origin(|_| Reply::fails(FetchError::Unreachable));
+    let ask =
+        |number: u8| world.send(&edge, Request::get(&format!("/about-data?{number}")).from([198, 51, 100, number]));
+    for number in 0..20 {
+        assert_eq!(ask(number).status, 503);
+    }
+    let calls = world.calls().len();
+    let refused = ask(20);
+    assert_eq!(refused.status, 503);
+    assert_eq!(cache_status(&refused), "Seawall; fwd=uri-miss; detail=breaker-open");
+    assert!(["1", "2"].contains(&field(&refused, "retry-after").as_str()), "{}", field(&refused, "retry-after"));
+    let kept = get(&world, &edge, "/search?q=kept");
+    assert_eq!(cache_status(&kept), "Seawall; hit; ttl=-700; detail=breaker-open");
+    assert_eq!(world.calls().len(), calls, "an open breaker makes no call");
+
+    world.origin(|_| Reply::ok("back", &[]));
+    world.advance(seconds(2));
+    assert_eq!(body(&ask(21)), "back");
+    assert_eq!(body(&get(&world, &edge, "/search?q=kept")), "back");
+}
+
+#[test]
+fn a_hanging_origin_costs_its_deadline_and_no_more() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("late", &[]).after(seconds(100)));
+    let start = world.now();
+    let answer = get(&world, &edge, "/search?q=a");
+    assert_eq!(answer.status, 503);
+    assert!(cache_status(&answer).ends_with("detail=timeout"), "{}", cache_status(&answer));
+    assert_eq!(world.now().since(start), seconds(10));
+}
+
+#[test]
+fn a_broken_cache_costs_speed_and_not_answers() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]));
+    world.faults(seawall_edge::fake::Faults { load: 1000, save: 1000, ..Default::default() });
+    for _ in 0..3 {
+        assert_eq!(body(&get(&world, &edge, "/methodology")), "page");
+    }
+    assert_eq!(world.calls().len(), 3);
+    assert!(world.log().iter().any(|line| line.starts_with("edge.cache.save failed")));
+}

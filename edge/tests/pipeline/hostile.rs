@@ -1,0 +1,163 @@
+use seawall_core::headers::Fields;
+use seawall_edge::{fake::Reply, limits, message::Request};
+
+use super::{body, cache_status, field, get, world};
+
+/// The origin shows what it got, so that a test sees what could have been repeated to others.
+fn echo(request: &Request<seawall_edge::fake::Host>) -> Reply {
+    let mut seen = Vec::new();
+    for name in [
+        "accept",
+        "accept-language",
+        "authorization",
+        "cookie",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-original-url",
+        "x-http-method-override",
+        "x-secret",
+        "cf-connecting-ip",
+        "user-agent",
+        "range",
+    ] {
+        if let Some(value) = request.headers.field(name) {
+            seen.push(format!("{name}={value}"));
+        }
+    }
+    let body = request.body.as_deref().unwrap_or("none");
+    Reply::ok(&format!("{} {}?{} [{}] body={body}", request.method, request.path, request.query, seen.join(",")), &[])
+}
+
+#[test]
+fn what_is_not_in_the_key_does_not_reach_the_origin() {
+    let (world, edge) = world();
+    world.origin(echo);
+    let answer = world.send(
+        &edge,
+        Request {
+            body: Some("fat".to_owned()),
+            ..Request::get("/search?utm_source=evil&q=a&callback=alert")
+                .with("cookie", "session=1")
+                .with("x-forwarded-host", "evil.example")
+                .with("x-forwarded-for", "203.0.113.66")
+                .with("cf-connecting-ip", "203.0.113.66")
+                .with("x-original-url", "/admin")
+                .with("x-http-method-override", "POST")
+                .with("x-secret", "unkeyed")
+                .with("user-agent", "<script>")
+                .with("range", "bytes=0-1")
+                .with("accept", "text/html")
+        },
+    );
+    assert_eq!(body(&answer), "GET /search?q=a [accept=text/html,x-forwarded-for=192.0.2.1] body=none");
+    assert!(cache_status(&get(&world, &edge, "/search?fbclid=1&q=a")).contains("; hit"));
+}
+
+#[test]
+fn what_belongs_to_one_visitor_is_never_shared() {
+    for fields in [
+        [("set-cookie", "session=1")],
+        [("cache-control", "private, max-age=60")],
+        [("cache-control", "no-store")],
+        [("vary", "*")],
+        [("vary", "cookie")],
+    ] {
+        let (world, edge) = world();
+        world.origin(move |_| Reply::ok("mine", &fields));
+        let first = get(&world, &edge, "/search?q=a");
+        assert_eq!(field(&first, fields[0].0), fields[0].1, "its own visitor gets it as it is");
+        let _ = get(&world, &edge, "/search?q=a");
+        assert_eq!(world.calls().len(), 2, "{fields:?}");
+    }
+}
+
+#[test]
+fn a_request_with_authorization_goes_past_the_cache_both_ways() {
+    let (world, edge) = world();
+    world.origin(echo);
+    let ask = || world.send(&edge, Request::get("/search?q=a").with("authorization", "Bearer 1").with("cookie", "a=b"));
+    let mine = ask();
+    assert!(body(&mine).contains("authorization=Bearer 1,cookie=a=b"), "{}", body(&mine));
+    assert_eq!(cache_status(&mine), "Seawall; fwd=request; fwd-status=200");
+    let other = get(&world, &edge, "/search?q=a");
+    assert!(!body(&other).contains("Bearer"), "{}", body(&other));
+    assert!(cache_status(&ask()).starts_with("Seawall; fwd=request"), "not answered from what others stored");
+}
+
+#[test]
+fn a_route_that_is_not_cached_passes_everything_but_claims() {
+    let (world, edge) = world();
+    world.origin(echo);
+    let answer = world.send(
+        &edge,
+        Request { body: Some("email=a".to_owned()), ..Request::get("/auth/send-link?x=1").method("POST") }
+            .with("cookie", "session=1")
+            .with("connection", "keep-alive, x-secret")
+            .with("x-secret", "hop")
+            .with("x-forwarded-host", "evil.example"),
+    );
+    assert_eq!(body(&answer), "POST /auth/send-link?x=1 [cookie=session=1,x-forwarded-for=192.0.2.1] body=email=a");
+    assert_eq!(cache_status(&answer), "Seawall; fwd=bypass; fwd-status=200");
+}
+
+#[test]
+fn ambiguity_is_refused_before_anything_else() {
+    let (world, edge) = world();
+    let long_path = format!("/{}", "a".repeat(limits::PATH_BYTES_MAX));
+    let long_query = format!("/search?q={}", "a".repeat(limits::QUERY_BYTES_MAX));
+    let options = vec!["a"; limits::CONNECTION_OPTIONS_MAX + 1].join(",");
+    for (request, status) in [
+        (Request::get("/search/../admin"), 400),
+        (Request::get("/report/3507%2f004/x"), 400),
+        (Request::get("//evil.example/"), 400),
+        (Request::get("/a%00b"), 400),
+        (Request::get("/search?q=\\"), 400),
+        (Request::get(&long_path), 414),
+        (Request::get(&long_query), 414),
+        (Request::get("/").method("TRACE"), 501),
+        (Request::get("/").method("get"), 501),
+        (Request::get("/").with("connection", "authorization"), 400),
+        (Request::get("/").with("connection", &options), 400),
+        (Request { host: String::from("evil example"), ..Request::get("/") }, 400),
+    ] {
+        let what = format!("{} {}", request.method, request.path);
+        let answer = world.send(&edge, request);
+        assert_eq!(
+            (answer.status, field(&answer, "content-type").as_str()),
+            (status, "application/problem+json"),
+            "{what}"
+        );
+        assert_eq!(
+            (field(&answer, "cache-control").as_str(), cache_status(&answer).as_str()),
+            ("no-store", "Seawall; detail=malformed")
+        );
+    }
+    assert!(world.calls().is_empty());
+    let longest = format!("/{}", "a".repeat(limits::PATH_BYTES_MAX - 1));
+    assert_eq!(get(&world, &edge, &longest).status, 200);
+}
+
+#[test]
+fn fields_of_one_answer_are_not_stored() {
+    let (world, edge) = world();
+    world.origin(|_| {
+        Reply::ok(
+            "page",
+            &[
+                ("x-request-id", "1"),
+                ("ratelimit", "\"x\";r=1"),
+                ("connection", "close"),
+                ("age", "7"),
+                ("x-kept", "yes"),
+            ],
+        )
+    });
+    let _ = get(&world, &edge, "/search?q=a");
+    let hit = get(&world, &edge, "/search?q=a");
+    assert!(cache_status(&hit).contains("; hit"));
+    assert_eq!(hit.headers.field("x-request-id"), None);
+    assert_eq!(hit.headers.field("connection"), None);
+    assert_eq!(field(&hit, "age"), "7");
+    assert_eq!(field(&hit, "x-kept"), "yes");
+    assert_eq!(field(&hit, "ratelimit"), "\"search\";r=13;t=8");
+}

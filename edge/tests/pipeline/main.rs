@@ -1,0 +1,51 @@
+//! The pipeline over the fake platform: what each request gets, and what reaches the origin.
+//!
+//! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
+//! `hostile`: requests that try to be served what is not theirs. `simulation`: everything at once, by seed.
+
+mod cache;
+mod hostile;
+mod limit;
+mod simulation;
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use seawall_core::{headers::Fields, policy::Policy};
+use seawall_edge::{
+    Edge,
+    fake::{Host, World},
+    message::{Request, Response},
+};
+
+/// The site's own policy.
+fn policy() -> Policy {
+    Policy::compile(include_str!("../../../policy.toml")).unwrap()
+}
+
+/// A world with one isolate.
+fn world() -> (World, Rc<Edge>) {
+    let world = World::new(policy(), 1);
+    let edge = world.edge();
+    (world, edge)
+}
+
+fn get(world: &World, edge: &Rc<Edge>, target: &str) -> Response<Host> {
+    world.send(edge, Request::get(target))
+}
+
+fn field(response: &Response<Host>, name: &str) -> String {
+    response.headers.field(name).map(|value| value.into_owned()).unwrap_or_default()
+}
+
+fn cache_status(response: &Response<Host>) -> String {
+    field(response, "cache-status")
+}
+
+fn body(response: &Response<Host>) -> &str {
+    response.body.as_deref().unwrap_or_default()
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
