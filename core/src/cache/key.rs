@@ -85,7 +85,8 @@ const VARIANT_DOMAIN: &[u8] = b"seawall variant 1\0";
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, string::ToString, vec};
+    use alloc::{string::ToString, vec};
+    use std::collections::HashSet;
 
     use super::*;
 

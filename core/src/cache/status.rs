@@ -104,7 +104,7 @@ const CACHE_NAME: &str = "Seawall";
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     use super::*;
 

@@ -203,7 +203,7 @@ const STORABLE: [u16; 10] = [200, 203, 204, 300, 301, 302, 307, 308, 404, 410];
 
 #[cfg(test)]
 mod tests {
-    use std::vec::Vec;
+    use alloc::vec::Vec;
 
     use super::*;
 

@@ -87,7 +87,7 @@ const PERSONAL: [&str; 3] = ["authorization", "cookie", "user-agent"];
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::ToString, vec};
+    use alloc::{format, string::ToString, vec};
 
     use super::*;
 
