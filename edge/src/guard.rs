@@ -12,7 +12,7 @@ use seawall_core::{
 use crate::{
     Edge, Platform,
     limits::RETRY_AFTER_UNREACHABLE,
-    message::{Request, Response},
+    message::{Headers, Request, Response},
     platform::FetchError,
 };
 
@@ -58,7 +58,7 @@ pub(crate) async fn fetch<P: Platform>(
     edge: &Edge,
     platform: &P,
     route: &Route,
-    request: Request<P>,
+    mut request: Request<P>,
 ) -> Result<Fetched<P>, Unavailable> {
     let upstream = edge.policy.upstream_of(route);
     let which = usize::from(route.upstream.0);
@@ -68,6 +68,8 @@ pub(crate) async fn fetch<P: Platform>(
         Gate::Pass(permit) => permit,
         Gate::Reject { retry_after } => return Err(Unavailable::Open { retry_after }),
     };
+    // The origin writes it into its own log, so that both lines of one call can be found.
+    request.headers.set("x-request-id", &format!("{:016x}", platform.random()));
     let result = platform.fetch(request, upstream.deadline).await;
     let response_time = platform.now();
     let reply = match &result {

@@ -54,7 +54,7 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
     let admitted = admit::admit(&edge, &platform, route, client);
     let (admitted, answer) = match cacheable(route, &request) {
         Ok(lifetime) => {
-            let (key, forward) = for_the_cache(&platform, request);
+            let (key, forward) = for_the_cache(request);
             // The limits and the look-up do not wait for each other; a refusal drops what was found.
             let (admitted, found) =
                 futures_util::future::join(admitted, look_up(&platform, &key, &forward.headers)).await;
@@ -111,7 +111,7 @@ fn cacheable<'a, P: Platform>(route: &'a Route, request: &Request<P>) -> Result<
 
 /// The cache key of a request, and the request that the origin gets for it: only fields that every visitor may
 /// share. What cannot reach the origin cannot change what others are served.
-fn for_the_cache<P: Platform>(platform: &P, request: Request<P>) -> (CacheKey, Request<P>) {
+fn for_the_cache<P: Platform>(request: Request<P>) -> (CacheKey, Request<P>) {
     let key = CacheKey::new(&Target {
         scheme: &request.scheme,
         host: &request.host,
@@ -125,7 +125,6 @@ fn for_the_cache<P: Platform>(platform: &P, request: Request<P>) -> (CacheKey, R
         }
     }
     headers.set("accept-encoding", "identity");
-    headers.set("x-request-id", &format!("{:016x}", platform.random()));
     let forward = for_the_origin(Request { headers, body: None, ..request });
     (key, forward)
 }

@@ -95,6 +95,14 @@ impl DurableObject for Limiter {
     async fn alarm(&self) -> worker::Result<Response> {
         let now = format!("{:020}", host::now().as_unix_nanos());
         self.sql().exec("DELETE FROM counters WHERE expires <= ?", vec![now.into()])?;
+        // What does not fit into memory is of no use in storage.
+        self.sql().exec(
+            &format!(
+                "DELETE FROM counters WHERE key IN
+                 (SELECT key FROM counters ORDER BY expires DESC LIMIT -1 OFFSET {AUTHORITY_KEYS})"
+            ),
+            None,
+        )?;
         let left = self.sql().exec("SELECT count(*) FROM counters", None)?.raw().next().transpose()?;
         if left.is_some_and(|row| !matches!(row.first(), Some(SqlStorageValue::Integer(0)))) {
             self.state.storage().set_alarm(SWEEP_EVERY).await?;
