@@ -13,9 +13,7 @@ use seawall_edge::{
     limits::AUTHORITY_KEYS,
     platform::AuthorityError,
 };
-use worker::{
-    Delay, DurableObject, Env, Request, Response, SqlStorage, SqlStorageValue, State, durable_object,
-};
+use worker::{Delay, DurableObject, Env, Request, Response, SqlStorage, SqlStorageValue, State, durable_object};
 
 use crate::host;
 
@@ -71,8 +69,7 @@ impl DurableObject for Limiter {
             return Response::error("not a question about this policy's limits", 400);
         };
         let now = host::now();
-        let (admission, keep) =
-            question.decide(&self.policy, |key| self.counters.borrow().get(key, now), now);
+        let (admission, keep) = question.decide(&self.policy, |key| self.counters.borrow().get(key, now), now);
         for (key, tat) in keep {
             self.counters.borrow_mut().put(key, tat, tat.expires(), now);
             self.sql().exec(
@@ -123,10 +120,9 @@ impl Limiter {
             None,
         )?;
         let now: Timestamp = host::now();
-        let rows = self.sql().exec(
-            &format!("SELECT key, tat FROM counters ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"),
-            None,
-        )?;
+        let rows = self
+            .sql()
+            .exec(&format!("SELECT key, tat FROM counters ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"), None)?;
         for row in rows.raw() {
             let row = row?;
             let [SqlStorageValue::String(key), SqlStorageValue::String(tat)] = row.as_slice() else { continue };

@@ -27,7 +27,8 @@ pub(crate) async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreEr
         return Ok(None);
     };
     let mut headers = JsHeaders::from(response.headers()).clone();
-    let (Some(note), Some(status)) = (headers.get(NOTE), headers.get(STATUS).and_then(|status| status.parse().ok())) else {
+    let (Some(note), Some(status)) = (headers.get(NOTE), headers.get(STATUS).and_then(|status| status.parse().ok()))
+    else {
         return Err(StoreError(String::from("an entry was written by something else")));
     };
     for name in [NOTE, STATUS, "age", "cf-cache-status"] {

@@ -40,7 +40,9 @@ impl Host {
     pub(crate) fn new(env: Env, context: Context) -> worker::Result<Self> {
         let origin = env
             .var("ORIGIN")
-            .map_err(|_| "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example")?
+            .map_err(
+                |_| "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example",
+            )?
             .to_string();
         Ok(Self(Rc::new(Inner { env, context, origin: origin.trim_end_matches('/').to_owned() })))
     }
@@ -86,12 +88,7 @@ impl Platform for Host {
         Body::Text(text.into())
     }
 
-    async fn judge(
-        &self,
-        shard: u64,
-        question: &Question,
-        deadline: Duration,
-    ) -> Result<Admission, AuthorityError> {
+    async fn judge(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Admission, AuthorityError> {
         authority::judge(&self.0.env, shard, question, deadline).await
     }
 
@@ -135,9 +132,7 @@ pub(crate) fn response(status: u16, headers: &JsHeaders, body: Option<&Body>) ->
     init.set_status(status);
     init.set_headers(headers.as_js());
     let response = match body {
-        Some(Body::Stream(stream)) => {
-            web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init)
-        }
+        Some(Body::Stream(stream)) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init),
         Some(Body::Text(text)) => web_sys::Response::new_with_opt_str_and_init(Some(text), &init),
         None => web_sys::Response::new_with_opt_str_and_init(None, &init),
     };
