@@ -304,10 +304,11 @@ impl<P: Platform> Cached<'_, P> {
         match decision {
             store::Decision::Store(metadata) => self.store_and_answer(&fields, metadata, fetched, reason, status, role),
             store::Decision::Refuse(refusal) => {
-                if role == Role::Lead {
+                // A failure says nothing about whether the next response can be shared.
+                if role == Role::Lead && !is_origin_failure(status) {
                     self.let_pass_side_by_side();
-                    self.land();
                 }
+                self.land_if(role);
                 let cache = forward(reason, Some(status), false, Some(refusal.as_str()));
                 Answer::plain(fetched.response, cache)
             }

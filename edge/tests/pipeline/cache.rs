@@ -146,6 +146,16 @@ fn what_cannot_be_shared_makes_nobody_wait_twice() {
 }
 
 #[test]
+fn a_failure_does_not_end_collapsing() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::status(500, "oops", &[]));
+    assert_eq!(get(&world, &edge, "/search?q=a").status, 500);
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(1)));
+    let _ = world.send_all(&edge, (0..5).map(|_| Request::get("/search?q=a")).collect());
+    assert_eq!(world.calls().len(), 2);
+}
+
+#[test]
 fn a_dead_origin_hides_behind_what_is_stored() {
     let (world, edge) = world();
     world.origin(|_| Reply::ok("page", &[]));
