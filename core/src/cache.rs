@@ -11,7 +11,7 @@
 //! directives (advisory, RFC 9111 §5.2.1; a client must not be able to bypass a shared cache), and
 //! invalidation.
 
-mod date;
+pub(crate) mod date;
 mod directives;
 mod metadata;
 mod status;

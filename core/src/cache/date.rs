@@ -139,7 +139,7 @@ const fn days_in_month(year: u64, month: u64) -> u64 {
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar. Counting years from March puts the leap day at the end.
-const fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+pub(crate) const fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
     let year = if month <= 2 { year - 1 } else { year };
     let month_from_march = (month + 9) % 12;
     let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
@@ -147,7 +147,7 @@ const fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
 }
 
 /// The inverse of [`days_from_civil`].
-const fn civil_from_days(days: u64) -> (u64, u64, u64) {
+pub(crate) const fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + DAYS_BEFORE_1970;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
