@@ -17,9 +17,15 @@
 //!
 //! Each change of state starts a new generation, and a result of an earlier one counts for nothing: a slow
 //! failure from before the upstream recovered does not open the breaker again.
+//!
+//! With a `slow_call` it also opens when too many calls are slow; a slow probe then counts as a failed one,
+//! or else an upstream that is only slow would be called in full again after each wait.
+//!
+//! [`shared`] lets many isolates, each with its own breaker, open together and probe together.
 
 mod config;
 mod outcome;
+pub mod shared;
 mod window;
 
 #[cfg(test)]
@@ -32,6 +38,8 @@ pub use config::{Config, ConfigError, RETRY_AFTER_MAX, Settings};
 pub use outcome::{Outcome, Reply};
 
 use crate::time::Timestamp;
+use shared::Standing;
+pub use window::Counts;
 use window::Window;
 
 /// The breaker of one upstream.
@@ -184,7 +192,7 @@ impl Breaker {
         }
         let opens = match &mut self.phase {
             Phase::Open { .. } => false,
-            Phase::Closed { window } => window.record(config, &outcome, now),
+            Phase::Closed { window } => window.record(config, Counts::of(&outcome), now),
             Phase::HalfOpen { probes } => {
                 probes.record(&permit, &outcome);
                 if probes.succeeded >= config.probes_to_close {
@@ -196,9 +204,57 @@ impl Breaker {
             }
         };
         if opens {
-            let pause = config.pause(self.opens, outcome.retry_after(), random);
-            self.opens = self.opens.saturating_add(1);
-            self.enter(Phase::Open { until: now.after(pause) });
+            self.trip(config, outcome.retry_after(), now, random);
+        }
+    }
+
+    /// Counts many ends of calls at once, while closed.
+    fn tally(&mut self, config: &Config, counts: Counts, retry_after: Option<Duration>, now: Timestamp, random: u32) {
+        if let Phase::Closed { window } = &mut self.phase
+            && window.record(config, counts, now)
+        {
+            self.trip(config, retry_after, now, random);
+        }
+    }
+
+    fn trip(&mut self, config: &Config, retry_after: Option<Duration>, now: Timestamp, random: u32) {
+        let pause = config.pause(self.opens, retry_after, random);
+        self.opens = self.opens.saturating_add(1);
+        self.enter(Phase::Open { until: now.after(pause) });
+    }
+
+    /// Opens until a time that another breaker chose.
+    fn open(&mut self, until: Timestamp) {
+        self.enter(Phase::Open { until });
+    }
+
+    /// Closes because another breaker did.
+    fn close(&mut self) {
+        self.opens = 0;
+        self.enter(Phase::default());
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
+    }
+
+    /// Whether a probe's lease holds at `now`.
+    fn holds(&self, lease: u32, now: Timestamp) -> bool {
+        match &self.phase {
+            Phase::HalfOpen { probes } => probes.leases.iter().any(|held| held.id == lease && held.expires > now),
+            Phase::Closed { .. } | Phase::Open { .. } => false,
+        }
+    }
+
+    /// Where it stands at `now`, for others to believe.
+    fn standing(&self, config: &Config, now: Timestamp) -> Standing {
+        match &self.phase {
+            Phase::Closed { .. } => Standing::Closed,
+            Phase::Open { until } => match until.since(now).min(config.pause_max()) {
+                Duration::ZERO => Standing::HalfOpen { wait: Duration::ZERO },
+                wait => Standing::Open { wait },
+            },
+            Phase::HalfOpen { probes } => Standing::HalfOpen { wait: probes.wait(config, now) },
         }
     }
 
@@ -216,22 +272,33 @@ impl Probes {
             lease.expires = lease.expires.min(expires);
         }
         self.leases.retain(|lease| lease.expires > now);
+        match self.wait(config, now) {
+            Duration::ZERO => {
+                self.issued = self.issued.wrapping_add(1);
+                self.leases.push(Lease { id: self.issued, expires });
+                Ok(self.issued)
+            }
+            wait => Err(wait),
+        }
+    }
+
+    /// How long until a place is free; zero when one is.
+    fn wait(&self, config: &Config, now: Timestamp) -> Duration {
+        let live = || self.leases.iter().filter(|lease| lease.expires > now);
         let settled = usize::from(self.succeeded) + usize::from(self.failed);
-        if self.leases.len() + settled < usize::from(config.probes) {
-            self.issued = self.issued.wrapping_add(1);
-            self.leases.push(Lease { id: self.issued, expires });
-            return Ok(self.issued);
+        if live().count() + settled < usize::from(config.probes) {
+            return Duration::ZERO;
         }
         // What has settled without a decision leaves room for one more probe, so at least one lease is held.
-        let next = self.leases.iter().map(|lease| lease.expires).min().unwrap_or(expires);
-        Err(next.since(now))
+        let next = live().map(|lease| lease.expires.since(now)).min().unwrap_or(config.probe_timeout);
+        next.min(config.probe_timeout)
     }
 
     fn record(&mut self, permit: &Permit, outcome: &Outcome) {
         self.leases.retain(|lease| Some(lease.id) != permit.lease);
         match outcome {
             Outcome::Success => self.succeeded = self.succeeded.saturating_add(1),
-            Outcome::Failure { .. } => self.failed = self.failed.saturating_add(1),
+            Outcome::Slow | Outcome::Failure { .. } => self.failed = self.failed.saturating_add(1),
             Outcome::Ignored => {}
         }
     }

@@ -18,4 +18,6 @@ pub mod headers;
 pub mod limit;
 pub mod policy;
 pub mod problem;
+mod ring;
+mod senders;
 pub mod time;

@@ -77,7 +77,7 @@ pub(crate) async fn fetch<P: Platform>(
         Err(FetchError::Unreachable) => Reply::Disconnected,
         Err(FetchError::Timeout) => Reply::TimedOut,
     };
-    let outcome = Outcome::classify(&upstream.breaker, reply);
+    let outcome = Outcome::classify(&upstream.breaker, reply, response_time.since(request_time));
     // The upper half of a random number is as random as the whole.
     let random = (platform.random() >> 32) as u32;
     edge.state.borrow_mut().breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);

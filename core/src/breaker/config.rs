@@ -18,6 +18,10 @@ pub struct Settings {
     pub min_calls: u32,
     /// Share of failures that opens the breaker; 1 to 1000.
     pub failure_rate_permille: u16,
+    /// From how long on a call is slow; at [`Settings::SLOW_CALL`]. `None`: slowness opens nothing.
+    pub slow_call: Option<Duration>,
+    /// Share of slow calls that opens the breaker, where `slow_call` is set; 1 to 1000.
+    pub slow_rate_permille: u16,
     /// First wait; at [`Settings::OPEN`]. It doubles each time that the probes fail.
     pub open_base: Duration,
     /// Longest wait before jitter; from `open_base`, at [`Settings::OPEN`].
@@ -38,9 +42,11 @@ impl Settings {
     /// Range of `window`: shorter than the first holds too few calls, longer than the last is history.
     pub const WINDOW: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
     /// Most buckets: finer steps cost memory in every copy of the state and change no decision that matters.
-    pub const BUCKETS_MAX: u8 = 16;
+    pub const BUCKETS_MAX: u8 = crate::ring::BUCKETS_MAX;
     /// Range of `min_calls`: above the last no breaker of one host ever opens.
     pub const MIN_CALLS: RangeInclusive<u32> = 1..=1_000_000;
+    /// Range of `slow_call`: the longest deadline that an upstream may have is ten minutes.
+    pub const SLOW_CALL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
     /// Range of `open_base` and `open_cap`: after an hour someone has to look anyway.
     pub const OPEN: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
     /// Most probes: more is no longer a probe.
@@ -56,6 +62,8 @@ impl Default for Settings {
             buckets: 10,
             min_calls: 20,
             failure_rate_permille: 500,
+            slow_call: None,
+            slow_rate_permille: 800,
             open_base: Duration::from_secs(1),
             open_cap: Duration::from_secs(60),
             jitter_permille: 200,
@@ -102,6 +110,8 @@ impl Config {
             ("buckets", "a whole number from 1 to 16", (1..=Settings::BUCKETS_MAX).contains(&s.buckets)),
             ("min_calls", "a whole number from 1 to 1000000", Settings::MIN_CALLS.contains(&s.min_calls)),
             ("failure_rate_permille", "a whole number from 1 to 1000", (1..=1000).contains(&s.failure_rate_permille)),
+            ("slow_call", "a time from 1ms to 10m", s.slow_call.is_none_or(|time| Settings::SLOW_CALL.contains(&time))),
+            ("slow_rate_permille", "a whole number from 1 to 1000", (1..=1000).contains(&s.slow_rate_permille)),
             ("open_base", "a time from 1ms to 1h", Settings::OPEN.contains(&s.open_base)),
             ("open_cap", "a time from open_base to 1h", (s.open_base..=*Settings::OPEN.end()).contains(&s.open_cap)),
             ("jitter_permille", "a whole number from 0 to 1000", s.jitter_permille <= 1000),

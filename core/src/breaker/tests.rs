@@ -19,7 +19,7 @@ fn five() -> Config {
     config(Settings { min_calls: 5, jitter_permille: 0, ..Settings::default() })
 }
 
-const FAIL: Outcome = Outcome::Failure { retry_after: None };
+const FAIL: Outcome = Outcome::Failure { slow: false, retry_after: None };
 
 /// A breaker with its configuration, driven by hand.
 struct Bench {
@@ -174,7 +174,7 @@ fn jitter_spreads_the_wait_upwards() {
 fn the_upstream_may_ask_for_more_within_reason() {
     for (asked, ms) in [(0, 1000), (1, 1000), (30, 30_000), (300, 300_000), (301, 300_000), (u64::MAX, 300_000)] {
         let mut bench = Bench::new(config(Settings { min_calls: 1, jitter_permille: 0, ..Settings::default() }));
-        bench.call(0, Outcome::Failure { retry_after: Some(Duration::from_secs(asked)) });
+        bench.call(0, Outcome::Failure { slow: false, retry_after: Some(Duration::from_secs(asked)) });
         assert_eq!(bench.rejected(0), ms, "{asked}");
     }
 }
@@ -218,7 +218,7 @@ fn a_clock_that_steps_back_locks_nothing() {
 #[test]
 fn ends_of_calls_are_sorted() {
     let status = |status| Reply::Status { status, retry_after: Some(Duration::from_secs(3)) };
-    let failed = Outcome::Failure { retry_after: Some(Duration::from_secs(3)) };
+    let failed = Outcome::Failure { slow: false, retry_after: Some(Duration::from_secs(3)) };
     let strict = config(Settings { fail_on_500: true, ..Settings::default() });
     for (reply, outcome, outcome_strict) in [
         (status(200), Outcome::Success, Outcome::Success),
@@ -235,8 +235,51 @@ fn ends_of_calls_are_sorted() {
         (Reply::TimedOut, FAIL, FAIL),
         (Reply::Abandoned, Outcome::Ignored, Outcome::Ignored),
     ] {
-        assert_eq!(Outcome::classify(&Config::default(), reply), outcome, "{reply:?}");
-        assert_eq!(Outcome::classify(&strict, reply), outcome_strict, "{reply:?}");
+        let took = Duration::from_secs(600);
+        assert_eq!(Outcome::classify(&Config::default(), reply, took), outcome, "{reply:?}");
+        assert_eq!(Outcome::classify(&strict, reply, took), outcome_strict, "{reply:?}");
+    }
+}
+
+#[test]
+fn a_call_is_slow_from_its_limit_on() {
+    let config = config(Settings { slow_call: Some(Duration::from_secs(1)), ..Settings::default() });
+    let status = |status| Reply::Status { status, retry_after: None };
+    let failed = |slow| Outcome::Failure { slow, retry_after: None };
+    for (reply, ms, outcome) in [
+        (status(200), 999, Outcome::Success),
+        (status(200), 1000, Outcome::Slow),
+        (status(404), 1000, Outcome::Slow),
+        (status(503), 999, failed(false)),
+        (status(503), 1000, failed(true)),
+        (Reply::TimedOut, 1000, failed(true)),
+        (status(429), 1000, Outcome::Ignored),
+        (Reply::Abandoned, 1000, Outcome::Ignored),
+    ] {
+        assert_eq!(Outcome::classify(&config, reply, Duration::from_millis(ms)), outcome, "{reply:?} in {ms} ms");
+    }
+}
+
+#[test]
+fn slow_calls_open_it_and_slow_probes_keep_it_open() {
+    let slow = |rate| Settings { slow_call: Some(Duration::from_secs(1)), slow_rate_permille: rate, ..*five() };
+    let mut bench = Bench::new(config(slow(800)));
+    for outcome in [Outcome::Success, Outcome::Slow, Outcome::Slow, Outcome::Slow] {
+        assert_eq!(bench.call(0, outcome), State::Closed);
+    }
+    // A failure that was slow counts in both rates; here it completes the one of slow calls.
+    assert_eq!(bench.call(0, Outcome::Failure { slow: true, retry_after: None }), State::Open);
+    assert_eq!(bench.call(1000, Outcome::Slow), State::HalfOpen);
+    assert_eq!(bench.call(1000, Outcome::Slow), State::Open);
+    assert_eq!(bench.rejected(1000), 2000);
+
+    // Without the option, or one permille below the rate, nothing happens.
+    for settings in [slow(801), Settings { slow_call: None, ..slow(1) }] {
+        let mut bench = Bench::new(config(settings));
+        assert_eq!(bench.call(0, Outcome::Success), State::Closed);
+        for _ in 0..4 {
+            assert_eq!(bench.call(0, Outcome::Slow), State::Closed);
+        }
     }
 }
 
@@ -252,6 +295,10 @@ fn settings_out_of_range_are_named() {
         (Settings { min_calls: 0, ..sound }, "min_calls"),
         (Settings { failure_rate_permille: 0, ..sound }, "failure_rate_permille"),
         (Settings { failure_rate_permille: 1001, ..sound }, "failure_rate_permille"),
+        (Settings { slow_call: Some(Duration::ZERO), ..sound }, "slow_call"),
+        (Settings { slow_call: Some(Duration::from_secs(601)), ..sound }, "slow_call"),
+        (Settings { slow_rate_permille: 0, ..sound }, "slow_rate_permille"),
+        (Settings { slow_rate_permille: 1001, ..sound }, "slow_rate_permille"),
         (Settings { open_base: Duration::ZERO, ..sound }, "open_base"),
         (Settings { open_base: hour * 2, open_cap: hour * 2, ..sound }, "open_base"),
         (Settings { open_cap: Duration::from_millis(999), ..sound }, "open_cap"),

@@ -1,48 +1,62 @@
-//! Results of the recent past, counted in buckets of time.
+//! Results of the recent past, and whether they open the breaker.
 
-use super::{Config, Outcome, Settings};
-use crate::time::{Timestamp, nanos};
+use super::{Config, Outcome};
+use crate::ring::{Cut, Ring};
+use crate::time::Timestamp;
 
-/// Counts of the newest buckets, as a ring: bucket `n` of time lives at `n mod buckets`.
+/// Counts of the newest buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(super) struct Window {
-    buckets: [Bucket; Settings::BUCKETS_MAX as usize],
-    /// Which bucket of time is the newest.
-    newest: u64,
-}
+pub(super) struct Window(Ring<Counts>);
 
+/// How many calls ended, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-struct Bucket {
-    calls: u32,
-    failures: u32,
+pub struct Counts {
+    /// Calls that say something about the upstream's health.
+    pub calls: u32,
+    /// Those of them that failed.
+    pub failures: u32,
+    /// Those of them that took too long, failed or not.
+    pub slow: u32,
 }
 
 impl Window {
-    /// Counts one result. Answers whether the failure rate is reached.
-    pub(super) fn record(&mut self, config: &Config, outcome: &Outcome, now: Timestamp) -> bool {
-        let failure = match outcome {
-            Outcome::Success => 0,
-            Outcome::Failure { .. } => 1,
-            Outcome::Ignored => return false,
-        };
-        let buckets = u64::from(config.buckets);
-        let ring = &mut self.buckets[..usize::from(config.buckets)];
-
-        let bucket_ns = nanos(config.window).div_ceil(buckets);
-        let current = now.as_unix_nanos() / bucket_ns;
-        for passed in 0..current.saturating_sub(self.newest).min(buckets) {
-            ring[((current - passed) % buckets) as usize] = Bucket::default();
+    /// Adds what happened at `now`. Answers whether a rate that opens the breaker is reached.
+    pub(super) fn record(&mut self, config: &Config, counts: Counts, now: Timestamp) -> bool {
+        if counts.calls == 0 {
+            return false;
         }
-        self.newest = self.newest.max(current);
+        let cut = Cut { window: config.window, buckets: config.buckets };
+        let newest = self.0.slide(cut, now);
+        if let Some(bucket) = self.0.bucket(cut, newest) {
+            bucket.add(counts);
+        }
+        let sum = |count: fn(&Counts) -> u32| self.0.iter(cut).map(|bucket| u64::from(count(bucket))).sum::<u64>();
+        let calls = sum(|bucket| bucket.calls);
+        let reaches = |part: u64, permille: u16| part * 1000 >= u64::from(permille) * calls;
+        calls >= u64::from(config.min_calls)
+            && (reaches(sum(|bucket| bucket.failures), config.failure_rate_permille)
+                || (config.slow_call.is_some() && reaches(sum(|bucket| bucket.slow), config.slow_rate_permille)))
+    }
+}
 
-        let bucket = &mut ring[(self.newest % buckets) as usize];
-        bucket.calls = bucket.calls.saturating_add(1);
-        bucket.failures = bucket.failures.saturating_add(failure);
+impl Counts {
+    /// The end of one call.
+    #[must_use]
+    pub const fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Success => Self { calls: 1, failures: 0, slow: 0 },
+            Outcome::Slow => Self { calls: 1, failures: 0, slow: 1 },
+            Outcome::Failure { slow, .. } => Self { calls: 1, failures: 1, slow: *slow as u32 },
+            Outcome::Ignored => Self { calls: 0, failures: 0, slow: 0 },
+        }
+    }
 
-        let calls: u64 = ring.iter().map(|bucket| u64::from(bucket.calls)).sum();
-        let failures: u64 = ring.iter().map(|bucket| u64::from(bucket.failures)).sum();
-        calls >= u64::from(config.min_calls) && failures * 1000 >= u64::from(config.failure_rate_permille) * calls
+    /// Adds `other`; saturates.
+    pub const fn add(&mut self, other: Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.slow = self.slow.saturating_add(other.slow);
     }
 }

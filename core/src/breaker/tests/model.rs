@@ -11,7 +11,7 @@ struct Model {
     config: Config,
     generation: u64,
     opens: u32,
-    results: Vec<(u64, bool)>,
+    results: Vec<(u64, bool, bool)>,
     until: Option<u64>,
     half: Option<HalfOpen>,
 }
@@ -47,15 +47,16 @@ impl Model {
         if generation != self.generation {
             return;
         }
-        let failed = match outcome {
-            Outcome::Success => Some(false),
-            Outcome::Failure { .. } => Some(true),
-            Outcome::Ignored => None,
+        let (failed, slow) = match outcome {
+            Outcome::Success => (Some(false), false),
+            Outcome::Slow => (Some(false), true),
+            Outcome::Failure { slow, .. } => (Some(true), slow),
+            Outcome::Ignored => (None, false),
         };
         let trips = if let Some(half) = &mut self.half {
             half.leases.retain(|(_, holder)| *holder != call);
-            half.succeeded += u8::from(failed == Some(false));
-            half.failed += u8::from(failed == Some(true));
+            half.succeeded += u8::from(failed == Some(false) && !slow);
+            half.failed += u8::from(failed == Some(true) || slow);
             if half.succeeded >= self.config.probes_to_close {
                 (self.half, self.opens, self.results) = (None, 0, Vec::new());
                 self.generation += 1;
@@ -66,16 +67,19 @@ impl Model {
             let Some(failed) = failed else { return };
             let width = (self.config.window.as_millis() as u64).div_ceil(u64::from(self.config.buckets));
             let bucket = (START + now) / width;
-            self.results.push((bucket, failed));
-            let counted: Vec<bool> = self
+            self.results.push((bucket, failed, slow));
+            let counted: Vec<(bool, bool)> = self
                 .results
                 .iter()
-                .filter(|(at, _)| *at + u64::from(self.config.buckets) > bucket)
-                .map(|(_, failed)| *failed)
+                .filter(|(at, ..)| *at + u64::from(self.config.buckets) > bucket)
+                .map(|(_, failed, slow)| (*failed, *slow))
                 .collect();
-            let failures = counted.iter().filter(|failed| **failed).count();
+            let failures = counted.iter().filter(|(failed, _)| *failed).count();
+            let slow = counted.iter().filter(|(_, slow)| *slow).count();
+            let too_slow = slow * 1000 >= usize::from(self.config.slow_rate_permille) * counted.len();
             counted.len() >= self.config.min_calls as usize
-                && failures * 1000 >= usize::from(self.config.failure_rate_permille) * counted.len()
+                && (failures * 1000 >= usize::from(self.config.failure_rate_permille) * counted.len()
+                    || (self.config.slow_call.is_some() && too_slow))
         };
         if trips {
             let back_off = (self.config.open_base.as_millis() as u64) << self.opens.min(16);
@@ -100,8 +104,9 @@ enum Step {
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         3 => Just(Outcome::Success),
-        3 => Just(FAIL),
-        1 => (0..400_u64).prop_map(|s| Outcome::Failure { retry_after: Some(Duration::from_secs(s)) }),
+        3 => any::<bool>().prop_map(|slow| Outcome::Failure { slow, retry_after: None }),
+        1 => (0..400_u64).prop_map(|s| Outcome::Failure { slow: false, retry_after: Some(Duration::from_secs(s)) }),
+        2 => Just(Outcome::Slow),
         1 => Just(Outcome::Ignored),
     ]
 }
@@ -113,24 +118,28 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
 }
 
 fn any_config() -> impl Strategy<Value = Config> {
-    let closed = (100..20_000_u64, 1..=Settings::BUCKETS_MAX, 1..8_u32, 1..=1000_u16);
+    let closed = (100..20_000_u64, 1..=Settings::BUCKETS_MAX, 1..8_u32, 1..=1000_u16, any::<bool>(), 1..=1000_u16);
     // Even times, so that half a jitter is whole milliseconds.
     let open = (1..1500_u64, 0..30_000_u64, 0..=1_u16, 1..6_u8, 0..6_u8, 1..5000_u64);
-    (closed, open).prop_map(|((window, buckets, min_calls, rate), (base, more, jitter, probes, close, timeout))| {
-        config(Settings {
-            window: Duration::from_millis(window),
-            buckets,
-            min_calls,
-            failure_rate_permille: rate,
-            open_base: Duration::from_millis(2 * base),
-            open_cap: Duration::from_millis(2 * (base + more)),
-            jitter_permille: jitter * 1000,
-            probes,
-            probes_to_close: 1 + close % probes,
-            probe_timeout: Duration::from_millis(timeout),
-            fail_on_500: false,
-        })
-    })
+    (closed, open).prop_map(
+        |((window, buckets, min_calls, rate, slow, slow_rate), (base, more, jitter, probes, close, timeout))| {
+            config(Settings {
+                window: Duration::from_millis(window),
+                buckets,
+                min_calls,
+                failure_rate_permille: rate,
+                slow_call: slow.then_some(Duration::from_secs(1)),
+                slow_rate_permille: slow_rate,
+                open_base: Duration::from_millis(2 * base),
+                open_cap: Duration::from_millis(2 * (base + more)),
+                jitter_permille: jitter * 1000,
+                probes,
+                probes_to_close: 1 + close % probes,
+                probe_timeout: Duration::from_millis(timeout),
+                fail_on_500: false,
+            })
+        },
+    )
 }
 
 proptest! {
@@ -227,31 +236,32 @@ proptest! {
         }
     }
 
-    /// (c) A closed breaker stays closed below `min_calls`. (f) With one failure turned into a success it
-    /// never opens earlier.
+    /// (c) A closed breaker stays closed below `min_calls`. (f) With one failure or slow call turned into a
+    /// success it never opens earlier.
     #[test]
     fn fewer_failures_never_open_it_earlier(
         config in any_config(),
-        results in prop::collection::vec((0..500_u64, any::<bool>()), 1..60),
+        results in prop::collection::vec((0..500_u64, outcome()), 1..60),
         spared in any::<prop::sample::Index>(),
     ) {
-        let opens_after = |results: &[(u64, bool)]| {
+        let opens_after = |results: &[(u64, Outcome)]| {
             let mut breaker = Breaker::new();
             let mut now = 0;
-            results.iter().position(|(gap, failed)| {
+            results.iter().position(|(gap, outcome)| {
                 now += gap;
                 if let Gate::Pass(permit) = breaker.admit(&config, at(now)) {
-                    breaker.record(&config, permit, if *failed { FAIL } else { Outcome::Success }, at(now), 0);
+                    breaker.record(&config, permit, *outcome, at(now), 0);
                 }
                 breaker.state(at(now)) != State::Closed
             })
         };
         let first = opens_after(&results);
         prop_assert!(first.is_none_or(|place| place + 1 >= config.min_calls as usize));
-        let failures: Vec<usize> = (0..results.len()).filter(|&place| results[place].1).collect();
+        let counts = |place: &usize| !matches!(results[*place].1, Outcome::Success | Outcome::Ignored);
+        let failures: Vec<usize> = (0..results.len()).filter(counts).collect();
         if !failures.is_empty() {
             let mut better = results;
-            better[failures[spared.index(failures.len())]].1 = false;
+            better[failures[spared.index(failures.len())]].1 = Outcome::Success;
             let later = opens_after(&better);
             prop_assert!(later.is_none_or(|later| first.is_some_and(|first| first <= later)));
         }
