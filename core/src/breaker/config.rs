@@ -119,10 +119,7 @@ impl Config {
             ("probes_to_close", "a whole number from 1 to probes", (1..=s.probes).contains(&s.probes_to_close)),
             ("probe_timeout", "a time from 1ms to 10m", Settings::PROBE_TIMEOUT.contains(&s.probe_timeout)),
         ];
-        match checks.into_iter().find(|(.., fits)| !fits) {
-            None => Ok(Self(settings)),
-            Some((setting, expected, _)) => Err(ConfigError { setting, expected }),
-        }
+        ConfigError::first(settings, checks).map(Self)
     }
 
     /// How long to stay open after opening `opens` times before: back-off with jitter, or what the upstream
@@ -171,6 +168,19 @@ impl TryFrom<Settings> for Config {
 impl From<Config> for Settings {
     fn from(config: Config) -> Self {
         config.0
+    }
+}
+
+impl ConfigError {
+    /// The settings, or the first of the `checks` that does not fit.
+    pub(crate) fn first<S, const N: usize>(
+        settings: S,
+        checks: [(&'static str, &'static str, bool); N],
+    ) -> Result<S, Self> {
+        match checks.into_iter().find(|(.., fits)| !fits) {
+            None => Ok(settings),
+            Some((setting, expected, _)) => Err(Self { setting, expected }),
+        }
     }
 }
 

@@ -1,0 +1,139 @@
+//! Should this call even be tried, while the upstream refuses some?
+//!
+//! A breaker is all or nothing, and knows nothing until enough calls failed. The throttle stands beside it and
+//! works from the first refusal on: each caller compares how many calls it wanted to make with how many were
+//! accepted, and drops calls at random so that an overloaded upstream is sent about `k` times what it accepts
+//! (the adaptive throttling of site reliability engineering). It needs no word from other isolates.
+//!
+//! ```text
+//!   p = max(0, (requests - k * accepts) / (requests + 1)), at most 0.99
+//! ```
+//!
+//! From an upstream that accepts a quarter of its calls, all calls pass again within one window of it being well;
+//! from a full outage, where one call in a hundred is still sent, within four.
+
+mod config;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Settings};
+
+pub use crate::breaker::ConfigError;
+use crate::breaker::Reply;
+use crate::priority::Priority;
+use crate::ring::Ring;
+use crate::time::Timestamp;
+
+/// The throttle of one upstream.
+///
+/// A plain value. A state belongs to one [`Config`]: when `window` or `buckets` changes, start anew. A clock that
+/// steps back counts into the newest bucket until it has caught up. Nothing is allocated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Throttle(Ring<Calls>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Calls {
+    /// Calls that someone wanted to make, dropped ones included.
+    requests: u32,
+    accepts: u32,
+}
+
+/// What to do with one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pass {
+    /// Send it, and give the ticket back with its end.
+    Send(Ticket),
+    /// Drop it: the upstream would probably refuse it.
+    Drop {
+        /// How likely a call of this priority was dropped at this moment, in thousandths.
+        probability_permille: u16,
+    },
+}
+
+/// A call that was sent. Given back to [`Throttle::record`]; a lost one counts as refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a call without a recorded end counts as refused"]
+pub struct Ticket {
+    /// The bucket of time in which the call was counted.
+    bucket: u64,
+}
+
+/// How a call ended, as the throttle counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The upstream took it on, however it answered.
+    Accepted,
+    /// The upstream did not take it on.
+    Refused,
+    /// Nobody knows: the call is taken out of the count.
+    Unknown,
+}
+
+impl End {
+    /// Sorts the end of a call: 429, 502, 503, 504, a lost connection and a missed deadline are refusals. Every
+    /// other response is an acceptance, 500 included: the upstream tried. A call that the client gave up says
+    /// nothing.
+    #[must_use]
+    pub const fn classify(reply: Reply) -> Self {
+        match reply {
+            Reply::Status { status: 429 | 502..=504, .. } | Reply::Disconnected | Reply::TimedOut => Self::Refused,
+            Reply::Abandoned => Self::Unknown,
+            Reply::Status { .. } => Self::Accepted,
+        }
+    }
+}
+
+impl Throttle {
+    /// A throttle that has seen nothing, and lets every call pass.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decides on one call at `now`, and counts it before it is sent, so that calls still out count too.
+    ///
+    /// `random` is any number the host draws: which calls are dropped depends on it, and nothing else does.
+    pub fn admit(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Pass {
+        let cut = config.cut();
+        let bucket = self.0.slide(cut, now);
+        let (requests, accepts) = self.0.iter(cut).fold((0_u64, 0_u64), |(requests, accepts), calls| {
+            (requests + u64::from(calls.requests), accepts + u64::from(calls.accepts))
+        });
+        if let Some(calls) = self.0.bucket(cut, bucket) {
+            calls.requests = calls.requests.saturating_add(1);
+        }
+        // Both in thousandths, so that `k` stays whole. Sixteen buckets of 32 bits leave plenty of room.
+        let wanted = u128::from(requests) * 1000;
+        let earned = u128::from(accepts) * u128::from(config.k_permille(priority));
+        let excess = wanted.saturating_sub(earned);
+        let of = (u128::from(requests) + 1) * 1000;
+        let drops = u128::from(random) * of < excess << 32 && random < DROP_MAX && priority != Priority::Always;
+        if drops {
+            // At most 990, by the cap.
+            let permille = (excess * 1000 / of).min(u128::from(DROP_MAX_PERMILLE));
+            return Pass::Drop { probability_permille: permille as u16 };
+        }
+        Pass::Send(Ticket { bucket })
+    }
+
+    /// Counts the end of a call that was sent, in the bucket in which it began: so that both fall out of the
+    /// window together, and a slow upstream looks no better than it is.
+    pub fn record(&mut self, config: &Config, ticket: Ticket, end: End) {
+        let Some(calls) = self.0.bucket(config.cut(), ticket.bucket) else { return };
+        match end {
+            End::Accepted => calls.accepts = calls.accepts.saturating_add(1),
+            End::Refused => {}
+            End::Unknown => calls.requests = calls.requests.saturating_sub(1),
+        }
+    }
+}
+
+/// Most calls that are dropped, in thousandths: the rest find out whether the upstream is well again.
+const DROP_MAX_PERMILLE: u16 = 990;
+
+/// The same as a fraction of 2^32.
+const DROP_MAX: u32 = ((1_u64 << 32) * DROP_MAX_PERMILLE as u64 / 1000) as u32;
