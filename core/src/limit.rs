@@ -17,6 +17,7 @@ mod gcra;
 mod joint;
 mod verdict;
 
+pub mod distributed;
 pub mod fields;
 pub mod table;
 
