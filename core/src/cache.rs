@@ -1,30 +1,63 @@
 //! May this response be stored, and may a stored one be used for this request? RFC 9111 as a shared cache.
 //!
-//! A host asks two questions. After a response: [`store::decide`], which answers with the [`Metadata`] to
-//! keep beside it or with the reason to keep nothing. Before a request goes out: [`Metadata::reuse`], which
-//! says whether what is stored is fresh, may be served while it is revalidated (RFC 5861), or must be
-//! validated first. [`conditional`] answers a client's own validators from what is stored, [`key`] names
-//! an entry so that no two requests share one by accident, and [`CacheStatus`] tells the client (RFC 9211).
+//! A host asks twice. Before a request goes out, [`decide()`] says whether what is stored answers it: in full, in part,
+//! as a 304, stale while it is revalidated, or not, and then with which conditions the origin is asked and what happens
+//! when it fails. After a response came, [`on_response()`] says what becomes of it and of what is stored. Neither reads
+//! a body, a clock or a store.
 //!
-//! This slice leaves out on purpose: ranges (a `Range` is ignored, which RFC 9110 §14.2 allows), heuristic
-//! freshness (a response without an explicit lifetime is stored only when the policy gives one), request
-//! directives (advisory, RFC 9111 §5.2.1; a client must not be able to bypass a shared cache), and
-//! invalidation.
+//! The parts stand alone too: [`key`] names an entry so that no two requests share one by accident, [`variants`] finds
+//! the one that fits the request's fields, [`purge`] makes entries invalid without touching them, [`collapse`] lets one
+//! call serve many requests, [`search`] finds entries whose query differs where the origin says that makes no
+//! difference, [`CacheStatus`] tells the client what was done (RFC 9211), and [`explain`] writes a decision down so that
+//! it can be taken again.
+//!
+//! [`CacheOptions`] holds what a cache is free to choose; its default is the safe end of each choice.
+//! docs/rfc9111.md maps each requirement to its function and test.
+//!
+//! Left out on purpose: storing answers to `POST`, private caches, multipart ranges, and bodies.
 
 pub(crate) mod date;
+
 mod directives;
+mod freshness;
 mod metadata;
+mod options;
 mod status;
 
+pub mod collapse;
 pub mod conditional;
+pub mod decide;
+pub mod explain;
+pub mod groups;
+pub mod invalidate;
+pub mod judge;
 pub mod key;
+pub mod negotiate;
+pub mod partial;
+pub mod purge;
 pub mod query;
+pub mod range;
+pub mod response;
+pub mod search;
 pub mod store;
+pub mod structured;
+pub mod validate;
+pub mod variants;
 pub mod vary;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     date::HttpDate,
-    directives::Directives,
-    metadata::{Metadata, Reuse, VALIDATABLE_FOR},
-    status::{CacheStatus, ForwardReason},
+    decide::{Ask, Decision, Fetch, Serve, Stored, decide},
+    directives::{Directives, Reach, RequestDirectives},
+    freshness::{HEURISTIC_MAX, Source, TARGETED},
+    metadata::{Content, Metadata, VALIDATABLE_FOR},
+    options::{
+        AuthorizationUse, CacheOptions, JITTER_PERMILLE_MAX, LIFETIME_MAX, NEGATIVE_LIFETIME_MAX, OriginPreconditions,
+        PartialUse, Qualified, RequestDirectiveUse, SetCookieUse, Statuses, VaryOptions,
+    },
+    response::{Keep, Known, Outcome, on_response},
+    status::{CacheStatus, ForwardReason, ReadStatus, append as append_status, read as read_status},
 };

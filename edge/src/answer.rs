@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::borrow::Cow;
 
 use seawall_core::{
-    cache::{CacheStatus, Metadata, conditional, store::TARGETED},
+    cache::{CacheStatus, TARGETED, append_status, conditional, groups::TAG_FIELD},
     headers::Fields,
     limit::{Admission, LimitId, fields},
     policy::Policy,
@@ -23,42 +23,47 @@ pub(crate) struct Answer<P: Platform> {
     pub(crate) response: Response<P>,
     /// What the cache did.
     pub(crate) cache: CacheStatus,
-    /// What is known of the response, where it is or was made a stored one.
-    pub(crate) stored: Option<Metadata>,
     /// The age of a stored response.
     pub(crate) age: Option<Duration>,
+    /// How much of it the client gets.
+    pub(crate) how: conditional::Answer,
 }
 
 impl<P: Platform> Answer<P> {
     /// A response that the cache had no part in.
     pub(crate) const fn plain(response: Response<P>, cache: CacheStatus) -> Self {
-        Self { response, cache, stored: None, age: None }
+        Self { response, cache, age: None, how: conditional::Answer::Full }
     }
 }
 
-/// The client's own validators.
-pub(crate) struct Conditions {
-    if_none_match: Option<String>,
-    if_modified_since: Option<String>,
-}
+/// What a client says of the copies it has, of ranges and of caches. The origin does not see it on a route that is
+/// cached.
+#[derive(Default)]
+pub(crate) struct Conditions([Option<String>; CONDITIONS.len()]);
 
 impl Conditions {
     pub(crate) fn of(request: &impl Fields) -> Self {
-        let value = |name| request.field(name).map(Cow::into_owned);
-        Self { if_none_match: value("if-none-match"), if_modified_since: value("if-modified-since") }
+        Self(CONDITIONS.map(|name| request.field(name).map(Cow::into_owned)))
     }
 }
 
 impl Fields for Conditions {
     fn field(&self, name: &str) -> Option<Cow<'_, str>> {
-        match name {
-            "if-none-match" => self.if_none_match.as_deref(),
-            "if-modified-since" => self.if_modified_since.as_deref(),
-            _ => None,
-        }
-        .map(Cow::Borrowed)
+        let (_, value) = CONDITIONS.iter().zip(&self.0).find(|(known, _)| **known == name)?;
+        value.as_deref().map(Cow::Borrowed)
     }
 }
+
+const CONDITIONS: [&str; 8] = [
+    "cache-control",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "pragma",
+    "range",
+];
 
 /// A problem that this edge answers itself, never stored by anyone.
 pub(crate) fn problem<P: Platform>(platform: &P, problem: &Problem<'_>, retry_after: Option<Duration>) -> Response<P> {
@@ -81,24 +86,24 @@ pub(crate) fn refused<P: Platform>(platform: &P, problem: &Problem<'_>, detail: 
 
 /// Says what was done, in the fields of the response, and takes out what is meant for this hop alone.
 ///
-/// A client whose validators match gets 304 (RFC 9110 §13).
+/// A client whose validators match gets 304 (RFC 9110 §13), one that asked for a part gets that, where the platform can
+/// cut it out.
 pub(crate) fn finish<P: Platform>(
+    platform: &P,
     answer: Answer<P>,
     policy: &Policy,
     limits: &[LimitId],
     admission: &Admission,
-    conditions: &Conditions,
     is_head: bool,
 ) -> Response<P> {
-    let Answer { mut response, cache, stored, age } = answer;
-    for name in HOP_BY_HOP.iter().chain(&TARGETED) {
+    let Answer { mut response, cache, age, how } = answer;
+    let named = response.headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
+    let named = named.split(',').map(str::trim).filter(|name| !name.is_empty());
+    for name in named.chain(HOP_BY_HOP).chain(TARGETED).chain([TAG_FIELD]) {
         response.headers.remove(name);
     }
     // Caches nearer to the origin come first (RFC 9211 §2).
-    let line = match response.headers.field("cache-status") {
-        Some(upstream) => format!("{upstream}, {cache}"),
-        None => cache.to_string(),
-    };
+    let line = append_status(response.headers.field("cache-status").as_deref(), &cache.to_string());
     response.headers.set("cache-status", &line);
     if let Some(age) = age {
         response.headers.set("age", &age.as_secs().to_string());
@@ -109,16 +114,37 @@ pub(crate) fn finish<P: Platform>(
     if let Some(value) = fields::rate_limit(policy, &admission.verdicts) {
         response.headers.set(fields::RATE_LIMIT, &value);
     }
-    let known =
-        stored.is_some_and(|stored| conditional::answer(&stored, conditions) == conditional::Answer::NotModified);
-    if known {
-        response.status = 304;
-        for name in ["content-encoding", "content-language", "content-length", "content-range", "content-type"] {
-            response.headers.remove(name);
-        }
-    }
-    if known || is_head {
+    cut(platform, &mut response, how);
+    if is_head {
         response.body = None;
     }
     response
+}
+
+/// Leaves of a response what the client gets.
+fn cut<P: Platform>(platform: &P, response: &mut Response<P>, how: conditional::Answer) {
+    match how {
+        conditional::Answer::Full => return,
+        conditional::Answer::Part(range) => {
+            let Some(body) = response.body.take() else { return };
+            match platform.slice(body, range.first, range.length()) {
+                Ok(part) => response.body = Some(part),
+                Err(whole) => return response.body = Some(whole),
+            }
+            response.headers.set("content-range", &range.to_string());
+            response.headers.set("content-length", &range.length().to_string());
+        }
+        conditional::Answer::NotModified
+        | conditional::Answer::PreconditionFailed
+        | conditional::Answer::Unsatisfiable { .. } => {
+            for name in ["content-encoding", "content-language", "content-length", "content-range", "content-type"] {
+                response.headers.remove(name);
+            }
+            response.body = None;
+        }
+    }
+    if let conditional::Answer::Unsatisfiable { complete } = how {
+        response.headers.set("content-range", &format!("bytes */{complete}"));
+    }
+    response.status = how.status(response.status);
 }

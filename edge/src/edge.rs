@@ -4,15 +4,13 @@ use core::{cell::RefCell, num::NonZeroUsize};
 
 use seawall_core::{
     breaker::Breaker,
+    cache::{collapse::Flights, purge::Purges},
     limit::{Tat, table::KeyTable},
     policy::Policy,
     time::Timestamp,
 };
 
-use crate::{
-    collapse::Flights,
-    limits::{DENIALS_REMEMBERED, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
-};
+use crate::limits::{DENIALS_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS};
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
 ///
@@ -33,9 +31,10 @@ pub(crate) struct State {
     pub(crate) counters: KeyTable<Tat>,
     /// Until when a client is refused under a shared limit.
     pub(crate) denials: KeyTable<Timestamp>,
+    /// Calls that others may share, and URLs whose requests do not wait for each other.
     pub(crate) flights: Flights,
-    /// URLs whose requests do not wait for each other.
-    pub(crate) uncollapsed: KeyTable<()>,
+    /// What this isolate knows to be invalid.
+    pub(crate) purges: Purges,
 }
 
 impl Edge {
@@ -46,8 +45,8 @@ impl Edge {
             breakers: policy.upstreams().iter().map(|_| Breaker::new()).collect(),
             counters: KeyTable::new(const { NonZeroUsize::new(LOCAL_COUNTERS).unwrap() }, seed),
             denials: KeyTable::new(const { NonZeroUsize::new(DENIALS_REMEMBERED).unwrap() }, seed),
-            flights: Flights::default(),
-            uncollapsed: KeyTable::new(const { NonZeroUsize::new(UNCOLLAPSED_KEYS).unwrap() }, seed),
+            flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
+            purges: Purges::default(),
         };
         Self { policy, state: RefCell::new(state) }
     }

@@ -14,7 +14,6 @@ pub mod platform;
 
 mod admit;
 mod answer;
-mod collapse;
 mod edge;
 mod guard;
 mod lookup;

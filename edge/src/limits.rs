@@ -43,6 +43,14 @@ pub const FLIGHTS_MAX: usize = 1024;
 /// takes, shorter than a visitor waits.
 pub const FOLLOW_AT_MOST: Duration = Duration::from_secs(5);
 
+/// Most requests that wait for one call. A page that everybody asks for at once is within it; beyond it a slow page
+/// would hold connections that other pages need.
+pub const FOLLOWERS_MAX: u32 = 512;
+
+/// How often a request follows, each time another leader, before it goes out alone: leaders that fail at once would
+/// otherwise keep it waiting in turn.
+pub const FOLLOW_ROUNDS_MAX: u32 = 8;
+
 /// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a
 /// cancelled request runs no code that could say so.
 pub const FLIGHT_MARGIN: Duration = Duration::from_secs(5);

@@ -1,13 +1,12 @@
 //! What is stored for a request, and how it is written down.
 //!
 //! The platform's cache is a plain store here: every HTTP caching rule is applied by `seawall-core` on the
-//! metadata kept beside each response. A URL whose responses vary has an index under its own key, which names the
+//! metadata kept beside each response. A URL whose responses vary has an index under its own key, which knows the
 //! request fields that choose; the responses are under the keys of their variants.
 
-use seawall_core::{
-    cache::{ForwardReason, Metadata, Reuse, key::CacheKey, vary::VaryBy},
-    time::Timestamp,
-};
+use core::time::Duration;
+
+use seawall_core::cache::{Metadata, VaryOptions, key::CacheKey, variants::Variants};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -22,7 +21,9 @@ enum Note {
     /// The response serves requests of this key.
     Response(Metadata),
     /// The responses are under the keys of their variants; this body is empty.
-    Index(VaryBy),
+    Variants(Variants),
+    /// What was here does not count any more; this body is empty.
+    Gone,
 }
 
 /// A stored response that matches the request.
@@ -31,30 +32,36 @@ pub(crate) struct Found<P: Platform> {
     pub(crate) response: Response<P>,
     /// What is known of it.
     pub(crate) metadata: Metadata,
-    /// What may be done with it.
-    pub(crate) reuse: Reuse,
 }
 
 /// What the look-up says.
 pub(crate) enum Lookup<P: Platform> {
     /// Something is stored.
-    Found(Found<P>),
-    /// Nothing usable is stored, for this reason.
-    Missing(ForwardReason),
+    Found(Box<Found<P>>),
+    /// Variants are stored, and none of them is for this request.
+    OtherVariants,
+    /// Nothing is stored.
+    Nothing,
 }
 
 /// Looks a request up. A cache that fails, or a note that another release wrote, counts as nothing stored.
-pub(crate) async fn look_up<P: Platform>(platform: &P, key: &CacheKey, request: &P::Headers) -> Lookup<P> {
+pub(crate) async fn look_up<P: Platform>(
+    platform: &P,
+    key: &CacheKey,
+    request: &P::Headers,
+    options: &VaryOptions,
+) -> Lookup<P> {
+    let found = |response, metadata| Lookup::Found(Box::new(Found { response, metadata }));
     match load(platform, key).await {
-        Some((response, Note::Response(metadata))) => found(platform.now(), response, metadata),
-        Some((_, Note::Index(vary))) => {
-            let variant = key.variant(vary.names(), &vary.select(request));
+        Some((response, Note::Response(metadata))) => found(response, metadata),
+        Some((_, Note::Variants(variants))) => {
+            let Some(variant) = variants.select(key, request, options) else { return Lookup::OtherVariants };
             match load(platform, &variant).await {
-                Some((response, Note::Response(metadata))) => found(platform.now(), response, metadata),
-                Some((_, Note::Index(_))) | None => Lookup::Missing(ForwardReason::VaryMiss),
+                Some((response, Note::Response(metadata))) => found(response, metadata),
+                Some((_, Note::Variants(_) | Note::Gone)) | None => Lookup::OtherVariants,
             }
         }
-        None => Lookup::Missing(ForwardReason::UriMiss),
+        Some((_, Note::Gone)) | None => Lookup::Nothing,
     }
 }
 
@@ -63,26 +70,33 @@ pub(crate) async fn save<P: Platform>(
     platform: &P,
     key: &CacheKey,
     request: &P::Headers,
+    options: &VaryOptions,
     metadata: &Metadata,
     response: Response<P>,
 ) -> Result<(), StoreError> {
-    let keep_for = metadata.keep_for(platform.now());
+    let now = platform.now();
+    let keep_for = metadata.keep_for(now);
     let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
     if metadata.vary.is_empty() {
         return platform.save(key, stored, keep_for).await;
     }
-    let variant = key.variant(metadata.vary.names(), &metadata.vary.select(request));
-    platform.save(&variant, stored, keep_for).await?;
-    let index = Stored {
-        response: Response::new(200, P::Headers::default(), None),
-        note: to_hex(&Note::Index(metadata.vary.clone())),
+    let mut variants = match load(platform, key).await {
+        Some((_, Note::Variants(variants))) => variants,
+        Some((_, Note::Response(_) | Note::Gone)) | None => Variants::default(),
     };
-    platform.save(key, index, keep_for).await
+    let variant = variants.insert(key, metadata, request, options, now);
+    let keep_index_for = variants.keep_for(now);
+    platform.save(&variant, stored, keep_for).await?;
+    platform.save(key, note(&Note::Variants(variants)), keep_index_for).await
 }
 
-fn found<P: Platform>(now: Timestamp, response: Response<P>, metadata: Metadata) -> Lookup<P> {
-    let reuse = metadata.reuse(now);
-    Lookup::Found(Found { response, metadata, reuse })
+/// Makes what is stored under a key count for nothing, with all of its variants.
+pub(crate) async fn forget<P: Platform>(platform: &P, key: &CacheKey) -> Result<(), StoreError> {
+    platform.save(key, note(&Note::Gone), GONE_FOR).await
+}
+
+fn note<P: Platform>(note: &Note) -> Stored<P> {
+    Stored { response: Response::new(200, P::Headers::default(), None), note: to_hex(note) }
 }
 
 async fn load<P: Platform>(platform: &P, key: &CacheKey) -> Option<(Response<P>, Note)> {
@@ -116,15 +130,10 @@ pub(crate) fn from_hex<T: DeserializeOwned>(text: &str) -> Option<T> {
     postcard::from_bytes(&bytes.collect::<Option<Vec<u8>>>()?).ok()
 }
 
-/// Whether a stored response may be served although the origin cannot be asked.
-pub(crate) fn usable_on_error<P: Platform>(found: &Found<P>) -> bool {
-    match found.reuse {
-        Reuse::Fresh { .. } | Reuse::StaleWhileRevalidate { .. } => true,
-        Reuse::Validate { serve_if_error, .. } => serve_if_error,
-    }
-}
-
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// How long the mark of something forgotten stays: long enough to take its place in every store.
+const GONE_FOR: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -132,10 +141,10 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back_and_anything_else_does_not() {
-        let note = Note::Index(VaryBy::parse(Some("accept")).unwrap());
-        let text = to_hex(&note);
+        let variants = Variants::default();
+        let text = to_hex(&Note::Variants(variants.clone()));
         assert!(text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        assert!(matches!(from_hex::<Note>(&text), Some(Note::Index(vary)) if vary.names().eq(["accept"])));
+        assert!(matches!(from_hex::<Note>(&text), Some(Note::Variants(read)) if read == variants));
         for wrong in ["", "0", "zz", "ff", "é1"] {
             assert!(from_hex::<Note>(wrong).is_none(), "{wrong}");
         }

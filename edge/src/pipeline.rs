@@ -8,8 +8,12 @@ use std::rc::Rc;
 
 use seawall_core::{
     cache::{
-        CacheStatus, ForwardReason,
+        CacheOptions, CacheStatus, ForwardReason,
+        groups::GroupId,
+        invalidate::{invalidation, is_safe},
         key::{CacheKey, Target},
+        negotiate::reduced,
+        purge::{Selector, Strength},
         query,
     },
     headers::Fields,
@@ -25,9 +29,9 @@ use crate::{
     answer::{self, Answer, Conditions},
     client::Client,
     guard::{self, Fetched, Unavailable},
-    lookup::look_up,
+    lookup::{forget, look_up},
     message::{Headers, Request, Response},
-    sanitise::{Malformed, sanitise},
+    sanitise::{Malformed, canonical_path, sanitise},
 };
 
 use self::cached::Cached;
@@ -56,13 +60,17 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
     let admitted = admit::admit(&edge, &platform, route, client);
     let (admitted, answer) = match cacheable(route, &request) {
         Ok(lifetime) => {
-            let (key, forward) = for_the_cache(request);
+            let options = CacheOptions::from(lifetime);
+            let (key, forward) = for_the_cache(request, &options);
             // The limits and the look-up do not wait for each other; a refusal drops what was found.
-            let (admitted, found) =
-                futures_util::future::join(admitted, look_up(&platform, &key, &forward.headers)).await;
+            let found = look_up(&platform, &key, &forward.headers, &options.vary);
+            let (admitted, found) = futures_util::future::join(admitted, found).await;
             let answer = match refused(&edge, &platform, &admitted.admission) {
                 Some(answer) => answer,
-                None => Cached { edge: &edge, platform: &platform, route, lifetime, key }.serve(found, forward).await,
+                None => {
+                    let (edge, platform, conditions) = (&edge, &platform, &conditions);
+                    Cached { edge, platform, route, options, key, conditions }.serve(found, forward).await
+                }
             };
             (admitted, answer)
         }
@@ -76,7 +84,7 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
         }
     };
     let cache = answer.cache;
-    let response = answer::finish(answer, &edge.policy, &route.limits, &admitted.admission, &conditions, is_head);
+    let response = answer::finish(&platform, answer, &edge.policy, &route.limits, &admitted.admission, is_head);
     log(&platform, route, &response, cache, &admitted, arrival);
     response
 }
@@ -112,23 +120,32 @@ fn cacheable<'a, P: Platform>(route: &'a Route, request: &Request<P>) -> Result<
 }
 
 /// The cache key of a request, and the request that the origin gets for it: only fields that every visitor may
-/// share. What cannot reach the origin cannot change what others are served.
-fn for_the_cache<P: Platform>(request: Request<P>) -> (CacheKey, Request<P>) {
-    let key = CacheKey::new(&Target {
-        scheme: &request.scheme,
-        host: &request.host,
-        path: &request.path,
-        query: &request.query,
-    });
+/// share, reduced to what the origin offers. What cannot reach the origin cannot change what others are served.
+fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
+    let key = CacheKey::new(&target_of(&request));
     let mut headers = P::Headers::default();
     for name in SHARED_REQUEST_FIELDS {
-        if let Some(value) = request.headers.field(name) {
-            headers.set(name, &value);
+        let value = request.headers.field(name);
+        match reduced(name, value.as_deref(), &options.vary) {
+            Some(choice) => headers.set(name, choice),
+            None => value.iter().for_each(|value| headers.set(name, value)),
         }
     }
     headers.set("accept-encoding", "identity");
     let forward = for_the_origin(Request { headers, body: None, ..request });
     (key, forward)
+}
+
+/// What a request asks for, for its key.
+fn target_of<P: Platform>(request: &Request<P>) -> Target<'_> {
+    Target {
+        method: &request.method,
+        tenant: "",
+        scheme: &request.scheme,
+        host: &request.host,
+        path: &request.path,
+        query: &request.query,
+    }
 }
 
 /// Says who is asking, as the platform saw it.
@@ -140,7 +157,7 @@ fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
     request
 }
 
-/// Passes a request through without the cache.
+/// Passes a request through without the cache. What it changed does not count any more.
 async fn pass<P: Platform>(
     edge: &Edge,
     platform: &P,
@@ -148,12 +165,69 @@ async fn pass<P: Platform>(
     request: Request<P>,
     reason: ForwardReason,
 ) -> Answer<P> {
+    let place = (!is_safe(&request.method)).then(|| Place {
+        method: request.method.clone(),
+        scheme: request.scheme.clone(),
+        host: request.host.clone(),
+        path: request.path.clone(),
+        query: request.query.clone(),
+    });
     match guard::fetch(edge, platform, route, request).await {
         Ok(Fetched { response, .. }) => {
+            if let Some(place) = place {
+                place.invalidate(edge, platform, &response).await;
+            }
             let cache = forward(reason, Some(response.status), false, None);
             Answer::plain(response, cache)
         }
         Err(unavailable) => unavailable_answer(platform, unavailable, reason),
+    }
+}
+
+/// Where an unsafe request went.
+struct Place {
+    method: String,
+    scheme: String,
+    host: String,
+    path: String,
+    query: String,
+}
+
+impl Place {
+    fn target<'a>(&'a self, method: &'a str, path: &'a str, query: &'a str) -> Target<'a> {
+        Target { method, tenant: "", scheme: &self.scheme, host: &self.host, path, query }
+    }
+
+    /// Makes invalid what the answer to an unsafe request says has changed (RFC 9111 §4.4, RFC 9875 §3): in this isolate
+    /// at once, for responses that are on their way as well, and in the platform's store.
+    async fn invalidate<P: Platform>(&self, edge: &Edge, platform: &P, response: &Response<P>) {
+        let target = self.target(&self.method, &self.path, &self.query);
+        let changed = invalidation(&target, response.status, &response.headers, &CacheOptions::default());
+        let now = platform.now();
+        for place in changed.places {
+            // The same canonical form, and the same parameters, as the key of a request for it has.
+            let Some(path) = canonical_path(&place.path) else { continue };
+            let route = edge.policy.route("GET", &path);
+            if route.is_none_or(|route| route.cache.as_ref().is_none_or(|rule| rule.edge.is_none())) {
+                continue;
+            }
+            let query = match route.map(|route| &route.query) {
+                Some(Query::Only(names)) => query::keep(&place.query, names),
+                _ => place.query,
+            };
+            let key = CacheKey::new(&self.target("GET", &path, &query));
+            edge.state.borrow_mut().purges.purge(Selector::Key(key), Strength::Hard, now);
+            if let Err(error) = forget(platform, &key).await {
+                platform.log(&format!("edge.cache.invalidate failed: {error}"));
+            }
+        }
+        let purge = |group: GroupId| {
+            edge.state.borrow_mut().purges.purge(Selector::Group(group), Strength::Hard, now);
+        };
+        changed.groups.into_iter().for_each(purge);
+        if changed.groups_left_out > 0 {
+            platform.log(&format!("edge.cache.invalidate left out groups={}", changed.groups_left_out));
+        }
     }
 }
 

@@ -49,6 +49,16 @@ pub trait Platform: Clone + 'static {
     /// Makes two of one body, each of which yields all of it.
     fn split(&self, body: Self::Body) -> (Self::Body, Self::Body);
 
+    /// The bytes of a body from `first` on, `length` of them; the body itself where the host cannot cut one, and then
+    /// the client gets all of it (RFC 9110 §14.2).
+    ///
+    /// # Errors
+    /// With the whole body.
+    fn slice(&self, body: Self::Body, first: u64, length: u64) -> Result<Self::Body, Self::Body> {
+        let _ = (first, length);
+        Err(body)
+    }
+
     /// A body with this text.
     fn text(&self, text: String) -> Self::Body;
 

@@ -73,7 +73,7 @@ pub(crate) fn sanitise<P: Platform>(request: &mut Request<P>) -> Result<(), Malf
         return Err(Malformed::TooLong);
     }
     request.host = host(&request.host).ok_or(Malformed::Host)?;
-    request.path = path(&request.path).ok_or(Malformed::Path)?;
+    request.path = canonical_path(&request.path).ok_or(Malformed::Path)?;
     if !request.query.bytes().all(is_query_byte) {
         return Err(Malformed::Query);
     }
@@ -112,7 +112,7 @@ fn host(host: &str) -> Option<String> {
 
 /// The path in its one spelling: unreserved characters decoded, other escapes in upper case. `None` when servers
 /// disagree about what it means.
-fn path(path: &str) -> Option<String> {
+pub(crate) fn canonical_path(path: &str) -> Option<String> {
     let rest = path.strip_prefix('/')?;
     let mut canonical = String::with_capacity(path.len());
     let last = rest.split('/').count() - 1;
@@ -249,14 +249,14 @@ mod tests {
             ("/a b", None),
             ("/é", None),
         ] {
-            assert_eq!(path(given).as_deref(), expect, "{given}");
+            assert_eq!(canonical_path(given).as_deref(), expect, "{given}");
         }
     }
 
     #[test]
     fn a_path_in_its_one_spelling_stays_as_it_is() {
         for given in ["/a%20b/%C3%A9", "/search", "/report/3507/004"] {
-            assert_eq!(path(given).as_deref(), Some(given));
+            assert_eq!(canonical_path(given).as_deref(), Some(given));
         }
     }
 

@@ -1,8 +1,12 @@
-//! `Cache-Control` and the targeted fields that share its directives (RFC 9111 §5.2, RFC 5861, RFC 9213).
+//! `Cache-Control` and the targeted fields that share its directives (RFC 9111 §5.2, RFC 5861, RFC 8246, RFC 9213).
 
 use core::time::Duration;
 
-/// The directives of one cache-control field that a shared cache acts on. Unknown ones are skipped
+use crate::headers::Fields;
+
+use super::structured::{Bare, InvalidStructure, Value, dictionary};
+
+/// The directives of one cache-control field of a response that a shared cache acts on. Unknown ones are skipped
 /// (RFC 9111 §5.2.3).
 ///
 /// Parsing allocates nothing and costs one pass over the value.
@@ -18,34 +22,99 @@ pub struct Directives {
     pub stale_if_error: Option<Duration>,
     /// `no-store`.
     pub no_store: bool,
-    /// `no-cache`, also in its qualified form: validating more than was asked is always correct.
-    pub no_cache: bool,
-    /// `private`, also in its qualified form: storing less than was allowed is always correct.
-    pub private: bool,
+    /// `no-cache`.
+    pub no_cache: Reach,
+    /// `private`.
+    pub private: Reach,
     /// `public`.
     pub public: bool,
     /// `must-revalidate`.
     pub must_revalidate: bool,
     /// `proxy-revalidate`.
     pub proxy_revalidate: bool,
+    /// `must-understand`.
+    pub must_understand: bool,
     /// `immutable` (RFC 8246).
     pub immutable: bool,
 }
 
+/// How much of a response a directive speaks of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing: it is not there.
+    #[default]
+    Absent,
+    /// Only the fields that its argument lists (RFC 9111 §5.2.2.4, §5.2.2.7).
+    Fields,
+    /// All of it.
+    Response,
+}
+
+/// What a client asks of caches on its way (RFC 9111 §5.2.1), `Pragma` included (§5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestDirectives {
+    /// `max-age`: nothing older.
+    pub max_age: Option<Duration>,
+    /// `max-stale`: stale for no longer; without an argument, however long.
+    pub max_stale: Option<Duration>,
+    /// `min-fresh`: fresh for that much longer.
+    pub min_fresh: Option<Duration>,
+    /// `no-cache`: nothing without validation.
+    pub no_cache: bool,
+    /// `no-store`: nothing may be kept of this.
+    pub no_store: bool,
+    /// `only-if-cached`: do not ask the origin.
+    pub only_if_cached: bool,
+}
+
 impl Directives {
-    /// Reads a field value. Of a directive given twice, the first counts (RFC 9111 §4.2.1); a lifetime that
-    /// is not a number counts as zero, because such a response is best treated as stale.
+    /// Reads a `Cache-Control` value. Of a directive given twice, the first counts (RFC 9111 §4.2.1); a lifetime
+    /// that is not a number counts as zero, because such a response is best treated as stale.
     #[must_use]
     pub fn parse(value: &str) -> Self {
         let mut directives = Self::default();
         for member in members(value) {
-            let (name, argument) = match member.split_once('=') {
-                Some((name, argument)) => (name.trim_end(), Some(argument.trim_start())),
-                None => (member, None),
-            };
-            directives.apply(name, argument);
+            let (name, argument) = split(member);
+            let lifetime = argument.and_then(delta_seconds).unwrap_or(Duration::ZERO);
+            directives.apply(name, lifetime, reach(argument));
+        }
+        if !is_balanced(value) {
+            // The open quote may have swallowed a restriction.
+            directives.private = Reach::Response;
         }
         directives
+    }
+
+    /// Reads a targeted field, which is a Dictionary (RFC 9213 §2.1).
+    ///
+    /// # Errors
+    /// When it is no Dictionary, or gives a directive that is known here a value of the wrong type: then the whole
+    /// field counts as absent.
+    pub fn parse_targeted(value: &str) -> Result<Self, InvalidStructure> {
+        let mut directives = Self::default();
+        let mut fits = true;
+        dictionary(value, |name, member| {
+            let takes_number = matches!(name, "max-age" | "s-maxage" | "stale-while-revalidate" | "stale-if-error");
+            let (lifetime, reach) = match member.value {
+                Value::Item(Bare::Boolean(false)) if !takes_number => return,
+                Value::Item(Bare::Integer(seconds)) => {
+                    // A negative lifetime is none.
+                    (Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(DELTA_SECONDS_MAX)), Reach::Response)
+                }
+                Value::Item(Bare::String(_)) if matches!(name, "no-cache" | "private") => {
+                    (Duration::ZERO, Reach::Fields)
+                }
+                _ => (Duration::ZERO, Reach::Response),
+            };
+            let is_number = matches!(member.value, Value::Item(Bare::Integer(_)));
+            fits &= is_number || !takes_number;
+            if takes_number {
+                // Of a repeated key the last counts (RFC 9651 §4.2.2).
+                directives.forget(name);
+            }
+            directives.apply(name, lifetime, reach);
+        })?;
+        if fits { Ok(directives) } else { Err(InvalidStructure) }
     }
 
     /// Whether any lifetime is stated, so that a cache has no need to guess.
@@ -58,34 +127,114 @@ impl Directives {
     /// `s-maxage` carries the meaning of `proxy-revalidate`).
     #[must_use]
     pub const fn forbids_stale(&self) -> bool {
-        self.must_revalidate || self.proxy_revalidate || self.no_cache || self.s_maxage.is_some()
+        self.must_revalidate
+            || self.proxy_revalidate
+            || matches!(self.no_cache, Reach::Response)
+            || self.s_maxage.is_some()
     }
 
-    fn apply(&mut self, name: &str, argument: Option<&str>) {
+    fn apply(&mut self, name: &str, lifetime: Duration, reach: Reach) {
+        let is = |directive| name.eq_ignore_ascii_case(directive);
         let flag = match () {
-            () if name.eq_ignore_ascii_case("no-store") => &mut self.no_store,
-            () if name.eq_ignore_ascii_case("no-cache") => &mut self.no_cache,
-            () if name.eq_ignore_ascii_case("private") => &mut self.private,
-            () if name.eq_ignore_ascii_case("public") => &mut self.public,
-            () if name.eq_ignore_ascii_case("must-revalidate") => &mut self.must_revalidate,
-            () if name.eq_ignore_ascii_case("proxy-revalidate") => &mut self.proxy_revalidate,
-            () if name.eq_ignore_ascii_case("immutable") => &mut self.immutable,
-            () => return self.apply_lifetime(name, argument),
+            () if is("no-store") => &mut self.no_store,
+            () if is("public") => &mut self.public,
+            () if is("must-revalidate") => &mut self.must_revalidate,
+            () if is("proxy-revalidate") => &mut self.proxy_revalidate,
+            () if is("must-understand") => &mut self.must_understand,
+            () if is("immutable") => &mut self.immutable,
+            () if is("no-cache") => return self.no_cache = self.no_cache.max(reach),
+            () if is("private") => return self.private = self.private.max(reach),
+            () => {
+                let Some(stated) = self.lifetime(name) else { return };
+                stated.get_or_insert(lifetime);
+                return;
+            }
         };
         *flag = true;
     }
 
-    fn apply_lifetime(&mut self, name: &str, argument: Option<&str>) {
-        let lifetime = match () {
-            () if name.eq_ignore_ascii_case("max-age") => &mut self.max_age,
-            () if name.eq_ignore_ascii_case("s-maxage") => &mut self.s_maxage,
-            () if name.eq_ignore_ascii_case("stale-while-revalidate") => &mut self.stale_while_revalidate,
-            () if name.eq_ignore_ascii_case("stale-if-error") => &mut self.stale_if_error,
-            () => return,
-        };
-        if lifetime.is_none() {
-            *lifetime = Some(argument.and_then(delta_seconds).unwrap_or(Duration::ZERO));
+    fn forget(&mut self, name: &str) {
+        if let Some(stated) = self.lifetime(name) {
+            *stated = None;
         }
+    }
+
+    fn lifetime(&mut self, name: &str) -> Option<&mut Option<Duration>> {
+        let is = |directive| name.eq_ignore_ascii_case(directive);
+        match () {
+            () if is("max-age") => Some(&mut self.max_age),
+            () if is("s-maxage") => Some(&mut self.s_maxage),
+            () if is("stale-while-revalidate") => Some(&mut self.stale_while_revalidate),
+            () if is("stale-if-error") => Some(&mut self.stale_if_error),
+            () => None,
+        }
+    }
+}
+
+impl RequestDirectives {
+    /// Reads them from a request. `Pragma: no-cache` counts when there is no `Cache-Control` (RFC 9111 §5.4).
+    ///
+    /// An unreadable `max-age` counts as zero and the two others as absent: each errs towards asking the origin.
+    #[must_use]
+    pub fn of(request: &impl Fields) -> Self {
+        let mut directives = Self::default();
+        let Some(value) = request.field("cache-control") else {
+            let pragma = request.field("pragma");
+            directives.no_cache =
+                pragma.is_some_and(|value| members(&value).any(|member| member.eq_ignore_ascii_case("no-cache")));
+            return directives;
+        };
+        for member in members(&value) {
+            let (name, argument) = split(member);
+            let seconds = argument.and_then(delta_seconds);
+            let is = |directive| name.eq_ignore_ascii_case(directive);
+            match () {
+                () if is("max-age") => {
+                    directives.max_age = directives.max_age.or_else(|| Some(seconds.unwrap_or_default()))
+                }
+                () if is("max-stale") => {
+                    let unbounded = argument.is_none().then_some(Duration::MAX);
+                    directives.max_stale = directives.max_stale.or(seconds).or(unbounded);
+                }
+                () if is("min-fresh") => directives.min_fresh = directives.min_fresh.or(seconds),
+                () if is("no-cache") => directives.no_cache = true,
+                () if is("no-store") => directives.no_store = true,
+                () if is("only-if-cached") => directives.only_if_cached = true,
+                () => {}
+            }
+        }
+        directives
+    }
+}
+
+/// The field names that the qualified `no-cache` and `private` of a `Cache-Control` value list.
+pub(super) fn listed_fields(value: &str) -> impl Iterator<Item = &str> {
+    members(value)
+        .filter_map(|member| {
+            let (name, argument) = split(member);
+            let lists = name.eq_ignore_ascii_case("no-cache") || name.eq_ignore_ascii_case("private");
+            argument.filter(|_| lists)
+        })
+        .flat_map(|argument| argument.trim_matches('"').split(','))
+        .map(|name| name.trim_matches([' ', '\t']))
+        .filter(|name| !name.is_empty())
+}
+
+/// Name and argument. A space beside the `=` is not in the grammar; the argument is then read as it stands, and a
+/// lifetime so written is no number.
+fn split(member: &str) -> (&str, Option<&str>) {
+    match member.split_once('=') {
+        Some((name, _)) if name.ends_with([' ', '\t']) => (name.trim_end_matches([' ', '\t']), Some("")),
+        Some((name, argument)) => (name, Some(argument)),
+        None => (member, None),
+    }
+}
+
+/// What a directive with this argument speaks of; an empty list would protect nothing and so means everything.
+fn reach(argument: Option<&str>) -> Reach {
+    match argument.map(|list| list.trim_matches(['"', ' ', '\t', ','])) {
+        None | Some("") => Reach::Response,
+        Some(_) => Reach::Fields,
     }
 }
 
@@ -98,6 +247,21 @@ pub(super) fn delta_seconds(text: &str) -> Option<Duration> {
     }
     let seconds = digits.parse().map_or(DELTA_SECONDS_MAX, |seconds: u64| seconds.min(DELTA_SECONDS_MAX));
     Some(Duration::from_secs(seconds))
+}
+
+/// Whether every quoted string in it ends.
+fn is_balanced(value: &str) -> bool {
+    let mut escaped = false;
+    let mut quoted = false;
+    for byte in value.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
 }
 
 /// The members of a comma-separated list, trimmed, empty ones left out. A comma inside a quoted string does
@@ -136,7 +300,11 @@ mod tests {
             ("max-age=60", seconds(60)),
             ("MAX-AGE=60", seconds(60)),
             ("public,max-age=60", seconds(60)),
-            ("max-age = 60", seconds(60)),
+            ("max-age = 60", seconds(0)),
+            ("max-age =60", seconds(0)),
+            ("max-age= 60", seconds(0)),
+            ("max-age='60'", seconds(0)),
+            ("max-age=0060", seconds(60)),
             (" ,, max-age=60 ,", seconds(60)),
             ("max-age=\"60\"", seconds(60)),
             ("max-age=60, max-age=10", seconds(60)),
@@ -160,8 +328,8 @@ mod tests {
     #[test]
     fn every_directive_is_known_by_its_name() {
         let directives = Directives::parse(
-            "no-store, no-cache=\"set-cookie\", private=\"x\", public, must-revalidate, proxy-revalidate, \
-             immutable, s-maxage=1, max-age=2, stale-while-revalidate=3, stale-if-error=4, unknown=5",
+            "no-store, no-cache=\"set-cookie\", private, public, must-revalidate, proxy-revalidate, \
+             must-understand, immutable, s-maxage=1, max-age=2, stale-while-revalidate=3, stale-if-error=4, unknown=5",
         );
         assert_eq!(
             directives,
@@ -171,11 +339,12 @@ mod tests {
                 stale_while_revalidate: seconds(3),
                 stale_if_error: seconds(4),
                 no_store: true,
-                no_cache: true,
-                private: true,
+                no_cache: Reach::Fields,
+                private: Reach::Response,
                 public: true,
                 must_revalidate: true,
                 proxy_revalidate: true,
+                must_understand: true,
                 immutable: true,
             }
         );
@@ -193,5 +362,73 @@ mod tests {
         ] {
             assert_eq!(Directives::parse(value).forbids_stale(), expect, "{value}");
         }
+    }
+
+    #[test]
+    fn the_qualified_forms_list_fields() {
+        for (value, reach, fields) in [
+            ("private=\"a\"", Reach::Fields, &["a"][..]),
+            ("private=\"a, B\"", Reach::Fields, &["a", "B"]),
+            ("private=a", Reach::Fields, &["a"]),
+            ("private=\"a\", private=\"b\"", Reach::Fields, &["a", "b"]),
+            ("private=\"a\", private", Reach::Response, &["a"]),
+            ("private=\"\"", Reach::Response, &[]),
+            ("private=", Reach::Response, &[]),
+            ("private", Reach::Response, &[]),
+            ("ext=\"private\"", Reach::Absent, &[]),
+            ("ext=\"x, no-store", Reach::Response, &[]),
+            ("ext=\"x\\\"\", max-age=1", Reach::Absent, &[]),
+        ] {
+            assert_eq!(Directives::parse(value).private, reach, "{value}");
+            assert!(listed_fields(value).eq(fields.iter().copied()), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_targeted_field_is_a_dictionary_or_nothing() {
+        for (value, expect) in [
+            ("max-age=60", Ok(seconds(60))),
+            ("foobar, max-age=60;x", Ok(seconds(60))),
+            ("max-age=1, max-age=60", Ok(seconds(60))),
+            ("max-age=-1", Ok(seconds(0))),
+            ("max-age=99999999999", Ok(seconds(1 << 31))),
+            ("no-store", Ok(None)),
+            ("max-age=\"60\"", Err(InvalidStructure)),
+            ("max-age", Err(InvalidStructure)),
+            ("max-age=?0", Err(InvalidStructure)),
+            ("max-age=60, &&&&&", Err(InvalidStructure)),
+            ("MaX-aGe=60", Err(InvalidStructure)),
+            ("max-age =60", Err(InvalidStructure)),
+        ] {
+            assert_eq!(Directives::parse_targeted(value).map(|directives| directives.max_age), expect, "{value}");
+        }
+        let directives = Directives::parse_targeted("no-store=?0, private=\"x\", no-cache").unwrap();
+        assert_eq!(
+            (directives.no_store, directives.private, directives.no_cache),
+            (false, Reach::Fields, Reach::Response)
+        );
+    }
+
+    #[test]
+    fn a_request_says_what_it_wants() {
+        let of = |name: &str, value: &str| RequestDirectives::of(&[(name, value)]);
+        let none = RequestDirectives::default();
+        for (name, value, expect) in [
+            ("cache-control", "max-age=5", RequestDirectives { max_age: seconds(5), ..none }),
+            ("cache-control", "max-age=x", RequestDirectives { max_age: seconds(0), ..none }),
+            ("cache-control", "max-stale", RequestDirectives { max_stale: Some(Duration::MAX), ..none }),
+            ("cache-control", "max-stale=5", RequestDirectives { max_stale: seconds(5), ..none }),
+            ("cache-control", "max-stale=x", none),
+            ("cache-control", "min-fresh=5", RequestDirectives { min_fresh: seconds(5), ..none }),
+            ("cache-control", "No-Cache", RequestDirectives { no_cache: true, ..none }),
+            ("cache-control", "no-store", RequestDirectives { no_store: true, ..none }),
+            ("cache-control", "only-if-cached", RequestDirectives { only_if_cached: true, ..none }),
+            ("cache-control", "x", none),
+            ("pragma", "no-cache", RequestDirectives { no_cache: true, ..none }),
+            ("pragma", "x, No-Cache", RequestDirectives { no_cache: true, ..none }),
+        ] {
+            assert_eq!(of(name, value), expect, "{name}: {value}");
+        }
+        assert_eq!(RequestDirectives::of(&[("pragma", "no-cache"), ("cache-control", "x")]), none);
     }
 }

@@ -1,16 +1,23 @@
 //! Names of cache entries.
 
-use alloc::string::String;
 use core::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::headers::Fields;
+
+use super::{directives::members, negotiate::reduced, options::VaryOptions, vary::VaryBy};
+
 /// What a request asks for, after normalisation: the bytes here and the bytes the origin gets are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target<'a> {
+    /// The method that counts, after any override was taken out; `HEAD` shares what `GET` stores.
+    pub method: &'a str,
+    /// Whose site it is, where one edge serves several; empty for the only one.
+    pub tenant: &'a str,
     /// `http` or `https`.
     pub scheme: &'a str,
-    /// Host and, where it is not the scheme's own, port.
+    /// Host and port; the scheme's own port counts as absent.
     pub host: &'a str,
     /// The path, starting with `/`.
     pub path: &'a str,
@@ -23,6 +30,7 @@ pub struct Target<'a> {
 ///
 /// Shows as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
@@ -30,27 +38,56 @@ impl CacheKey {
     #[must_use]
     pub fn new(target: &Target<'_>) -> Self {
         let mut hash = Sha256::new_with_prefix(TARGET_DOMAIN);
-        for part in [target.scheme, target.host, target.path, target.query] {
-            write(&mut hash, part.as_bytes());
+        write_place(&mut hash, target);
+        write(&mut hash, target.query.as_bytes());
+        Self(hash.finalize().into())
+    }
+
+    /// The name of a path whatever the query, for what is learned per path.
+    #[must_use]
+    pub fn of_path(target: &Target<'_>) -> Self {
+        let mut hash = Sha256::new_with_prefix(PATH_DOMAIN);
+        write_place(&mut hash, target);
+        Self(hash.finalize().into())
+    }
+
+    /// The name of one variant of it: what the request says in the fields of `Vary`, reduced as `options` says.
+    /// An absent field is its own value (RFC 9111 §4.1). Costs one hash and allocates nothing where the host's
+    /// fields are borrowed.
+    #[must_use]
+    pub fn variant(&self, vary: &VaryBy, request: &impl Fields, options: &VaryOptions) -> Self {
+        let mut hash = Sha256::new_with_prefix(VARIANT_DOMAIN);
+        hash.update(self.0);
+        for name in vary.names() {
+            write(&mut hash, name.as_bytes());
+            let value = request.field(name);
+            // Each member has its length before it, so that spacing and line breaks make no new variant and nothing
+            // else is lost.
+            match reduced(name, value.as_deref(), options) {
+                Some(choice) => {
+                    hash.update([CHOICE]);
+                    write(&mut hash, choice.as_bytes());
+                }
+                None => match value.as_deref() {
+                    None => hash.update([ABSENT]),
+                    Some(value) => {
+                        for member in members(value) {
+                            hash.update([MEMBER]);
+                            write(&mut hash, member.as_bytes());
+                        }
+                        hash.update([END]);
+                    }
+                },
+            }
         }
         Self(hash.finalize().into())
     }
 
-    /// The name of one variant of it: the request's values for the fields of `Vary`, in their order.
-    #[must_use]
-    pub fn variant<'a>(&self, names: impl Iterator<Item = &'a str>, values: &[Option<String>]) -> Self {
-        let mut hash = Sha256::new_with_prefix(VARIANT_DOMAIN);
+    /// A name below this one, for what `write_parts` hashes; `domain` keeps kinds apart.
+    pub(super) fn below(&self, domain: &[u8], write_parts: impl FnOnce(&mut Sha256)) -> Self {
+        let mut hash = Sha256::new_with_prefix(domain);
         hash.update(self.0);
-        for (name, value) in names.zip(values) {
-            write(&mut hash, name.as_bytes());
-            match value {
-                Some(value) => {
-                    hash.update([1]);
-                    write(&mut hash, value.as_bytes());
-                }
-                None => hash.update([0]),
-            }
-        }
+        write_parts(&mut hash);
         Self(hash.finalize().into())
     }
 
@@ -74,14 +111,30 @@ impl fmt::Debug for CacheKey {
     }
 }
 
-fn write(hash: &mut Sha256, part: &[u8]) {
+fn write_place(hash: &mut Sha256, target: &Target<'_>) {
+    let method = if target.method == "HEAD" { "GET" } else { target.method };
+    let own_port = if target.scheme == "https" { ":443" } else { ":80" };
+    let host = target.host.strip_suffix(own_port).unwrap_or(target.host);
+    for part in [method, target.tenant, target.scheme, host, target.path] {
+        write(hash, part.as_bytes());
+    }
+}
+
+pub(super) fn write(hash: &mut Sha256, part: &[u8]) {
     hash.update((part.len() as u64).to_le_bytes());
     hash.update(part);
 }
 
-// Targets and variants hash in separate domains; the number changes when what is stored changes its form.
-const TARGET_DOMAIN: &[u8] = b"seawall target 1\0";
-const VARIANT_DOMAIN: &[u8] = b"seawall variant 1\0";
+// Targets, paths and variants hash in separate domains; the number changes when what is stored changes its form.
+const TARGET_DOMAIN: &[u8] = b"seawall target 2\0";
+const PATH_DOMAIN: &[u8] = b"seawall path 2\0";
+const VARIANT_DOMAIN: &[u8] = b"seawall variant 2\0";
+
+// What follows the name of a field in a variant's hash.
+const ABSENT: u8 = 0;
+const CHOICE: u8 = 1;
+const MEMBER: u8 = 2;
+const END: u8 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -90,41 +143,66 @@ mod tests {
 
     use super::*;
 
-    const SEARCH: Target<'_> = Target { scheme: "https", host: "permits.example", path: "/search", query: "q=a" };
+    const SEARCH: Target<'_> =
+        Target { method: "GET", tenant: "", scheme: "https", host: "permits.example", path: "/search", query: "q=a" };
 
     #[test]
     fn moving_a_byte_between_parts_changes_the_name() {
         let targets = [
             SEARCH,
+            Target { method: "POST", ..SEARCH },
+            Target { tenant: "a", ..SEARCH },
+            Target { tenant: "https", scheme: "", ..SEARCH },
             Target { scheme: "http", ..SEARCH },
             Target { host: "permits.example:8080", ..SEARCH },
+            Target { host: "permits.example:80", ..SEARCH },
             Target { host: "permits.exampl", path: "e/search", ..SEARCH },
             Target { path: "/searchq", query: "=a", ..SEARCH },
             Target { path: "/search?q=a", query: "", ..SEARCH },
             Target { query: "", ..SEARCH },
             Target { query: "q=a&", ..SEARCH },
         ];
-        let names: HashSet<CacheKey> = targets.iter().map(CacheKey::new).collect();
+        let mut names: HashSet<CacheKey> = targets.iter().map(CacheKey::new).collect();
         assert_eq!(names.len(), targets.len());
-        assert_eq!(CacheKey::new(&SEARCH), CacheKey::new(&SEARCH));
+        assert!(!names.insert(CacheKey::new(&Target { method: "HEAD", ..SEARCH })), "HEAD is answered by GET");
+        assert!(!names.insert(CacheKey::new(&Target { host: "permits.example:443", ..SEARCH })), "its own port");
+        assert!(names.insert(CacheKey::of_path(&SEARCH)));
+        assert!(!names.insert(CacheKey::of_path(&Target { query: "", ..SEARCH })));
         assert_eq!(CacheKey::new(&SEARCH).to_string().len(), 64);
     }
 
     #[test]
     fn variants_are_apart_from_each_other_and_from_the_target() {
         let key = CacheKey::new(&SEARCH);
-        let text = |value: &str| Some(value.to_string());
-        let variants = [
-            vec![None, None],
-            vec![text(""), None],
-            vec![None, text("")],
-            vec![text("a"), text("b")],
-            vec![text("ab"), text("")],
+        let vary = VaryBy::parse(Some("a, b"), &VaryOptions::default()).unwrap();
+        let requests: [&[(&str, &str)]; 8] = [
+            &[],
+            &[("a", "")],
+            &[("b", "")],
+            &[("a", "x"), ("b", "y")],
+            &[("a", "xy"), ("b", "")],
+            &[("a", "x,y")],
+            &[("a", "x y")],
+            &[("a", "\"x,y\"")],
         ];
-        let mut names: HashSet<CacheKey> =
-            variants.iter().map(|values| key.variant(["accept", "accept-language"].into_iter(), values)).collect();
+        let name = |request: &[(&str, &str)]| key.variant(&vary, &request, &VaryOptions::default());
+        let mut names: HashSet<CacheKey> = requests.iter().map(|request| name(request)).collect();
         names.insert(key);
-        names.insert(key.variant(["accept"].into_iter(), &[text("a")]));
-        assert_eq!(names.len(), variants.len() + 2);
+        let other = VaryBy::parse(Some("a"), &VaryOptions::default()).unwrap();
+        names.insert(key.variant(&other, &[("a", "")], &VaryOptions::default()));
+        assert_eq!(names.len(), requests.len() + 2);
+    }
+
+    #[test]
+    fn spacing_and_lines_make_no_variant() {
+        let key = CacheKey::new(&SEARCH);
+        let vary = VaryBy::parse(Some("accept"), &VaryOptions::default()).unwrap();
+        let name = |request: &[(&str, &str)]| key.variant(&vary, &request, &VaryOptions::default());
+        let plain = name(&[("accept", "text/html,*/*")]);
+        for same in [vec![("accept", " text/html ,  */*")], vec![("accept", "text/html"), ("accept", "*/*")]] {
+            assert_eq!(name(&same), plain, "{same:?}");
+        }
+        assert_ne!(name(&[("accept", "*/*, text/html")]), plain, "order may carry meaning");
+        assert_eq!(name(&[("accept", " , ")]), name(&[("accept", "")]));
     }
 }

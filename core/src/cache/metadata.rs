@@ -1,11 +1,11 @@
-//! What is kept beside a stored response, and what it answers later.
+//! What is kept beside a stored response, and how old and how fresh it is (RFC 9111 §4.2).
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use crate::time::Timestamp;
 
-use super::{date::HttpDate, directives::delta_seconds, vary::VaryBy};
+use super::{date::HttpDate, directives::delta_seconds, groups::GroupId, vary::VaryBy};
 
 /// Everything a later decision needs to know of a stored response; the host keeps it beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Metadata {
     pub status: u16,
     /// When it arrived.
     pub response_time: Timestamp,
+    /// Its `Date`; when it came without one, the time it arrived (RFC 9110 §6.6.1).
+    pub date: Timestamp,
     /// How old it was then: `corrected_initial_age` of RFC 9111 §4.2.3.
     pub initial_age: Duration,
     /// How long it is fresh: `freshness_lifetime` of RFC 9111 §4.2.1.
@@ -23,40 +25,43 @@ pub struct Metadata {
     pub stale_while_revalidate: Duration,
     /// How long after its freshness it may be served when the origin fails (RFC 5861 §4).
     pub stale_if_error: Duration,
+    /// Whether it must never be served stale (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
+    pub forbids_stale: bool,
+    /// Whether it must be validated before each use (RFC 9111 §5.2.2.4).
+    pub no_cache: bool,
+    /// Whether a reload has no reason to ask while it is fresh (RFC 8246).
+    pub immutable: bool,
     /// Its `ETag`, as it came.
     pub etag: Option<String>,
     /// Its `Last-Modified`.
     pub last_modified: Option<Timestamp>,
     /// The request fields that chose it.
     pub vary: VaryBy,
+    /// How much of the representation its body is.
+    pub content: Content,
+    /// The groups and tags it is purged by.
+    pub groups: Vec<GroupId>,
+    /// The purge generation when its request went out ([`Purges`](super::purge::Purges)).
+    pub generation: u64,
 }
 
-/// What may be done with a stored response now.
+/// How much of a representation a stored body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
-    /// Serve it.
-    Fresh {
-        /// `current_age`, for the `Age` field.
-        age: Duration,
-        /// How much longer it is fresh; never zero.
-        ttl: Duration,
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Content {
+    /// All of it, of this length where that is known.
+    Whole {
+        /// `Content-Length`.
+        length: Option<u64>,
     },
-    /// Serve it, and revalidate it in the background.
-    StaleWhileRevalidate {
-        /// `current_age`, for the `Age` field.
-        age: Duration,
-        /// How long it has been stale.
-        stale_for: Duration,
-    },
-    /// Validate it with the origin first.
-    Validate {
-        /// `current_age`, for the `Age` field should it be served after all.
-        age: Duration,
-        /// How long it has been stale.
-        stale_for: Duration,
-        /// Whether it may be served if the origin fails now. Decided here, before the call, so that the time
-        /// the call takes cannot change it.
-        serve_if_error: bool,
+    /// These bytes of it, the first and the last included (RFC 9111 §3.3).
+    Part {
+        /// The place of the first byte.
+        first: u64,
+        /// The place of the last byte.
+        last: u64,
+        /// The length of the whole, where that is known.
+        complete: Option<u64>,
     },
 }
 
@@ -68,39 +73,33 @@ impl Metadata {
         self.initial_age.saturating_add(now.since(self.response_time))
     }
 
-    /// What may be done with it at `now`. A response is fresh while its lifetime is greater than its age
-    /// (RFC 9111 §4.2), and each window after it is half open too.
-    #[must_use]
-    pub fn reuse(&self, now: Timestamp) -> Reuse {
-        let age = self.current_age(now);
-        if let Some(ttl) = self.freshness_lifetime.checked_sub(age).filter(|ttl| !ttl.is_zero()) {
-            return Reuse::Fresh { age, ttl };
-        }
-        let stale_for = age.saturating_sub(self.freshness_lifetime);
-        if stale_for < self.stale_while_revalidate {
-            Reuse::StaleWhileRevalidate { age, stale_for }
-        } else {
-            Reuse::Validate { age, stale_for, serve_if_error: stale_for < self.stale_if_error }
-        }
-    }
-
-    /// Whether it may be served at `now` although the origin cannot be asked.
-    #[must_use]
-    pub fn usable_on_error(&self, now: Timestamp) -> bool {
-        let stale_for = self.current_age(now).saturating_sub(self.freshness_lifetime);
-        stale_for < self.stale_if_error.max(self.stale_while_revalidate)
-            || self.freshness_lifetime > self.current_age(now)
-    }
-
     /// How long the host has to keep it, from `now`: until it is of no use, not even on an error, and as long as it
     /// can be validated at least [`VALIDATABLE_FOR`].
     #[must_use]
     pub fn keep_for(&self, now: Timestamp) -> Duration {
         let after = self.stale_while_revalidate.max(self.stale_if_error);
-        let validatable =
-            if self.etag.is_some() || self.last_modified.is_some() { VALIDATABLE_FOR } else { Duration::ZERO };
+        let validatable = if self.has_validator() { VALIDATABLE_FOR } else { Duration::ZERO };
         let until = self.freshness_lifetime.saturating_add(after.max(validatable));
         until.saturating_sub(self.current_age(now))
+    }
+
+    /// Whether the origin can be asked if it is still right.
+    #[must_use]
+    pub const fn has_validator(&self) -> bool {
+        self.etag.is_some() || self.last_modified.is_some()
+    }
+
+    /// Its entity tag, if it is a strong one (RFC 9110 §8.8.3).
+    #[must_use]
+    pub fn strong_etag(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|etag| etag.starts_with('"'))
+    }
+
+    /// Its `Last-Modified`, if that is strong: a minute or more before `Date`, so that a change in the same second
+    /// would have shown (RFC 9110 §8.8.2.2).
+    #[must_use]
+    pub fn strong_last_modified(&self) -> Option<Timestamp> {
+        self.last_modified.filter(|modified| self.date.since(*modified) >= STRONG_AFTER)
     }
 }
 
@@ -124,45 +123,40 @@ pub(super) fn initial_age(
 /// A response with a validator is worth keeping past its use for a while: a 304 is cheaper than a body.
 pub const VALIDATABLE_FOR: Duration = Duration::from_secs(86_400);
 
+/// How long before `Date` a `Last-Modified` must be to be strong.
+const STRONG_AFTER: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const STORED: Timestamp = Timestamp::from_unix_seconds(1_000_000);
+    pub(in crate::cache) const STORED: Timestamp = Timestamp::from_unix_seconds(1_000_000);
 
-    fn metadata(initial_age: u64, lifetime: u64, while_revalidate: u64, if_error: u64) -> Metadata {
+    /// A stored 200 of eleven bytes with these times, in seconds.
+    pub(in crate::cache) fn metadata(
+        initial_age: u64,
+        lifetime: u64,
+        while_revalidate: u64,
+        if_error: u64,
+    ) -> Metadata {
         Metadata {
             status: 200,
             response_time: STORED,
+            date: STORED,
             initial_age: Duration::from_secs(initial_age),
             freshness_lifetime: Duration::from_secs(lifetime),
             stale_while_revalidate: Duration::from_secs(while_revalidate),
             stale_if_error: Duration::from_secs(if_error),
+            forbids_stale: false,
+            no_cache: false,
+            immutable: false,
             etag: None,
             last_modified: None,
             vary: VaryBy::default(),
+            content: Content::Whole { length: Some(11) },
+            groups: Vec::new(),
+            generation: 0,
         }
-    }
-
-    #[test]
-    fn each_window_ends_where_the_next_begins() {
-        let metadata = metadata(10, 60, 30, 100);
-        let at = |millis: u64| metadata.reuse(STORED.after(Duration::from_millis(millis)));
-        let secs = Duration::from_secs;
-        assert_eq!(at(0), Reuse::Fresh { age: secs(10), ttl: secs(50) });
-        assert_eq!(at(49_999), Reuse::Fresh { age: Duration::from_millis(59_999), ttl: Duration::from_millis(1) });
-        assert_eq!(at(50_000), Reuse::StaleWhileRevalidate { age: secs(60), stale_for: secs(0) });
-        assert!(matches!(at(79_999), Reuse::StaleWhileRevalidate { .. }));
-        assert_eq!(at(80_000), Reuse::Validate { age: secs(90), stale_for: secs(30), serve_if_error: true });
-        assert!(matches!(at(149_999), Reuse::Validate { serve_if_error: true, .. }));
-        assert!(matches!(at(150_000), Reuse::Validate { serve_if_error: false, .. }));
-    }
-
-    #[test]
-    fn a_clock_that_steps_back_finds_it_as_old_as_it_came() {
-        let metadata = metadata(10, 60, 0, 0);
-        let before = Timestamp::from_unix_seconds(5);
-        assert_eq!(metadata.reuse(before), Reuse::Fresh { age: Duration::from_secs(10), ttl: Duration::from_secs(50) });
     }
 
     #[test]
@@ -177,46 +171,31 @@ mod tests {
     fn age_is_the_greatest_that_the_fields_allow() {
         let date = |second: u64| Some(HttpDate::from_timestamp(Timestamp::from_unix_seconds(second)));
         let at = Timestamp::from_unix_seconds;
-        for (date, age, request_time, response_time, expect) in [
-            (None, None, at(100), at(100), 0),
-            (date(90), None, at(100), at(101), 11),
-            (date(200), None, at(100), at(101), 1),
-            (date(100), Some("30"), at(100), at(102), 32),
-            (date(50), Some("30"), at(100), at(102), 52),
-            (None, Some("30, 40"), at(100), at(100), 30),
-            (None, Some("-5"), at(100), at(100), 0),
-            (None, Some("x"), at(100), at(100), 0),
-            (date(100), None, at(105), at(100), 0),
+        for (id, date, age, request_time, response_time, expect) in [
+            ("age-none", None, None, at(100), at(100), 0),
+            ("age-apparent", date(90), None, at(100), at(101), 11),
+            ("age-date-in-future", date(200), None, at(100), at(101), 1),
+            ("age-value-and-delay", date(100), Some("30"), at(100), at(102), 32),
+            ("age-apparent-wins", date(50), Some("30"), at(100), at(102), 52),
+            ("age-parse-first-of-two", None, Some("30, 40"), at(100), at(100), 30),
+            ("age-parse-negative", None, Some("-5"), at(100), at(100), 0),
+            ("age-parse-nonnumeric", None, Some("x"), at(100), at(100), 0),
+            ("age-parse-float", None, Some("7.0"), at(100), at(100), 0),
+            ("age-parse-huge", None, Some("99999999999999999999"), at(100), at(100), 1 << 31),
+            ("age-clock-back", date(100), None, at(105), at(100), 0),
         ] {
             let initial = initial_age(date, age, request_time, response_time);
-            assert_eq!(initial, Duration::from_secs(expect), "{age:?} {response_time:?}");
+            assert_eq!(initial, Duration::from_secs(expect), "{id}");
         }
     }
 
-    proptest::proptest! {
-        #[test]
-        fn fresh_now_means_fresh_at_every_earlier_time(
-            age in 0_u64..100, lifetime in 0_u64..100, now in 0_u64..200, earlier in 0_u64..200,
-        ) {
-            let metadata = metadata(age, lifetime, 0, 0);
-            let fresh = |second| matches!(metadata.reuse(STORED.after(Duration::from_secs(second))), Reuse::Fresh { .. });
-            proptest::prop_assert!(!fresh(now) || fresh(earlier.min(now)));
-        }
-
-        #[test]
-        fn nothing_is_served_past_its_last_window(
-            age in 0_u64..100, lifetime in 0_u64..50, swr in 0_u64..50, sie in 0_u64..50, now in 0_u64..300,
-        ) {
-            let metadata = metadata(age, lifetime, swr, sie);
-            let at = STORED.after(Duration::from_secs(now));
-            let past = age + now >= lifetime + swr.max(sie);
-            let served = match metadata.reuse(at) {
-                Reuse::Fresh { .. } | Reuse::StaleWhileRevalidate { .. } => true,
-                Reuse::Validate { serve_if_error, .. } => serve_if_error,
-            };
-            proptest::prop_assert_eq!(served, !past);
-            proptest::prop_assert_eq!(served, metadata.usable_on_error(at));
-            proptest::prop_assert_eq!(served, !metadata.keep_for(at).is_zero());
-        }
+    #[test]
+    fn a_date_is_strong_a_minute_later() {
+        let modified = |before: u64| Metadata {
+            last_modified: Some(Timestamp::from_unix_seconds(1_000_000 - before)),
+            ..metadata(0, 60, 0, 0)
+        };
+        assert!(modified(60).strong_last_modified().is_some());
+        assert!(modified(59).strong_last_modified().is_none());
     }
 }

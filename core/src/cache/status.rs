@@ -1,6 +1,12 @@
 //! `Cache-Status` (RFC 9211): what the cache did with a request, for the client to read.
 
+use alloc::{format, string::String};
 use core::{fmt, time::Duration};
+
+use super::{
+    key::CacheKey,
+    structured::{Bare, InvalidStructure, Value, list},
+};
 
 /// What the cache did. Shows as one member of the `Cache-Status` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +50,18 @@ pub enum ForwardReason {
     Bypass,
     /// The method is not one that a cache answers.
     Method,
+    /// Nothing usable is stored, and it is not known why.
+    Miss,
     /// Nothing is stored for this URL.
     UriMiss,
     /// Something is stored for this URL, but not for these request fields.
     VaryMiss,
     /// What is stored must be validated.
     Stale,
-    /// The request must not be answered from a shared cache.
+    /// The request asks to, or must not be answered from a shared cache.
     Request,
+    /// Only other parts of it are stored.
+    Partial,
 }
 
 impl ForwardReason {
@@ -61,10 +71,12 @@ impl ForwardReason {
         match self {
             Self::Bypass => "bypass",
             Self::Method => "method",
+            Self::Miss => "miss",
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
             Self::Request => "request",
+            Self::Partial => "partial",
         }
     }
 }
@@ -96,6 +108,90 @@ impl fmt::Display for CacheStatus {
                 }
             }
         }
+    }
+}
+
+impl CacheStatus {
+    /// The same with the key it was looked up by (RFC 9211 §2.7). For operators alone: a stranger learns from it what
+    /// others asked for.
+    #[must_use]
+    pub fn with_key(self, key: &CacheKey) -> String {
+        format!("{self}; key=\"{key}\"")
+    }
+}
+
+/// The whole field: what caches nearer to the origin said, and then this one (RFC 9211 §2). What is no List is left
+/// out, because nobody could read the field with it.
+#[must_use]
+pub fn append(upstream: Option<&str>, own: &str) -> String {
+    match upstream.filter(|upstream| !upstream.trim().is_empty() && list(upstream, |_| ()).is_ok()) {
+        Some(upstream) => format!("{upstream}, {own}"),
+        None => String::from(own),
+    }
+}
+
+/// One cache's word in a `Cache-Status` field, as a test or an operator's tool reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadStatus {
+    /// Which cache.
+    pub cache: String,
+    /// Whether it answered from what it had.
+    pub hit: bool,
+    /// Why it went forward.
+    pub fwd: Option<String>,
+    /// With which status it was answered.
+    pub fwd_status: Option<i64>,
+    /// How much longer the response is fresh, in seconds.
+    pub ttl: Option<i64>,
+    /// Whether the response was stored.
+    pub stored: bool,
+    /// Whether another request's call was used.
+    pub collapsed: bool,
+    /// The key.
+    pub key: Option<String>,
+    /// What else.
+    pub detail: Option<String>,
+}
+
+/// Reads a `Cache-Status` field; the cache nearest to the client comes last.
+///
+/// # Errors
+/// When it is no List of names.
+pub fn read(field: &str) -> Result<alloc::vec::Vec<ReadStatus>, InvalidStructure> {
+    let mut caches = alloc::vec::Vec::new();
+    let mut named = true;
+    list(field, |member| {
+        let name = match member.value {
+            Value::Item(item) => text(item),
+            Value::Inner(_) => None,
+        };
+        named &= name.is_some();
+        let parameter = |name: &str| member.parameters.value(name);
+        let flag = |name: &str| parameter(name) == Some(Bare::Boolean(true));
+        let number = |name: &str| match parameter(name) {
+            Some(Bare::Integer(number)) => Some(number),
+            _ => None,
+        };
+        caches.push(ReadStatus {
+            cache: name.unwrap_or_default(),
+            hit: flag("hit"),
+            fwd: parameter("fwd").and_then(text),
+            fwd_status: number("fwd-status"),
+            ttl: number("ttl"),
+            stored: flag("stored"),
+            collapsed: flag("collapsed"),
+            key: parameter("key").and_then(text),
+            detail: parameter("detail").and_then(text),
+        });
+    })?;
+    if named { Ok(caches) } else { Err(InvalidStructure) }
+}
+
+fn text(bare: Bare<'_>) -> Option<String> {
+    match bare {
+        Bare::String(text) => Some(text.to_text()),
+        Bare::Token(token) => Some(String::from(token)),
+        _ => None,
     }
 }
 
@@ -138,6 +234,57 @@ mod tests {
             ),
         ] {
             assert_eq!(status.to_string(), expect);
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let forward = CacheStatus::Forward {
+            reason: ForwardReason::Partial,
+            status: Some(206),
+            stored: true,
+            collapsed: true,
+            detail: Some("private"),
+        };
+        let key = CacheKey::new(&crate::cache::key::Target::default());
+        let field = append(Some("Origin; hit; ttl=5"), &forward.with_key(&key));
+        let read = read(&field).unwrap();
+        assert_eq!(read[0], ReadStatus { cache: "Origin".into(), hit: true, ttl: Some(5), ..ReadStatus::default() });
+        assert_eq!(
+            read[1],
+            ReadStatus {
+                cache: CACHE_NAME.into(),
+                fwd: Some("partial".into()),
+                fwd_status: Some(206),
+                stored: true,
+                collapsed: true,
+                key: Some(key.to_string()),
+                detail: Some("private".into()),
+                ..ReadStatus::default()
+            }
+        );
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_left_out() {
+        for (upstream, expect) in [
+            (Some("A; hit"), "A; hit, x"),
+            (Some("\"A b\"; hit"), "\"A b\"; hit, x"),
+            (Some("A; ="), "x"),
+            (Some(" "), "x"),
+            (None, "x"),
+        ] {
+            assert_eq!(append(upstream, "x"), expect, "{upstream:?}");
+        }
+        assert!(read("1; hit").is_err() && read("A;;").is_err());
+    }
+
+    #[test]
+    fn every_reason_is_a_token_of_its_own() {
+        use ForwardReason::{Bypass, Method, Miss, Partial, Request, Stale, UriMiss, VaryMiss};
+        for reason in [Bypass, Method, Miss, Partial, Request, Stale, UriMiss, VaryMiss] {
+            let status = CacheStatus::Forward { reason, status: None, stored: false, collapsed: false, detail: None };
+            assert_eq!(read(&status.to_string()).unwrap()[0].fwd.as_deref(), Some(reason.as_str()));
         }
     }
 }

@@ -134,6 +134,12 @@ impl Platform for Host {
         (body.clone(), body)
     }
 
+    fn slice(&self, body: String, first: u64, length: u64) -> Result<String, String> {
+        let end = usize::try_from(first + length).map_err(|_| body.clone())?;
+        let start = usize::try_from(first).map_err(|_| body.clone())?;
+        body.get(start..end).map(str::to_owned).ok_or(body)
+    }
+
     fn text(&self, text: String) -> String {
         text
     }

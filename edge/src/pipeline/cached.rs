@@ -1,278 +1,390 @@
 //! The way of a request whose response may be shared: what is stored, one call for those who need it, and what is
 //! stored again when the origin fails.
 
+use core::time::Duration;
 use std::rc::Rc;
 
 use seawall_core::{
     cache::{
-        CacheStatus, ForwardReason, Metadata, Reuse,
-        key::CacheKey,
-        store::{self, Exchange, is_fixed_by_body},
+        Ask, CacheOptions, CacheStatus, Decision, ForwardReason, HttpDate, Keep, Known, Metadata, Stored,
+        collapse::{Collapse, Joiner, Landed, Landing, Role, Ticket},
+        conditional::{self, Evaluation, evaluate},
+        decide,
+        decide::stand_in,
+        judge::{OnError, Origin},
+        key::{CacheKey, Target},
+        on_response,
+        purge::{Purges, Selector, Strength},
+        response::is_origin_failure,
+        store::{Exchange, Reason, unstored},
+        validate::{Validators, is_fixed_by_body},
     },
     headers::Fields,
-    policy::{Lifetime, Route},
+    policy::Route,
+    problem::{Problem, Status},
+    time::Timestamp,
 };
 
 use crate::{
     Edge, Platform,
-    answer::Answer,
-    collapse::Role,
+    answer::{self, Answer, Conditions},
     guard::{self, Fetched},
-    limits::{FLIGHT_MARGIN, FOLLOW_AT_MOST, UNCOLLAPSED_FOR},
+    limits::{FLIGHT_MARGIN, FOLLOW_AT_MOST, FOLLOW_ROUNDS_MAX, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
     lookup::{self, Found, Lookup, look_up},
     message::{Headers, Request, Response},
 };
 
-use super::{forward, unavailable_answer};
+use super::{forward, target_of, unavailable_answer};
 
 /// What a route that may be cached needs at every step.
 pub(super) struct Cached<'a, P: Platform> {
     pub(super) edge: &'a Rc<Edge>,
     pub(super) platform: &'a P,
     pub(super) route: &'a Route,
-    pub(super) lifetime: &'a Lifetime,
+    pub(super) options: CacheOptions,
     pub(super) key: CacheKey,
+    /// What the client itself says of caches, ranges and copies it has.
+    pub(super) conditions: &'a Conditions,
 }
 
 impl<P: Platform> Cached<'_, P> {
     /// Answers from what is stored if it may be used, otherwise from the origin.
     pub(super) async fn serve(&self, found: Lookup<P>, request: Request<P>) -> Answer<P> {
-        let needed = match self.usable(found, &request) {
+        let mut needed = match self.usable(found, &request) {
             Step::Answer(answer) => return answer,
             Step::Fetch(needed) => needed,
         };
-        // HEAD fetches nothing that could serve others.
-        let role = if request.method == "HEAD" || self.is_uncollapsed() { Role::Alone } else { self.join() };
-        match role {
-            Role::Lead | Role::Alone => self.fetch(needed, request, role).await,
-            Role::Follow => {
-                self.platform.wait(&self.key, FOLLOW_AT_MOST).await;
-                let found = look_up(self.platform, &self.key, &request.headers).await;
-                match self.usable(found, &request) {
-                    Step::Answer(mut answer) => {
-                        answer.cache = CacheStatus::Forward {
-                            reason: needed.reason(),
-                            status: Some(answer.response.status),
-                            stored: false,
-                            collapsed: true,
-                            detail: None,
-                        };
-                        answer
-                    }
-                    Step::Fetch(needed) => self.fetch(needed, request, Role::Alone).await,
+        let reason = needed.reason;
+        let mut waited = Duration::ZERO;
+        for _ in 0..FOLLOW_ROUNDS_MAX {
+            let role = if needed.collapse { Some(self.join(waited)) } else { None };
+            let wait = match role {
+                Some(Role::Lead(ticket)) => return self.fetch(needed, request, Some(ticket)).await,
+                Some(Role::Follow { wait }) => wait,
+                Some(Role::Alone(_) | Role::Stale) | None => break,
+            };
+            let start = self.platform.now();
+            self.platform.wait(&self.key, wait).await;
+            waited = waited.saturating_add(self.platform.now().since(start));
+            let found = look_up(self.platform, &self.key, &request.headers, &self.options.vary).await;
+            needed = match self.usable(found, &request) {
+                Step::Answer(mut answer) => {
+                    answer.cache = CacheStatus::Forward {
+                        reason,
+                        status: Some(answer.response.status),
+                        stored: false,
+                        collapsed: true,
+                        detail: None,
+                    };
+                    return answer;
                 }
-            }
+                Step::Fetch(needed) => needed,
+            };
         }
+        self.fetch(needed, request, None).await
     }
 
     /// The answer from what is stored, or what is needed instead.
     fn usable(&self, found: Lookup<P>, request: &Request<P>) -> Step<P> {
-        let found = match found {
-            Lookup::Found(found) => found,
-            Lookup::Missing(reason) => return Step::Fetch(Needed::Response(reason)),
-        };
-        match found.reuse {
-            Reuse::Fresh { age, ttl } => Step::Answer(from_store(found, age, CacheStatus::Hit { ttl })),
-            Reuse::StaleWhileRevalidate { age, stale_for } => {
-                self.revalidate_in_background(request);
-                let cache = CacheStatus::StaleHit { stale_for, detail: "stale-while-revalidate" };
-                Step::Answer(from_store(found, age, cache))
+        let step = {
+            let stored = match &found {
+                Lookup::Found(found) => Stored::Response(&found.metadata),
+                Lookup::OtherVariants => Stored::OtherVariants,
+                Lookup::Nothing => Stored::Nothing,
+            };
+            let state = self.edge.state.borrow();
+            let ask = self.ask(target_of(request), &state.purges);
+            match decide(&ask, stored, &self.options) {
+                Decision::Serve(serve) => Ok(serve),
+                Decision::Fetch(fetch) => Err(Needed {
+                    reason: fetch.reason,
+                    on_error: fetch.on_error,
+                    validate: !fetch.validators.is_empty(),
+                    collapse: fetch.collapse,
+                    found: None,
+                }),
+                Decision::Refuse(why) => {
+                    let problem = Problem::plain(Status::GatewayTimeout, "Nothing stored here answers this request.");
+                    let response = answer::problem(self.platform, &problem, None);
+                    let cache = CacheStatus::Refused { detail: why.as_str() };
+                    return Step::Answer(Answer::plain(response, cache));
+                }
             }
-            Reuse::Validate { .. } => Step::Fetch(Needed::Validation(found)),
+        };
+        match (step, found) {
+            (Ok(serve), Lookup::Found(found)) => {
+                if serve.refresh {
+                    self.revalidate_in_background(request);
+                }
+                let cache = serve.status();
+                Step::Answer(Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer })
+            }
+            (Err(needed), Lookup::Found(found)) if needed.validate || needed.on_error == OnError::Serve => {
+                Step::Fetch(Needed { found: Some(found), ..needed })
+            }
+            (Err(needed), _) => Step::Fetch(needed),
+            // Only what was found is served.
+            (Ok(_), Lookup::OtherVariants | Lookup::Nothing) => Step::Fetch(Needed::response(ForwardReason::Miss)),
+        }
+    }
+
+    fn ask<'b>(&'b self, target: Target<'b>, purges: &'b Purges) -> Ask<'b, Conditions> {
+        Ask {
+            target,
+            key: &self.key,
+            request: self.conditions,
+            purges,
+            // The breaker decides when the call is made, and what is stored stands in then.
+            origin: Origin::Reachable,
+            now: self.platform.now(),
         }
     }
 
     /// Starts one refresh of what is stored, unless one is under way.
     fn revalidate_in_background(&self, request: &Request<P>) {
-        if self.join() != Role::Lead {
-            return;
-        }
+        let Role::Lead(ticket) = self.join(Duration::ZERO) else { return };
         let (edge, platform, key) = (Rc::clone(self.edge), self.platform.clone(), self.key);
-        let (route, lifetime) = (self.route.clone(), *self.lifetime);
-        let refresh = Request {
-            method: String::from("GET"),
-            scheme: request.scheme.clone(),
-            host: request.host.clone(),
-            path: request.path.clone(),
-            query: request.query.clone(),
-            headers: request.headers.clone(),
-            body: None,
-            client: request.client,
-        };
+        let (route, options) = (self.route.clone(), self.options.clone());
+        let refresh = again(request, "GET");
         self.platform.spawn(async move {
-            let cached = Cached { edge: &edge, platform: &platform, route: &route, lifetime: &lifetime, key };
+            let conditions = Conditions::default();
+            let cached =
+                Cached { edge: &edge, platform: &platform, route: &route, options, key, conditions: &conditions };
             cached.refresh(refresh).await;
-            cached.land();
+            cached.land(Some(ticket), Landing::Open);
         });
     }
 
     /// Brings what is stored up to date. When the origin fails it stays as it is.
-    async fn refresh(&self, mut request: Request<P>) {
-        let stale = match look_up(self.platform, &self.key, &request.headers).await {
-            Lookup::Found(found) => {
-                ask_whether_changed(&mut request, &found);
-                Some(found)
-            }
-            Lookup::Missing(_) => None,
+    async fn refresh(&self, request: Request<P>) {
+        let found = match look_up(self.platform, &self.key, &request.headers, &self.options.vary).await {
+            Lookup::Found(found) => Some(found),
+            Lookup::OtherVariants | Lookup::Nothing => None,
         };
+        let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
+        let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
+        let reason = ForwardReason::Stale;
         let fields = request.headers.clone();
-        let fetched = match guard::fetch(self.edge, self.platform, self.route, request).await {
-            Ok(fetched) => fetched,
-            Err(unavailable) => {
-                return self.platform.log(&format!("edge.refresh failed reason={}", unavailable.as_str()));
-            }
-        };
-        let fetched = match stale {
-            Some(found) if fetched.response.status == 304 => merge(found, fetched),
-            _ => fetched,
-        };
-        match self.decide(&fields, &fetched) {
-            store::Decision::Store(metadata) => self.save(&fields, &metadata, fetched.response).await,
-            store::Decision::Refuse(refusal) => self.platform.log(&format!(
+        match self.call(Needed { reason, on_error, validate, collapse: true, found }, request).await {
+            Called::Kept { metadata, response, .. } => self.save(&fields, &metadata, response).await,
+            Called::Passed { response, detail, .. } => self.platform.log(&format!(
                 "edge.refresh dropped reason={} status={}",
-                refusal.as_str(),
-                fetched.response.status
+                detail.as_str(),
+                response.status
             )),
+            Called::Failed { failure: Failure::Status(response), .. } => {
+                self.platform.log(&format!("edge.refresh failed status={}", response.status));
+            }
+            Called::Failed { failure: Failure::Unavailable(unavailable), .. } => {
+                self.platform.log(&format!("edge.refresh failed reason={}", unavailable.as_str()));
+            }
         }
     }
 
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
-    async fn fetch(&self, needed: Needed<P>, mut request: Request<P>, role: Role) -> Answer<P> {
-        let reason = needed.reason();
-        let is_get = request.method == "GET";
-        let mut stale = match needed {
-            Needed::Response(_) => None,
-            Needed::Validation(found) => Some(found),
-        };
-        if let Some(found) = stale.as_ref().filter(|_| is_get) {
-            ask_whether_changed(&mut request, found);
-        }
-        let fields = request.headers.clone();
-        let fetched = match guard::fetch(self.edge, self.platform, self.route, request).await {
-            Ok(fetched) => fetched,
-            Err(unavailable) => {
-                self.land_if(role);
-                return match stale.filter(lookup::usable_on_error) {
-                    Some(found) => self.stale_on_error(found, None, unavailable.as_str()),
-                    None => unavailable_answer(self.platform, unavailable, reason),
+    async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Ticket>) -> Answer<P> {
+        let reason = needed.reason;
+        let (fields, asked) = (request.headers.clone(), again(&request, &request.method));
+        match self.call(needed, request).await {
+            Called::Kept { metadata, response, status } => {
+                let how = match evaluate(&metadata, &asked.method, self.conditions, self.options.origin_preconditions) {
+                    Evaluation::Answer(how) => how,
+                    Evaluation::Forward | Evaluation::Missing => conditional::Answer::Full,
                 };
+                let age = metadata.current_age(self.platform.now());
+                let response = self.store_while_answering(fields, metadata, response, lead);
+                Answer { response, cache: forward(reason, Some(status), true, None), age: Some(age), how }
             }
-        };
-        let status = fetched.response.status;
-        if is_origin_failure(status)
-            && let Some(found) = stale.take_if(|found| lookup::usable_on_error(found))
-        {
-            self.land_if(role);
-            return self.stale_on_error(found, Some(status), "stale-if-error");
-        }
-        let fetched = match stale {
-            Some(found) if status == 304 => merge(found, fetched),
-            _ => fetched,
-        };
-        let decision =
-            if is_get { self.decide(&fields, &fetched) } else { store::Decision::Refuse(store::Reason::Method) };
-        match decision {
-            store::Decision::Store(metadata) => self.store_and_answer(&fields, metadata, fetched, reason, status, role),
-            store::Decision::Refuse(refusal) => {
+            Called::Passed { response, status, detail, uncacheable } => {
                 // A failure says nothing about whether the next response can be shared.
-                if role == Role::Lead && !is_origin_failure(status) {
-                    self.let_pass_side_by_side();
+                let uncacheable = uncacheable && asked.method == "GET" && !is_origin_failure(status);
+                self.land(lead, if uncacheable { Landing::Uncacheable } else { Landing::Open });
+                Answer::plain(response, forward(reason, Some(status), false, Some(detail.as_str())))
+            }
+            Called::Failed { found, failure } => {
+                self.land(lead, Landing::Open);
+                if let Some(answer) = found.and_then(|found| self.stand_in(*found, &asked, &failure)) {
+                    return answer;
                 }
-                self.land_if(role);
-                let cache = forward(reason, Some(status), false, Some(refusal.as_str()));
-                Answer::plain(fetched.response, cache)
+                match failure {
+                    Failure::Unavailable(unavailable) => unavailable_answer(self.platform, unavailable, reason),
+                    Failure::Status(response) => {
+                        let cache = forward(reason, Some(response.status), false, None);
+                        Answer::plain(response, cache)
+                    }
+                }
             }
         }
     }
 
+    /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
+    async fn call(&self, needed: Needed<P>, mut request: Request<P>) -> Called<P> {
+        let Needed { on_error, validate, mut found, .. } = needed;
+        let asked = again(&request, &request.method);
+        if let Some(found) = found.as_ref().filter(|_| validate) {
+            set_conditions(&mut request, &Validators::of(&found.metadata));
+        }
+        let mut request = Some(request);
+        loop {
+            let generation = self.edge.state.borrow().purges.generation();
+            let first = request.take();
+            let is_first = first.is_some();
+            let sent = first.unwrap_or_else(|| again(&asked, &asked.method));
+            let fetched = match guard::fetch(self.edge, self.platform, self.route, sent).await {
+                Ok(fetched) => fetched,
+                Err(unavailable) => {
+                    let found = found.filter(|_| on_error == OnError::Serve);
+                    return Called::Failed { found, failure: Failure::Unavailable(unavailable) };
+                }
+            };
+            let Fetched { mut response, request_time, response_time } = fetched;
+            let status = response.status;
+            if status != 304 && response.headers.field("date").is_none() {
+                // RFC 9110 §6.6.1: who receives a response without a Date writes down when.
+                response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
+            }
+            let exchange = Exchange {
+                target: target_of(&asked),
+                request: &asked.headers,
+                status,
+                response: &response.headers,
+                request_time,
+                response_time,
+                generation,
+                random: (self.platform.random() >> 32) as u32,
+            };
+            let known = found.as_ref().map(|found| Known {
+                metadata: &found.metadata,
+                fields: &found.response.headers,
+                on_error,
+            });
+            let keep = {
+                let state = self.edge.state.borrow();
+                on_response(&exchange, known, &self.key, &state.purges, &self.options).keep
+            };
+            let uncacheable = keep.is_uncacheable();
+            return match (keep, found.take()) {
+                (Keep::Refetch, _) if is_first => continue,
+                (Keep::Store(metadata), _) => Called::Kept { metadata, response, status },
+                (Keep::Update(metadata), Some(found)) => {
+                    Called::Kept { metadata, response: self.updated(*found, &response, response_time), status }
+                }
+                (Keep::UpdateUnstored(detail), Some(found)) => {
+                    let response = self.updated(*found, &response, response_time);
+                    Called::Passed { response, status, detail, uncacheable }
+                }
+                (Keep::ServeStored, found) => Called::Failed { found, failure: Failure::Status(response) },
+                (Keep::Outdate, _) => {
+                    let now = self.platform.now();
+                    self.edge.state.borrow_mut().purges.purge(Selector::Key(self.key), Strength::Soft, now);
+                    Called::Passed { response, status, detail: Reason::Method, uncacheable: false }
+                }
+                // No platform here joins bodies, and none is asked for parts.
+                (Keep::Join(..), _) => Called::Passed { response, status, detail: Reason::Partial, uncacheable },
+                (Keep::Refuse(detail), _) => Called::Passed { response, status, detail, uncacheable },
+                (Keep::Refetch | Keep::Update(_) | Keep::UpdateUnstored(_), _) => {
+                    Called::Passed { response, status, detail: Reason::Status, uncacheable }
+                }
+            };
+        }
+    }
+
+    /// The stored response with the fields of the answer that validated it (RFC 9111 §3.2).
+    fn updated(&self, found: Found<P>, answer: &Response<P>, response_time: Timestamp) -> Response<P> {
+        let mut response = found.response;
+        // The date of an answer that has none is when it came.
+        response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
+        let content_fields = self.options.update_content_fields;
+        let mut replaced = Vec::new();
+        answer.headers.each(&mut |name, value| {
+            let name = name.to_ascii_lowercase();
+            if is_fixed_by_body(&name, content_fields) {
+                return;
+            }
+            if replaced.contains(&name) {
+                response.headers.append(&name, value);
+            } else {
+                response.headers.set(&name, value);
+                replaced.push(name);
+            }
+        });
+        response
+    }
+
     /// Sends the response to the client while it is stored; the others are told once it is.
-    fn store_and_answer(
+    fn store_while_answering(
         &self,
-        fields: &P::Headers,
+        fields: P::Headers,
         metadata: Metadata,
-        fetched: Fetched<P>,
-        reason: ForwardReason,
-        status: u16,
-        role: Role,
-    ) -> Answer<P> {
-        let mut response = fetched.response;
+        mut response: Response<P>,
+        lead: Option<Ticket>,
+    ) -> Response<P> {
         let (ours, theirs) = response.body.take().map(|body| self.platform.split(body)).unzip();
         response.body = theirs;
         let copy = Response::new(response.status, response.headers.clone(), ours);
         let (edge, platform, key) = (Rc::clone(self.edge), self.platform.clone(), self.key);
-        let (route, lifetime) = (self.route.clone(), *self.lifetime);
-        let (fields, stored) = (fields.clone(), metadata.clone());
+        let (route, options) = (self.route.clone(), self.options.clone());
         self.platform.spawn(async move {
-            let cached = Cached { edge: &edge, platform: &platform, route: &route, lifetime: &lifetime, key };
-            cached.save(&fields, &stored, copy).await;
-            cached.land_if(role);
+            let conditions = Conditions::default();
+            let cached =
+                Cached { edge: &edge, platform: &platform, route: &route, options, key, conditions: &conditions };
+            cached.save(&fields, &metadata, copy).await;
+            cached.land(lead, Landing::Open);
         });
-        let age = metadata.current_age(self.platform.now());
-        let cache = forward(reason, Some(status), true, None);
-        Answer { response, cache, stored: Some(metadata), age: Some(age) }
+        response
     }
 
-    async fn save(&self, fields: &P::Headers, metadata: &Metadata, response: Response<P>) {
-        let mut response = response;
-        for name in ONE_ANSWER_ONLY {
-            response.headers.remove(name);
+    async fn save(&self, fields: &P::Headers, metadata: &Metadata, mut response: Response<P>) {
+        let mut names = Vec::new();
+        unstored(&response.headers, &self.options, |name| names.push(name.to_owned()));
+        for name in names {
+            response.headers.remove(&name);
         }
-        if let Err(error) = lookup::save(self.platform, &self.key, fields, metadata, response).await {
+        let saved = lookup::save(self.platform, &self.key, fields, &self.options.vary, metadata, response).await;
+        if let Err(error) = saved {
             self.platform.log(&format!("edge.cache.save failed: {error}"));
         }
     }
 
-    fn decide(&self, fields: &P::Headers, fetched: &Fetched<P>) -> store::Decision {
-        store::decide(
-            &Exchange {
-                method: "GET",
-                request: fields,
-                status: fetched.response.status,
-                response: &fetched.response.headers,
-                request_time: fetched.request_time,
-                response_time: fetched.response_time,
-            },
-            self.lifetime,
-        )
-    }
-
-    fn stale_on_error(&self, found: Found<P>, status: Option<u16>, detail: &'static str) -> Answer<P> {
-        let now = self.platform.now();
-        let age = found.metadata.current_age(now);
-        let stale_for = age.saturating_sub(found.metadata.freshness_lifetime);
-        let cache = match status {
-            Some(_) => forward(ForwardReason::Stale, status, false, Some(detail)),
-            None => CacheStatus::StaleHit { stale_for, detail },
+    /// What is stored, in place of an origin that failed.
+    fn stand_in(&self, found: Found<P>, asked: &Request<P>, failure: &Failure<P>) -> Option<Answer<P>> {
+        let state = self.edge.state.borrow();
+        let serve = stand_in(&self.ask(target_of(asked), &state.purges), &found.metadata, &self.options)?;
+        let cache = match failure {
+            Failure::Status(response) => {
+                forward(ForwardReason::Stale, Some(response.status), false, Some("stale-if-error"))
+            }
+            Failure::Unavailable(unavailable) => {
+                CacheStatus::StaleHit { stale_for: serve.stale_for, detail: unavailable.as_str() }
+            }
         };
-        from_store(found, age, cache)
+        Some(Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer })
     }
 
     /// Takes the lead for this key, or learns who has it.
-    fn join(&self) -> Role {
-        let now = self.platform.now();
-        let deadline = self.edge.policy.upstream_of(self.route).deadline;
-        self.edge.state.borrow_mut().flights.join(self.key, now, now.after(deadline.saturating_add(FLIGHT_MARGIN)))
+    fn join(&self, waited: Duration) -> Role {
+        let joiner = Joiner { has_stale: false, waited };
+        let (now, collapse) = (self.platform.now(), self.collapse());
+        self.edge.state.borrow_mut().flights.join(&self.key, joiner, now, &collapse)
     }
 
-    fn is_uncollapsed(&self) -> bool {
-        self.edge.state.borrow().uncollapsed.get(self.key.low_bits(), self.platform.now()).is_some()
-    }
-
-    /// Remembers that waiting for each other's response is of no use here.
-    fn let_pass_side_by_side(&self) {
-        let now = self.platform.now();
-        self.edge.state.borrow_mut().uncollapsed.put(self.key.low_bits(), (), now.after(UNCOLLAPSED_FOR), now);
-    }
-
-    fn land_if(&self, role: Role) {
-        if role == Role::Lead {
-            self.land();
+    fn land(&self, lead: Option<Ticket>, landing: Landing) {
+        let Some(ticket) = lead else { return };
+        let (now, collapse) = (self.platform.now(), self.collapse());
+        let landed = self.edge.state.borrow_mut().flights.land(&self.key, ticket, landing, now, &collapse);
+        if landed == Landed::Ended {
+            self.platform.wake(&self.key);
         }
     }
 
-    fn land(&self) {
-        self.edge.state.borrow_mut().flights.land(&self.key);
-        self.platform.wake(&self.key);
+    fn collapse(&self) -> Collapse {
+        let deadline = self.edge.policy.upstream_of(self.route).deadline;
+        Collapse {
+            lease: deadline.saturating_add(FLIGHT_MARGIN),
+            wait: FOLLOW_AT_MOST,
+            followers_max: FOLLOWERS_MAX,
+            uncacheable_for: UNCOLLAPSED_FOR,
+        }
     }
 }
 
@@ -285,59 +397,60 @@ enum Step<P: Platform> {
 }
 
 /// What a request needs that nothing stored can give.
-enum Needed<P: Platform> {
-    /// A response.
-    Response(ForwardReason),
-    /// A word from the origin that this is still right.
-    Validation(Found<P>),
+struct Needed<P: Platform> {
+    reason: ForwardReason,
+    on_error: OnError,
+    /// Whether to ask if what was found is still right.
+    validate: bool,
+    /// Whether requests for the key may share the call.
+    collapse: bool,
+    found: Option<Box<Found<P>>>,
 }
 
 impl<P: Platform> Needed<P> {
-    const fn reason(&self) -> ForwardReason {
-        match self {
-            Self::Response(reason) => *reason,
-            Self::Validation(_) => ForwardReason::Stale,
-        }
+    const fn response(reason: ForwardReason) -> Self {
+        Self { reason, on_error: OnError::Fail, validate: false, collapse: true, found: None }
+    }
+}
+
+/// What came of a call.
+enum Called<P: Platform> {
+    /// A response to store and to answer with; `status` is what the origin said.
+    Kept { metadata: Metadata, response: Response<P>, status: u16 },
+    /// A response for this request alone.
+    Passed { response: Response<P>, status: u16, detail: Reason, uncacheable: bool },
+    /// The origin failed; what was found may stand in.
+    Failed { found: Option<Box<Found<P>>>, failure: Failure<P> },
+}
+
+/// How the origin failed.
+enum Failure<P: Platform> {
+    /// With an answer that says so.
+    Status(Response<P>),
+    /// Without one.
+    Unavailable(guard::Unavailable),
+}
+
+/// A request for the same, without a body.
+fn again<P: Platform>(request: &Request<P>, method: &str) -> Request<P> {
+    Request {
+        method: method.to_owned(),
+        scheme: request.scheme.clone(),
+        host: request.host.clone(),
+        path: request.path.clone(),
+        query: request.query.clone(),
+        headers: request.headers.clone(),
+        body: None,
+        client: request.client,
     }
 }
 
 /// Adds the validators of what is stored, so that an unchanged response costs the origin a 304.
-fn ask_whether_changed<P: Platform>(request: &mut Request<P>, found: &Found<P>) {
-    for (name, validator) in [("if-none-match", "etag"), ("if-modified-since", "last-modified")] {
-        if let Some(value) = found.response.headers.field(validator) {
-            request.headers.set(name, &value);
-        }
+fn set_conditions<P: Platform>(request: &mut Request<P>, validators: &Validators<'_>) {
+    if let Some(etag) = validators.etag {
+        request.headers.set("if-none-match", etag);
+    }
+    if let Some(modified) = validators.last_modified {
+        request.headers.set("if-modified-since", &modified.to_string());
     }
 }
-
-fn from_store<P: Platform>(found: Found<P>, age: core::time::Duration, cache: CacheStatus) -> Answer<P> {
-    Answer { response: found.response, cache, stored: Some(found.metadata), age: Some(age) }
-}
-
-/// The stored response with the fields of the 304 that validated it (RFC 9111 §3.2).
-fn merge<P: Platform>(found: Found<P>, validation: Fetched<P>) -> Fetched<P> {
-    let mut response = found.response;
-    validation.response.headers.each(&mut |name, value| {
-        if !is_fixed_by_body(name) {
-            response.headers.set(name, value);
-        }
-    });
-    Fetched { response, ..validation }
-}
-
-/// The statuses that `stale-if-error` stands in for (RFC 5861 §4).
-const fn is_origin_failure(status: u16) -> bool {
-    matches!(status, 500 | 502..=504)
-}
-
-/// Response fields of one answer to one client at one moment.
-const ONE_ANSWER_ONLY: [&str; 8] = [
-    "age",
-    "cache-status",
-    "ratelimit",
-    "ratelimit-policy",
-    "retry-after",
-    "server-timing",
-    "x-request-id",
-    "x-response-time",
-];

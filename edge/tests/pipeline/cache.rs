@@ -58,7 +58,9 @@ fn a_stale_page_is_served_at_once_and_refreshed_once() {
 fn a_refresh_asks_whether_the_page_changed() {
     let (world, edge) = world();
     world.origin(|request| match request.headers.field("if-none-match") {
-        Some(tag) if tag == "\"1\"" => Reply::status(304, "", &[("x-generation", "2"), ("content-type", "evil/type")]),
+        Some(tag) if tag == "\"1\"" => {
+            Reply::status(304, "", &[("etag", "\"1\""), ("x-generation", "2"), ("content-type", "evil/type")])
+        }
         _ => Reply::ok("page", &[("etag", "\"1\""), ("x-generation", "1"), ("content-type", "text/html")]),
     });
     let _ = get(&world, &edge, "/search?q=a");

@@ -1,0 +1,187 @@
+//! For how long a response is fresh (RFC 9111 §4.2.1 and §4.2.2).
+
+use alloc::borrow::Cow;
+use core::time::Duration;
+
+use crate::{headers::Fields, time::Timestamp};
+
+use super::{
+    date::HttpDate,
+    directives::Directives,
+    options::{CacheOptions, JITTER_PERMILLE_MAX},
+};
+
+/// Where a lifetime comes from. The word is the same in the explanation and the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `s-maxage`.
+    SharedMaxAge,
+    /// `max-age`.
+    MaxAge,
+    /// `Expires`.
+    Expires,
+    /// The policy, as the response states none.
+    Policy,
+    /// A tenth of the time since `Last-Modified` (RFC 9111 §4.2.2).
+    Heuristic,
+}
+
+impl Source {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SharedMaxAge => "s-maxage",
+            Self::MaxAge => "max-age",
+            Self::Expires => "expires",
+            Self::Policy => "policy",
+            Self::Heuristic => "heuristic",
+        }
+    }
+}
+
+/// The directives that count, and where they were read.
+#[derive(Clone, Debug)]
+pub(super) struct Stated<'a> {
+    pub(super) directives: Directives,
+    /// The field they were read from; `None` when there is none.
+    pub(super) text: Option<Cow<'a, str>>,
+    /// Whether that is a targeted field, so that `Cache-Control` and `Expires` do not count (RFC 9213 §2.2).
+    pub(super) targeted: bool,
+}
+
+impl<'a> Stated<'a> {
+    /// Reads the most specific field: a targeted one that is empty or broken counts as absent (RFC 9213 §2.2).
+    pub(super) fn read(response: &'a impl Fields, options: &CacheOptions) -> Self {
+        for name in TARGETED.iter().filter(|_| options.targeted) {
+            let Some(text) = response.field(name).filter(|text| !text.trim().is_empty()) else { continue };
+            if let Ok(directives) = Directives::parse_targeted(&text) {
+                return Self { directives, text: Some(text), targeted: true };
+            }
+        }
+        let text = response.field("cache-control");
+        let directives = text.as_deref().map(Directives::parse).unwrap_or_default();
+        Self { directives, text, targeted: false }
+    }
+
+    /// The lifetime that the response states, the most specific statement first (RFC 9111 §4.2.1).
+    pub(super) fn lifetime(
+        &self,
+        response: &impl Fields,
+        date: Option<HttpDate>,
+        response_time: Timestamp,
+    ) -> Option<(Duration, Source)> {
+        let Directives { s_maxage, max_age, .. } = self.directives;
+        if let Some(lifetime) = s_maxage {
+            return Some((lifetime, Source::SharedMaxAge));
+        }
+        if let Some(lifetime) = max_age {
+            return Some((lifetime, Source::MaxAge));
+        }
+        if self.targeted {
+            return None;
+        }
+        let expires = response.field("expires")?;
+        let base = date.map_or(response_time, HttpDate::timestamp);
+        // Unreadable means already expired, as for `Expires: 0` (RFC 9111 §5.3); two of them are unreadable.
+        let lifetime = expires.parse::<HttpDate>().map_or(Duration::ZERO, |expires| expires.timestamp().since(base));
+        Some((lifetime, Source::Expires))
+    }
+}
+
+/// A tenth of the time since the last change, at most [`HEURISTIC_MAX`].
+pub(super) fn heuristic(modified: Option<Timestamp>, date: Timestamp) -> Option<Duration> {
+    modified.map(|modified| (date.since(modified) / 10).min(HEURISTIC_MAX))
+}
+
+/// Whether a lifetime may be guessed for this status: those of RFC 9110 §15.1, without 405, 414 and 501, which a client
+/// can provoke by the form of its request.
+pub(super) fn is_heuristically_cacheable(status: u16) -> bool {
+    [200, 203, 204, 206, 300, 301, 308, 404, 410].contains(&status)
+}
+
+/// A lifetime with a part taken off by chance, so that what was stored at one moment does not end at one moment. It is
+/// only ever shortened, and never below the share that `options` leaves.
+pub(super) fn jittered(lifetime: Duration, options: &CacheOptions, random: u32) -> Duration {
+    let permille = u128::from(options.jitter_permille.min(JITTER_PERMILLE_MAX));
+    let off = lifetime.as_nanos() * permille * u128::from(random) / (1000 << 32);
+    // At most a tenth of the lifetime, which fits.
+    lifetime.saturating_sub(Duration::from_nanos(u64::try_from(off).unwrap_or(u64::MAX)))
+}
+
+/// Cache-control fields meant for this cache, the most specific first (RFC 9213 §2).
+pub const TARGETED: [&str; 2] = ["seawall-cdn-cache-control", "cdn-cache-control"];
+
+/// RFC 9111 §4.2.2 asks for caution beyond a day.
+pub const HEURISTIC_MAX: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(784_111_777);
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const MINUTE_LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
+
+    #[test]
+    fn the_most_specific_statement_counts() {
+        let (own, cdn, cc, expires) = (TARGETED[0], TARGETED[1], "cache-control", "expires");
+        for (id, response, expect) in [
+            ("fresh-none", &[][..], None),
+            ("fresh-max-age", &[(cc, "max-age=60")], Some((60, Source::MaxAge))),
+            ("fresh-s-maxage", &[(cc, "max-age=60, s-maxage=70")], Some((70, Source::SharedMaxAge))),
+            ("fresh-expires", &[(expires, MINUTE_LATER)], Some((60, Source::Expires))),
+            ("fresh-max-age-over-expires", &[(expires, MINUTE_LATER), (cc, "max-age=5")], Some((5, Source::MaxAge))),
+            ("fresh-expires-0", &[(expires, "0")], Some((0, Source::Expires))),
+            ("fresh-expires-past", &[(expires, "Sun, 06 Nov 1994 08:49:36 GMT")], Some((0, Source::Expires))),
+            ("fresh-expires-twice", &[(expires, MINUTE_LATER), (expires, MINUTE_LATER)], Some((0, Source::Expires))),
+            ("fresh-targeted", &[(cdn, "max-age=8"), (cc, "max-age=7")], Some((8, Source::MaxAge))),
+            ("fresh-own-over-cdn", &[(cdn, "max-age=8"), (own, "max-age=9")], Some((9, Source::MaxAge))),
+            ("fresh-targeted-empty", &[(own, " "), (cc, "max-age=7")], Some((7, Source::MaxAge))),
+            ("fresh-targeted-broken", &[(own, "max-age=9, &&"), (cdn, "max-age=8")], Some((8, Source::MaxAge))),
+            ("fresh-targeted-wrong-type", &[(cdn, "max-age=\"9\""), (cc, "max-age=7")], Some((7, Source::MaxAge))),
+            ("fresh-targeted-silent", &[(cdn, "stale-if-error=1"), (expires, MINUTE_LATER)], None),
+        ] {
+            let stated = Stated::read(&response, &CacheOptions::default());
+            let lifetime = stated.lifetime(&response, DATE.parse().ok(), NOW);
+            assert_eq!(lifetime.map(|(lifetime, source)| (lifetime.as_secs(), source)), expect, "{id}");
+        }
+        let off = CacheOptions { targeted: false, ..CacheOptions::default() };
+        let response = [(cdn, "max-age=8"), (cc, "max-age=7")];
+        assert_eq!(Stated::read(&response, &off).directives.max_age, Some(Duration::from_secs(7)), "targeted-off");
+        assert_eq!(
+            Stated::read(&[(expires, MINUTE_LATER)], &off).lifetime(&[(expires, MINUTE_LATER)], None, NOW),
+            Some((Duration::from_secs(60), Source::Expires)),
+            "expires-without-date"
+        );
+    }
+
+    #[test]
+    fn a_guess_is_a_tenth_and_no_more_than_a_day() {
+        let ago = |seconds: u64| Some(Timestamp::from_unix_seconds(784_111_777 - seconds));
+        for (modified, expect) in [
+            (None, None),
+            (ago(0), Some(0)),
+            (ago(100), Some(10)),
+            (ago(86_400), Some(8640)),
+            (ago(86_400 * 100), Some(86_400)),
+            (Some(NOW.after(Duration::from_secs(5))), Some(0)),
+        ] {
+            assert_eq!(heuristic(modified, NOW).map(|lifetime| lifetime.as_secs()), expect);
+        }
+        assert!(is_heuristically_cacheable(404) && !is_heuristically_cacheable(405));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn jitter_only_shortens_and_by_no_more_than_its_share(
+            seconds in 0_u64..40_000_000, permille in 0_u16..2000, random: u32,
+        ) {
+            let options = CacheOptions { jitter_permille: permille, ..CacheOptions::default() };
+            let lifetime = Duration::from_secs(seconds);
+            let short = jittered(lifetime, &options, random);
+            proptest::prop_assert!(short <= lifetime);
+            proptest::prop_assert!(short >= lifetime / 10 * 9);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Purges: which stored responses no longer count, decided when they are used and when they are stored.
+//!
+//! A purge deletes nothing. It takes the next generation, and what was requested in an earlier one does not count any
+//! more. So a response whose request went out before the purge, and which comes back after it, is caught as well.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+
+use crate::time::Timestamp;
+
+use super::{
+    groups::GroupId,
+    key::{CacheKey, Target},
+    metadata::Metadata,
+};
+
+/// What a purge reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Selector {
+    /// One URL, all of its variants.
+    Key(CacheKey),
+    /// Every path of an origin that starts with this.
+    Prefix {
+        /// Whose site it is; empty for the only one.
+        tenant: String,
+        /// The host, as it is in keys.
+        host: String,
+        /// The start of the path.
+        path: String,
+    },
+    /// Every response of a group or with a tag.
+    Group(GroupId),
+    /// Everything.
+    All,
+}
+
+/// What becomes of what a purge reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Strength {
+    /// It is stale from then on: still served while it is revalidated and when the origin fails, as its own windows
+    /// allow.
+    Soft,
+    /// It is never served again.
+    Hard,
+}
+
+/// What purges say of a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purged {
+    /// Nothing.
+    No,
+    /// It is stale since then.
+    Stale {
+        /// When the purge came.
+        since: Timestamp,
+    },
+    /// It does not count any more.
+    Gone,
+}
+
+/// The purges that this cache knows of, in bounded memory.
+///
+/// # What happens when it is full
+///
+/// The earliest purge gives way, and everything requested before it counts as hard-purged: more is fetched again than
+/// had to be, and nothing purged comes back. [`PURGES_MAX`] bounds keys and groups together, [`PREFIXES_MAX`] the
+/// prefixes, which are compared one by one.
+///
+/// # What it costs
+///
+/// Nothing more than one comparison for a response requested after the last purge; two look-ups, one for each group
+/// and one comparison for each prefix otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Purges {
+    generation: u64,
+    /// What was requested up to here is gone.
+    floor: u64,
+    all: Option<Record>,
+    keys: BTreeMap<CacheKey, Record>,
+    groups: BTreeMap<GroupId, Record>,
+    prefixes: Vec<Prefix>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Record {
+    /// The last generation that a hard purge reached; zero for none.
+    hard: u64,
+    /// The last generation that a soft purge reached; zero for none.
+    soft: u64,
+    /// When the soft one came.
+    since: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Prefix {
+    tenant: String,
+    host: String,
+    path: String,
+    record: Record,
+}
+
+impl Purges {
+    /// The generation of now: what a request that goes out now is stamped with.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation + 1
+    }
+
+    /// Takes a purge in.
+    pub fn purge(&mut self, selector: Selector, strength: Strength, now: Timestamp) {
+        self.generation += 1;
+        let generation = self.generation;
+        match selector {
+            Selector::All => self.all.get_or_insert_default().take(strength, generation, now),
+            Selector::Key(key) => {
+                self.make_room(!self.keys.contains_key(&key));
+                self.keys.entry(key).or_default().take(strength, generation, now);
+            }
+            Selector::Group(group) => {
+                self.make_room(!self.groups.contains_key(&group));
+                self.groups.entry(group).or_default().take(strength, generation, now);
+            }
+            Selector::Prefix { tenant, host, path } => {
+                let same = |known: &&mut Prefix| known.tenant == tenant && known.host == host && known.path == path;
+                if let Some(known) = self.prefixes.iter_mut().find(same) {
+                    return known.record.take(strength, generation, now);
+                }
+                if self.prefixes.len() == PREFIXES_MAX {
+                    self.floor = self.floor.max(self.prefixes.remove(0).record.last());
+                }
+                let mut record = Record::default();
+                record.take(strength, generation, now);
+                self.prefixes.push(Prefix { tenant, host, path, record });
+            }
+        }
+    }
+
+    /// What the purges say of a response stored under `key` for `target`.
+    #[must_use]
+    pub fn check(&self, key: &CacheKey, target: &Target<'_>, stored: &Metadata) -> Purged {
+        let stamp = stored.generation;
+        if stamp > self.generation {
+            return Purged::No;
+        }
+        if stamp <= self.floor {
+            return Purged::Gone;
+        }
+        let prefixes = self.prefixes.iter().filter(|prefix| prefix.covers(target)).map(|prefix| &prefix.record);
+        let groups = stored.groups.iter().filter_map(|group| self.groups.get(group));
+        let mut purged = Purged::No;
+        for record in self.all.iter().chain(self.keys.get(key)).chain(groups).chain(prefixes) {
+            if record.hard >= stamp {
+                return Purged::Gone;
+            }
+            if record.soft >= stamp {
+                purged = match purged {
+                    Purged::Stale { since } => Purged::Stale { since: since.min(record.since) },
+                    _ => Purged::Stale { since: record.since },
+                };
+            }
+        }
+        purged
+    }
+
+    /// Makes room for one more key or group.
+    fn make_room(&mut self, is_new: bool) {
+        if !is_new || self.keys.len() + self.groups.len() < PURGES_MAX {
+            return;
+        }
+        let key = self.keys.iter().map(|(key, record)| (record.last(), *key)).min();
+        let group = self.groups.iter().map(|(group, record)| (record.last(), *group)).min();
+        let floor = match (key, group) {
+            (Some((of_key, key)), of_group) if of_group.is_none_or(|(of_group, _)| of_key < of_group) => {
+                self.keys.remove(&key);
+                of_key
+            }
+            (_, Some((of_group, group))) => {
+                self.groups.remove(&group);
+                of_group
+            }
+            _ => return,
+        };
+        self.floor = self.floor.max(floor);
+    }
+}
+
+impl Record {
+    fn take(&mut self, strength: Strength, generation: u64, now: Timestamp) {
+        match strength {
+            Strength::Hard => self.hard = generation,
+            Strength::Soft => (self.soft, self.since) = (generation, now),
+        }
+    }
+
+    fn last(&self) -> u64 {
+        self.hard.max(self.soft)
+    }
+}
+
+impl Prefix {
+    fn covers(&self, target: &Target<'_>) -> bool {
+        self.tenant == target.tenant && self.host == target.host && target.path.starts_with(&self.path)
+    }
+}
+
+/// Most purged keys and groups that are remembered: under 100 KiB, and an hour of a busy editor.
+pub const PURGES_MAX: usize = 1024;
+
+/// Most purged prefixes: each is compared with every stored response that is older than the last purge.
+pub const PREFIXES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, vec};
+
+    use super::*;
+    use crate::cache::metadata::tests::metadata;
+
+    const PAGE: Target<'_> =
+        Target { method: "GET", tenant: "", scheme: "https", host: "a.example", path: "/news/1", query: "" };
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_unix_seconds(second)
+    }
+
+    fn prefix(path: &str) -> Selector {
+        Selector::Prefix { tenant: String::new(), host: String::from("a.example"), path: String::from(path) }
+    }
+
+    #[test]
+    fn each_kind_of_purge_reaches_what_it_names() {
+        let key = CacheKey::new(&PAGE);
+        let group = GroupId::of_origin(&PAGE, "g".bytes());
+        let other = CacheKey::new(&Target { path: "/", ..PAGE });
+        for (id, selector, reaches) in [
+            ("purge-all", Selector::All, true),
+            ("purge-key", Selector::Key(key), true),
+            ("purge-other-key", Selector::Key(other), false),
+            ("purge-group", Selector::Group(group), true),
+            ("purge-other-group", Selector::Group(GroupId::tag("", "g")), false),
+            ("purge-prefix", prefix("/news/"), true),
+            ("purge-other-prefix", prefix("/neu"), false),
+            (
+                "purge-prefix-of-other-tenant",
+                Selector::Prefix { tenant: "t".into(), host: "a.example".into(), path: "/".into() },
+                false,
+            ),
+        ] {
+            for (strength, expect) in [(Strength::Hard, Purged::Gone), (Strength::Soft, Purged::Stale { since: at(9) })]
+            {
+                let mut purges = Purges::default();
+                let before = Metadata { generation: purges.generation(), groups: vec![group], ..metadata(0, 60, 0, 0) };
+                assert_eq!(purges.check(&key, &PAGE, &before), Purged::No, "{id}");
+                purges.purge(selector.clone(), strength, at(9));
+                let expect = if reaches { expect } else { Purged::No };
+                assert_eq!(purges.check(&key, &PAGE, &before), expect, "{id}: stored, or on its way, before");
+                let after = Metadata { generation: purges.generation(), ..before };
+                assert_eq!(purges.check(&key, &PAGE, &after), Purged::No, "{id}: requested after");
+            }
+        }
+    }
+
+    #[test]
+    fn the_harder_and_the_earlier_purge_counts() {
+        let key = CacheKey::new(&PAGE);
+        let mut purges = Purges::default();
+        let stored = Metadata { generation: purges.generation(), ..metadata(0, 60, 0, 0) };
+        purges.purge(Selector::Key(key), Strength::Soft, at(5));
+        purges.purge(Selector::All, Strength::Soft, at(9));
+        assert_eq!(purges.check(&key, &PAGE, &stored), Purged::Stale { since: at(5) });
+        purges.purge(prefix("/"), Strength::Hard, at(10));
+        assert_eq!(purges.check(&key, &PAGE, &stored), Purged::Gone);
+    }
+
+    #[test]
+    fn a_full_table_forgets_no_purge() {
+        let key = |number: usize| CacheKey::new(&Target { path: &format!("/{number}"), ..PAGE });
+        let mut purges = Purges::default();
+        let stored = Metadata { generation: purges.generation(), ..metadata(0, 60, 0, 0) };
+        for number in 0..PURGES_MAX {
+            purges.purge(Selector::Key(key(number)), Strength::Soft, at(1));
+        }
+        assert_eq!(purges.check(&key(PURGES_MAX), &PAGE, &stored), Purged::No);
+        let middle = Metadata { generation: purges.generation(), ..stored.clone() };
+        purges.purge(Selector::Group(GroupId::tag("", "x")), Strength::Hard, at(2));
+        assert_eq!(purges.keys.len() + purges.groups.len(), PURGES_MAX);
+        for number in 0..=PURGES_MAX {
+            assert_eq!(purges.check(&key(number), &PAGE, &stored), Purged::Gone, "{number}: older than what gave way");
+        }
+        assert_eq!(purges.check(&key(0), &PAGE, &middle), Purged::No);
+        for number in 0..=PREFIXES_MAX {
+            purges.purge(prefix(&format!("/x{number}")), Strength::Hard, at(3));
+        }
+        assert_eq!(purges.prefixes.len(), PREFIXES_MAX);
+        assert_eq!(purges.check(&key(0), &PAGE, &middle), Purged::Gone);
+    }
+}

@@ -1,0 +1,337 @@
+//! After the call: what a response does to what is stored. RFC 9111 §3, §4.3.3 to §4.4.
+
+use crate::headers::Fields;
+
+use super::{
+    invalidate::{Invalidation, invalidation},
+    judge::OnError,
+    key::{CacheKey, Target},
+    metadata::{Content, Metadata},
+    options::CacheOptions,
+    partial::{Join, Plan, join},
+    purge::{Purged, Purges},
+    store::{self, Exchange, Reason},
+    validate::{Selection, Updated, head_agrees, select},
+};
+
+/// What was stored when the request went out, if anything matched it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a, Fields> {
+    /// What is known of it.
+    pub metadata: &'a Metadata,
+    /// Its fields, as they are stored.
+    pub fields: &'a Fields,
+    /// What was decided for the case that the origin fails ([`Fetch::on_error`](super::decide::Fetch::on_error)).
+    pub on_error: OnError,
+}
+
+/// What to do after a response came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Outcome {
+    /// With the response and what is stored.
+    pub keep: Keep,
+    /// With other things that are stored.
+    pub invalidation: Invalidation,
+}
+
+/// What becomes of a response and of what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Pass it on, and store it with this beside it.
+    Store(Metadata),
+    /// What is stored is right: bring its fields up to date ([`Updated`]), store it so with this beside it, and answer
+    /// with it.
+    Update(Metadata),
+    /// The same, but what the answer says forbids to store it again; what is stored stays as it is.
+    UpdateUnstored(Reason),
+    /// Pass it on, and store it joined with the stored part.
+    Join(Metadata, Plan),
+    /// The origin failed: answer with what is stored (RFC 5861 §4).
+    ServeStored,
+    /// Pass it on; what is stored is no longer right and must be validated before it is used (RFC 9111 §4.3.5).
+    Outdate,
+    /// It is a 304 about something else: ask again without conditions.
+    Refetch,
+    /// Pass it on, and keep nothing of it.
+    Refuse(Reason),
+}
+
+impl Keep {
+    /// The word for it in the explanation and the log.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "stored",
+            Self::Update(_) => "updated",
+            Self::Join(..) => "joined",
+            Self::ServeStored => "stale-if-error",
+            Self::Outdate => "outdated",
+            Self::Refetch => "refetch",
+            Self::UpdateUnstored(reason) | Self::Refuse(reason) => reason.as_str(),
+        }
+    }
+
+    /// Whether the next requests for the key had better not wait for each other: this one's response could not be
+    /// shared, and nothing says that the next one's could.
+    #[must_use]
+    pub const fn is_uncacheable(&self) -> bool {
+        matches!(self, Self::Refuse(reason) | Self::UpdateUnstored(reason) if !matches!(reason, Reason::Purged))
+    }
+}
+
+/// Decides what a response does. `exchange.target.method` is the request's own, `key` the name of what is stored for it.
+/// Allocates only what is kept.
+pub fn on_response<Request: Fields, Response: Fields, StoredFields: Fields>(
+    exchange: &Exchange<'_, Request, Response>,
+    known: Option<Known<'_, StoredFields>>,
+    key: &CacheKey,
+    purges: &Purges,
+    options: &CacheOptions,
+) -> Outcome {
+    let Exchange { target, status, response, .. } = *exchange;
+    let invalidation = invalidation(&target, status, response, options);
+    let keep = match target.method {
+        "GET" => of_get(exchange, known, options),
+        "HEAD" => of_head(exchange, known, options),
+        _ => Keep::Refuse(Reason::Method),
+    };
+    // A purge that came while the origin was asked counts for its answer too.
+    let keep = match keep {
+        Keep::Store(metadata) | Keep::Update(metadata) | Keep::Join(metadata, _)
+            if purges.check(key, &target, &metadata) == Purged::Gone =>
+        {
+            if status == 304 {
+                Keep::Refetch
+            } else {
+                Keep::Refuse(Reason::Purged)
+            }
+        }
+        keep => keep,
+    };
+    Outcome { keep, invalidation }
+}
+
+fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
+    exchange: &Exchange<'_, Request, Response>,
+    known: Option<Known<'_, StoredFields>>,
+    options: &CacheOptions,
+) -> Keep {
+    match known {
+        Some(Known { on_error: OnError::Serve, .. }) if is_origin_failure(exchange.status) => Keep::ServeStored,
+        Some(known) if exchange.status == 304 => match select(known.metadata, exchange.response) {
+            Selection::Other => Keep::Refetch,
+            Selection::Strong | Selection::Weak | Selection::Only => update(exchange, &known, options),
+        },
+        Some(Known { metadata: stored, .. }) if exchange.status == 206 => match store::decide(exchange, options) {
+            store::Decision::Store(new, _) => match join(stored, &new) {
+                Join::Combine(plan) => {
+                    let status = if matches!(plan.content, Content::Whole { .. }) { 200 } else { 206 };
+                    Keep::Join(Metadata { status, content: plan.content, ..new }, plan)
+                }
+                // A whole response is worth more than a part of another one, unless it is of no more use.
+                Join::Replace => match stored.content {
+                    Content::Whole { .. } => Keep::Refuse(Reason::Partial),
+                    Content::Part { .. } => Keep::Store(new),
+                },
+            },
+            store::Decision::Refuse(reason) => Keep::Refuse(reason),
+        },
+        _ => match store::decide(exchange, options) {
+            store::Decision::Store(metadata, _) => Keep::Store(metadata),
+            store::Decision::Refuse(reason) => Keep::Refuse(reason),
+        },
+    }
+}
+
+/// RFC 9111 §4.3.5: what a 200 to HEAD says of a stored 200 to GET.
+fn of_head<Request: Fields, Response: Fields, StoredFields: Fields>(
+    exchange: &Exchange<'_, Request, Response>,
+    known: Option<Known<'_, StoredFields>>,
+    options: &CacheOptions,
+) -> Keep {
+    match known {
+        Some(Known { on_error: OnError::Serve, .. }) if is_origin_failure(exchange.status) => Keep::ServeStored,
+        Some(known) if exchange.status == 200 && known.metadata.status == 200 => {
+            if head_agrees(known.metadata, exchange.response) {
+                update(exchange, &known, options)
+            } else {
+                Keep::Outdate
+            }
+        }
+        _ => Keep::Refuse(Reason::Method),
+    }
+}
+
+/// The stored response with new fields, decided on as if it had come now (RFC 9111 §3.2).
+fn update<Request: Fields, Response: Fields, StoredFields: Fields>(
+    exchange: &Exchange<'_, Request, Response>,
+    known: &Known<'_, StoredFields>,
+    options: &CacheOptions,
+) -> Keep {
+    let updated =
+        Updated { stored: known.fields, answer: exchange.response, content_fields: options.update_content_fields };
+    let exchange = Exchange {
+        target: Target { method: "GET", ..exchange.target },
+        request: exchange.request,
+        status: known.metadata.status,
+        response: &updated,
+        request_time: exchange.request_time,
+        response_time: exchange.response_time,
+        generation: exchange.generation,
+        random: exchange.random,
+    };
+    match store::decide(&exchange, options) {
+        store::Decision::Store(metadata, _) => Keep::Update(Metadata { content: known.metadata.content, ..metadata }),
+        store::Decision::Refuse(reason) => Keep::UpdateUnstored(reason),
+    }
+}
+
+/// Whether a status is one that `stale-if-error` stands in for (RFC 5861 §4).
+#[must_use]
+pub const fn is_origin_failure(status: u16) -> bool {
+    matches!(status, 500 | 502..=504)
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::{
+        cache::{
+            metadata::tests::{STORED, metadata},
+            options::PartialUse,
+            purge::{Selector, Strength},
+        },
+        time::Timestamp,
+    };
+
+    const TARGET: Target<'_> =
+        Target { method: "GET", tenant: "", scheme: "https", host: "a.example", path: "/p", query: "" };
+    const FIELDS: [(&str, &str); 4] =
+        [("cache-control", "max-age=60"), ("etag", "\"a\""), ("x", "1"), ("content-length", "11")];
+
+    struct Site {
+        options: CacheOptions,
+        purges: Purges,
+        stored: Metadata,
+        on_error: OnError,
+        method: &'static str,
+    }
+
+    impl Site {
+        fn new() -> Self {
+            let purges = Purges::default();
+            let stored =
+                Metadata { etag: Some("\"a\"".into()), generation: purges.generation(), ..metadata(0, 60, 0, 0) };
+            Self { options: CacheOptions::default(), purges, stored, on_error: OnError::Fail, method: "GET" }
+        }
+
+        fn answer(&self, status: u16, response: &[(&str, &str)]) -> Keep {
+            let target = Target { method: self.method, ..TARGET };
+            let exchange = Exchange {
+                target,
+                request: &[("", ""); 0],
+                status,
+                response: &response,
+                request_time: STORED.after(Duration::from_secs(100)),
+                response_time: STORED.after(Duration::from_secs(100)),
+                generation: 1,
+                random: 0,
+            };
+            let known = Known { metadata: &self.stored, fields: &FIELDS, on_error: self.on_error };
+            on_response(&exchange, Some(known), &CacheKey::new(&target), &self.purges, &self.options).keep
+        }
+    }
+
+    #[test]
+    fn a_304_brings_what_it_is_about_up_to_date() {
+        let site = Site::new();
+        let Keep::Update(updated) =
+            site.answer(304, &[("etag", "\"a\""), ("cache-control", "max-age=5"), ("age", "2")])
+        else {
+            panic!("an update");
+        };
+        assert_eq!(updated.status, 200);
+        assert_eq!((updated.freshness_lifetime.as_secs(), updated.initial_age.as_secs()), (5, 2));
+        assert_eq!(updated.content, Content::Whole { length: Some(11) });
+        let Keep::Update(kept) = site.answer(304, &[("etag", "\"a\"")]) else {
+            panic!("the stored lifetime counts on")
+        };
+        assert_eq!(kept.freshness_lifetime.as_secs(), 60);
+        assert_eq!(kept.response_time, STORED.after(Duration::from_secs(100)));
+        assert_eq!(site.answer(304, &[("etag", "\"b\"")]), Keep::Refetch);
+        assert_eq!(site.answer(304, &[]), Keep::Refetch);
+        let forbidden = site.answer(304, &[("etag", "\"a\""), ("cache-control", "no-store")]);
+        assert_eq!(forbidden, Keep::UpdateUnstored(Reason::NoStore));
+    }
+
+    #[test]
+    fn a_304_that_nobody_asked_for_is_passed_on() {
+        let exchange = Exchange {
+            target: TARGET,
+            request: &[("", ""); 0],
+            status: 304,
+            response: &[("etag", "\"a\""), ("cache-control", "max-age=9")],
+            request_time: STORED,
+            response_time: STORED,
+            generation: 1,
+            random: 0,
+        };
+        let key = CacheKey::new(&TARGET);
+        let none: Option<Known<'_, [(&str, &str); 0]>> = None;
+        let outcome = on_response(&exchange, none, &key, &Purges::default(), &CacheOptions::default());
+        assert_eq!(outcome.keep, Keep::Refuse(Reason::Status));
+    }
+
+    #[test]
+    fn a_head_updates_a_stored_get_or_outdates_it() {
+        let site = Site { method: "HEAD", ..Site::new() };
+        let same = [("etag", "\"a\""), ("content-length", "11"), ("cache-control", "max-age=1000")];
+        let Keep::Update(updated) = site.answer(200, &same) else { panic!("an update") };
+        assert_eq!((updated.status, updated.freshness_lifetime.as_secs()), (200, 1000));
+        assert_eq!(site.answer(200, &[("etag", "\"a\""), ("content-length", "12")]), Keep::Outdate);
+        assert_eq!(site.answer(200, &[("etag", "\"b\"")]), Keep::Outdate);
+        assert_eq!(site.answer(404, &[]), Keep::Refuse(Reason::Method));
+    }
+
+    #[test]
+    fn a_failure_is_hidden_only_as_it_was_decided_before_the_call() {
+        let mut site = Site::new();
+        assert_eq!(site.answer(503, &[]), Keep::Refuse(Reason::Status));
+        site.on_error = OnError::Serve;
+        for status in [500, 502, 503, 504] {
+            assert_eq!(site.answer(status, &[]), Keep::ServeStored, "{status}");
+        }
+        assert_eq!(site.answer(501, &[]), Keep::Refuse(Reason::Status));
+        assert_eq!(site.answer(404, &[]), Keep::Refuse(Reason::NoLifetime));
+    }
+
+    #[test]
+    fn parts_are_joined_until_they_are_whole() {
+        let mut site = Site::new();
+        site.options.partial = PartialUse::Store;
+        site.stored.status = 206;
+        site.stored.content = Content::Part { first: 0, last: 4, complete: Some(11) };
+        let part = |range| [("content-range", range), ("etag", "\"a\""), ("cache-control", "max-age=60")];
+        let Keep::Join(joined, _) = site.answer(206, &part("bytes 5-10/11")) else { panic!("a join") };
+        assert_eq!((joined.status, joined.content), (200, Content::Whole { length: Some(11) }));
+        let Keep::Join(joined, _) = site.answer(206, &part("bytes 5-6/11")) else { panic!("a join") };
+        assert_eq!((joined.status, joined.content), (206, Content::Part { first: 0, last: 6, complete: Some(11) }));
+        assert!(matches!(site.answer(206, &part("bytes 8-10/11")), Keep::Store(_)));
+        site.stored.content = Content::Whole { length: Some(11) };
+        assert_eq!(site.answer(206, &part("bytes 8-10/11")), Keep::Refuse(Reason::Partial));
+    }
+
+    #[test]
+    fn what_was_purged_on_its_way_is_not_stored() {
+        let mut site = Site::new();
+        let fresh = [("cache-control", "max-age=60")];
+        assert!(matches!(site.answer(200, &fresh), Keep::Store(_)));
+        site.purges.purge(Selector::Key(CacheKey::new(&TARGET)), Strength::Hard, Timestamp::UNIX_EPOCH);
+        assert_eq!(site.answer(200, &fresh), Keep::Refuse(Reason::Purged));
+        assert!(!site.answer(200, &fresh).is_uncacheable());
+        assert_eq!(site.answer(304, &[("etag", "\"a\"")]), Keep::Refetch);
+    }
+}

@@ -1,0 +1,211 @@
+//! The variants of one URL: which are stored, and which serves a request (RFC 9111 §4.1).
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{headers::Fields, time::Timestamp};
+
+use super::{key::CacheKey, metadata::Metadata, options::VaryOptions, vary::VaryBy};
+
+/// What is stored for a URL whose responses vary: kept under the URL's own key, while each response is under the key
+/// of its variant.
+///
+/// Responses of one URL may vary on different fields over time; each set of names is tried. Two isolates that add a
+/// variant at the same moment may lose one of them, which costs a miss.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Variants {
+    sets: Vec<VaryBy>,
+    /// In the order in which they were stored.
+    stored: Vec<Variant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Variant {
+    key: CacheKey,
+    /// The place of its names among the sets.
+    set: u8,
+    /// Its `Date`.
+    date: Timestamp,
+    /// When it is of no more use.
+    until: Timestamp,
+}
+
+impl Variants {
+    /// The key of the variant that serves `request`: of several that match, the one with the latest `Date`
+    /// (RFC 9111 §4.1). `None` when none matches. Allocates nothing where the host's fields are borrowed.
+    #[must_use]
+    pub fn select(&self, url: &CacheKey, request: &impl Fields, options: &VaryOptions) -> Option<CacheKey> {
+        let mut best: Option<&Variant> = None;
+        for (set, vary) in (0..).zip(&self.sets) {
+            let key = url.variant(vary, request, options);
+            let found = self.stored.iter().find(|variant| variant.set == set && variant.key == key);
+            if let Some(found) = found.filter(|found| best.is_none_or(|best| found.date >= best.date)) {
+                best = Some(found);
+            }
+        }
+        best.map(|variant| variant.key)
+    }
+
+    /// Adds the response to `request` that `metadata` describes, and answers with the key it is stored under.
+    ///
+    /// At the bound, the variant that was stored longest ago is forgotten: a flood of invented variants pays one call
+    /// to the origin for each that it pushes out, and what is in demand comes back at once. Its bytes stay in the
+    /// store until their time, reached by nobody.
+    pub fn insert(
+        &mut self,
+        url: &CacheKey,
+        metadata: &Metadata,
+        request: &impl Fields,
+        options: &VaryOptions,
+        now: Timestamp,
+    ) -> CacheKey {
+        let key = url.variant(&metadata.vary, request, options);
+        self.stored.retain(|variant| variant.key != key && variant.until > now);
+        let most = usize::from(options.variants_max.min(VARIANTS_MAX));
+        let most = if most == 0 { usize::from(VARIANTS_MAX) } else { most };
+        if self.stored.len() >= most {
+            self.stored.drain(..=self.stored.len() - most);
+        }
+        self.forget_unused_sets();
+        let set = self.sets.iter().position(|set| *set == metadata.vary).unwrap_or_else(|| {
+            self.sets.push(metadata.vary.clone());
+            self.sets.len() - 1
+        });
+        // There are at most as many sets as variants, and those are below 256.
+        let set = u8::try_from(set).unwrap_or(u8::MAX);
+        let until = now.after(metadata.keep_for(now));
+        self.stored.push(Variant { key, set, date: metadata.date, until });
+        key
+    }
+
+    /// How long the host has to keep this, from `now`: as long as any of its variants.
+    #[must_use]
+    pub fn keep_for(&self, now: Timestamp) -> Duration {
+        self.stored.iter().map(|variant| variant.until.since(now)).max().unwrap_or_default()
+    }
+
+    /// How many variants are known.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.stored.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.stored.is_empty()
+    }
+
+    fn forget_unused_sets(&mut self) {
+        let mut at = 0;
+        while at < self.sets.len() {
+            if self.stored.iter().any(|variant| usize::from(variant.set) == at) {
+                at += 1;
+                continue;
+            }
+            self.sets.remove(at);
+            for variant in &mut self.stored {
+                if usize::from(variant.set) > at {
+                    variant.set -= 1;
+                }
+            }
+        }
+    }
+}
+
+/// Most variants of one URL: languages times encodings of a large site, and an index of 2 KiB.
+pub const VARIANTS_MAX: u16 = 32;
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+    use crate::cache::{key::Target, metadata::tests::metadata};
+
+    const fn at(second: u64) -> Timestamp {
+        Timestamp::from_unix_seconds(second)
+    }
+
+    struct Site {
+        url: CacheKey,
+        variants: Variants,
+        options: VaryOptions,
+    }
+
+    impl Site {
+        fn new() -> Self {
+            let url = CacheKey::new(&Target { path: "/", ..Target::default() });
+            Self { url, variants: Variants::default(), options: VaryOptions::default() }
+        }
+
+        fn store(&mut self, vary: &str, request: &[(&str, &str)], date: u64) -> CacheKey {
+            self.store_at(vary, request, date, at(100))
+        }
+
+        /// Stores a response that is of use for 100 s.
+        fn store_at(&mut self, vary: &str, request: &[(&str, &str)], date: u64, now: Timestamp) -> CacheKey {
+            let vary = VaryBy::parse(Some(vary), &self.options).unwrap();
+            let metadata = Metadata { vary, date: at(date), response_time: now, ..metadata(0, 100, 0, 0) };
+            self.variants.insert(&self.url, &metadata, &request, &self.options, now)
+        }
+
+        fn find(&self, request: &[(&str, &str)]) -> Option<CacheKey> {
+            self.variants.select(&self.url, &request, &self.options)
+        }
+    }
+
+    #[test]
+    fn a_request_gets_its_own_variant() {
+        let mut site = Site::new();
+        let one = site.store("foo", &[("foo", "1")], 10);
+        let two = site.store("Foo", &[("foo", "2")], 10);
+        let none = site.store("foo", &[], 10);
+        assert_eq!(site.find(&[("foo", "1"), ("other", "x")]), Some(one));
+        assert_eq!(site.find(&[("foo", "2")]), Some(two));
+        assert_eq!(site.find(&[]), Some(none), "absent matches absent");
+        assert_eq!(site.find(&[("foo", "3")]), None);
+        assert_eq!(site.find(&[("foo", "")]), None, "empty is not absent");
+    }
+
+    #[test]
+    fn of_several_that_match_the_latest_serves() {
+        let mut site = Site::new();
+        let request = [("foo", "1"), ("bar", "2")];
+        let newer = site.store("foo", &request, 20);
+        let older = site.store("foo, bar", &request, 10);
+        assert_eq!(site.find(&request), Some(newer));
+        assert_eq!(site.find(&[("foo", "9"), ("bar", "2")]), None);
+        let latest = site.store("bar", &request, 30);
+        assert_eq!(site.find(&request), Some(latest));
+        assert_ne!(older, latest);
+    }
+
+    #[test]
+    fn at_the_bound_the_one_stored_longest_ago_is_forgotten() {
+        let mut site = Site::new();
+        for number in 0..=VARIANTS_MAX {
+            site.store("foo", &[("foo", &format!("{number}"))], 10);
+        }
+        assert_eq!(site.variants.len(), usize::from(VARIANTS_MAX));
+        assert_eq!(site.find(&[("foo", "0")]), None);
+        assert!(site.find(&[("foo", "1")]).is_some());
+        site.options.variants_max = 2;
+        let last = site.store("bar", &[("bar", "x")], 10);
+        assert_eq!((site.variants.len(), site.find(&[("bar", "x")])), (2, Some(last)));
+        assert!(site.find(&[("foo", &format!("{VARIANTS_MAX}"))]).is_some());
+    }
+
+    #[test]
+    fn what_is_stored_again_takes_no_second_place_and_what_ended_makes_room() {
+        let mut site = Site::new();
+        site.store("foo", &[("foo", "1")], 10);
+        site.store("foo", &[("foo", "1")], 20);
+        assert_eq!(site.variants.len(), 1);
+        site.store_at("bar", &[("bar", "1")], 30, at(200));
+        assert_eq!((site.variants.len(), site.variants.sets.len()), (1, 1), "the first has ended");
+        assert_eq!(site.variants.keep_for(at(250)), Duration::from_secs(50));
+    }
+}
