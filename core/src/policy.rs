@@ -28,7 +28,8 @@ pub use name::{Name, NameError};
 pub use pattern::{Pattern, PatternError};
 
 use crate::breaker;
-use crate::limit::{LIMITS_PER_REQUEST_MAX, LimitId, Quota};
+use crate::limit::fields::Unit;
+use crate::limit::{Algorithm, LIMITS_PER_REQUEST_MAX, LimitId};
 
 /// Every rule, checked and ready to be asked.
 ///
@@ -64,9 +65,11 @@ pub struct UpstreamId(pub u16);
 pub struct Limit {
     /// What routes call it, and clients read in `RateLimit`.
     pub name: Name,
-    /// How much one key may spend.
-    pub quota: Quota,
-    /// What one request spends; at least one, at most the burst.
+    /// How much one key may spend, and how that is counted.
+    pub algorithm: Algorithm,
+    /// What is counted.
+    pub unit: Unit,
+    /// What one request spends; at least one, at most [`Algorithm::cost_max`].
     pub cost: u32,
     /// What is counted separately.
     pub key: LimitKey,

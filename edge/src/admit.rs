@@ -1,7 +1,7 @@
 //! May this client make this request? Limits of the isolate are counted here, shared ones by their authority.
 
 use seawall_core::{
-    limit::{Admission, Check, JointDecision, LimitId, Ruling, Verdict, decide_all},
+    limit::{Admission, Check, LimitId, Ruling, Spend, State, Verdict, decide_all},
     policy::{Limit, Route, Scope, StoreFailure},
     time::Timestamp,
 };
@@ -81,21 +81,22 @@ type Named<'a> = (LimitId, &'a Limit);
 /// Counts in this isolate, all limits or none.
 fn count_here<'a>(edge: &Edge, client: Client, limits: impl Iterator<Item = Named<'a>>, now: Timestamp) -> Admission {
     let mut state = edge.state.borrow_mut();
+    let limits: Vec<(Named<'_>, Option<State>)> =
+        limits.map(|(id, limit)| ((id, limit), state.counters.get(&limit.algorithm, client.key(id), now))).collect();
     let checks: Vec<Check<'_>> = limits
-        .map(|(id, limit)| Check {
-            limit: id,
-            quota: &limit.quota,
-            stored: state.counters.get(client.key(id), now),
-            cost: limit.cost,
+        .iter()
+        .map(|((id, limit), stored)| Check {
+            limit: *id,
+            algorithm: &limit.algorithm,
+            stored: stored.as_ref(),
+            spend: Spend::new(limit.cost, client.key(*id)),
         })
         .collect();
     let decision = decide_all(&checks, now);
-    if let JointDecision::Allow { next } = &decision {
-        for (check, next) in checks.iter().zip(next.as_slice()) {
-            state.counters.put(client.key(check.limit), *next, next.expires(), now);
-        }
+    for (check, next) in decision.next_states() {
+        state.counters.put(check.spend.key, &next, check.algorithm.expires(&next), now);
     }
-    decision.admission(&checks, now)
+    decision.admission()
 }
 
 /// What shared limits do while their authority is away.

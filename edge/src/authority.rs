@@ -4,7 +4,7 @@
 //! decides on all of them together, and charges all or none. Both sides read the same policy, so no quota travels.
 
 use seawall_core::{
-    limit::{Admission, Check, JointDecision, LIMITS_PER_REQUEST_MAX, LimitId, Tat, decide_all},
+    limit::{Admission, Algorithm, Check, LIMITS_PER_REQUEST_MAX, LimitId, Spend, State, decide_all},
     policy::Policy,
     time::Timestamp,
 };
@@ -54,30 +54,57 @@ impl Question {
         parse().ok_or(MalformedQuestion)
     }
 
-    /// Decides at `now`, the authority's own clock. `stored` reads the state of a key; the states to keep come
-    /// back beside the answer, none when the request is refused.
+    /// Decides at `now`, the authority's own clock. `stored` reads the state of a key under a rule; the states to
+    /// keep come back beside the answer, none when the request is refused.
     pub fn decide(
         &self,
         policy: &Policy,
-        mut stored: impl FnMut(u128) -> Option<Tat>,
+        mut stored: impl FnMut(&Algorithm, u128) -> Option<State>,
         now: Timestamp,
-    ) -> (Admission, Vec<(u128, Tat)>) {
-        let checks: Vec<Check<'_>> = self
-            .limits
+    ) -> (Admission, Vec<Kept>) {
+        let limits = self.limits.iter().filter_map(|id| Some((*id, policy.limit(*id)?)));
+        let limits: Vec<_> =
+            limits.map(|(id, limit)| (id, limit, stored(&limit.algorithm, self.client.key(id)))).collect();
+        let checks: Vec<Check<'_>> = limits
             .iter()
-            .filter_map(|id| {
-                let limit = policy.limit(*id)?;
-                Some(Check { limit: *id, quota: &limit.quota, stored: stored(self.client.key(*id)), cost: limit.cost })
+            .map(|(id, limit, stored)| Check {
+                limit: *id,
+                algorithm: &limit.algorithm,
+                stored: stored.as_ref(),
+                spend: Spend::new(limit.cost, self.client.key(*id)),
             })
             .collect();
         let decision = decide_all(&checks, now);
-        let keep = match &decision {
-            JointDecision::Allow { next } => {
-                checks.iter().map(|check| self.client.key(check.limit)).zip(next.as_slice().iter().copied()).collect()
-            }
-            JointDecision::Deny { .. } => Vec::new(),
-        };
-        (decision.admission(&checks, now), keep)
+        let keep = decision
+            .next_states()
+            .map(|(check, state)| Kept { key: check.spend.key, expires: check.algorithm.expires(&state), state })
+            .collect();
+        (decision.admission(), keep)
+    }
+}
+
+/// A state that an authority keeps until it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The client under one limit.
+    pub key: u128,
+    /// What it has spent.
+    pub state: State,
+    /// When that is worth nothing any more.
+    pub expires: Timestamp,
+}
+
+impl Kept {
+    /// The state as text for a store.
+    #[must_use]
+    pub fn state_to_text(&self) -> String {
+        crate::lookup::to_hex(&self.state)
+    }
+
+    /// Reads [`Kept::state_to_text`]; `None` when the text is no state of this release.
+    #[must_use]
+    pub fn state_from_text(text: &str) -> Option<State> {
+        crate::lookup::from_hex(text)
     }
 }
 

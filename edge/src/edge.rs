@@ -5,7 +5,10 @@ use core::{cell::RefCell, num::NonZeroUsize};
 use seawall_core::{
     breaker::Breaker,
     cache::{collapse::Flights, purge::Purges},
-    limit::{Tat, table::KeyTable},
+    limit::{
+        states::{Capacities, StateTable},
+        table::KeyTable,
+    },
     policy::Policy,
     time::Timestamp,
 };
@@ -28,7 +31,7 @@ pub(crate) struct State {
     /// By upstream, in the policy's order.
     pub(crate) breakers: Vec<Breaker>,
     /// Limits of scope "isolate", and shared ones while their authority is away.
-    pub(crate) counters: KeyTable<Tat>,
+    pub(crate) counters: StateTable,
     /// Until when a client is refused under a shared limit.
     pub(crate) denials: KeyTable<Timestamp>,
     /// Calls that others may share, and URLs whose requests do not wait for each other.
@@ -43,7 +46,11 @@ impl Edge {
     pub fn new(policy: Policy, seed: u64) -> Self {
         let state = State {
             breakers: policy.upstreams().iter().map(|_| Breaker::new()).collect(),
-            counters: KeyTable::new(const { NonZeroUsize::new(LOCAL_COUNTERS).unwrap() }, seed),
+            counters: StateTable::new(
+                policy.limits().iter().map(|limit| &limit.algorithm),
+                Capacities::for_keys(const { NonZeroUsize::new(LOCAL_COUNTERS).unwrap() }),
+                seed,
+            ),
             denials: KeyTable::new(const { NonZeroUsize::new(DENIALS_REMEMBERED).unwrap() }, seed),
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             purges: Purges::default(),

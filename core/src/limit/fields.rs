@@ -12,6 +12,31 @@ use super::{LimitId, Verdict};
 use crate::policy::Policy;
 use crate::time::seconds_ceil;
 
+/// What a limit counts: parameter `qu` of draft-ietf-httpapi-ratelimit-headers-11.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Unit {
+    /// Requests, which goes without saying.
+    #[default]
+    Requests,
+    /// Bytes of content.
+    ContentBytes,
+    /// Requests in flight.
+    ConcurrentRequests,
+}
+
+impl Unit {
+    /// The word for it in `RateLimit-Policy` and policy.toml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::ContentBytes => "content-bytes",
+            Self::ConcurrentRequests => "concurrent-requests",
+        }
+    }
+}
+
 /// Field name of [`rate_limit_policy`], in lower case.
 pub const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
 /// Field name of [`rate_limit`], in lower case.
@@ -28,9 +53,8 @@ pub fn rate_limit_policy(policy: &Policy, limits: impl IntoIterator<Item = Limit
     let mut value = String::new();
     for limit in limits.into_iter().filter_map(|id| policy.limit(id)) {
         start_item(&mut value, &limit.name);
-        let window = limit.quota.window();
-        append(&mut value, format_args!(";q={}", limit.quota.limit()));
-        if window.subsec_nanos() == 0 {
+        append(&mut value, format_args!(";q={}", limit.algorithm.quota()));
+        if let Some(window) = limit.algorithm.window().filter(|window| window.subsec_nanos() == 0) {
             append(&mut value, format_args!(";w={}", window.as_secs()));
         }
     }

@@ -4,6 +4,7 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use super::Decision;
 use crate::time::{Timestamp, nanos};
 
 /// How much one key may spend: `limit` units for each `window`, and up to `burst` of them at once.
@@ -53,24 +54,6 @@ pub struct Quota {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tat(u64);
-
-/// What to do with one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Decision {
-    /// Let it pass, and store `next`.
-    Allow {
-        /// The state to keep.
-        next: Tat,
-    },
-    /// Refuse it for now. What is stored stays as it is.
-    Deny {
-        /// The shortest wait after which the same cost passes, if nothing else is spent meanwhile. Above zero.
-        retry_after: Duration,
-    },
-    /// Refuse it for good: the cost is above the burst, so no wait helps. What is stored stays as it is.
-    Never,
-}
 
 impl Quota {
     /// Longest window. A longer one is a contract to be counted by calendar, not a rate.
@@ -157,6 +140,36 @@ impl Quota {
     #[must_use]
     pub const fn full_reset(&self, stored: Option<Tat>, now: Timestamp) -> Duration {
         Duration::from_nanos(debt_ns(stored, now))
+    }
+
+    /// Gives back `units` that were charged. Never more than was charged: the state stays at `now` or after it.
+    #[must_use]
+    pub const fn refund(&self, stored: Option<Tat>, now: Timestamp, units: u32) -> Tat {
+        let owed = debt_ns(stored, now).saturating_sub(self.interval_ns.saturating_mul(units as u64));
+        Tat(now.as_unix_nanos().saturating_add(owed))
+    }
+
+    /// The state under this quota of a key that was counted under `from`, at `now`: as many units are owed as
+    /// before (rounded up), or the whole burst.
+    #[must_use]
+    pub fn rescale(&self, from: &Self, stored: Tat, now: Timestamp) -> Tat {
+        let owed = u128::from(debt_ns(Some(stored), now));
+        let owed = (owed * u128::from(self.interval_ns)).div_ceil(u128::from(from.interval_ns));
+        // At most a refill, which is far below 64 bits.
+        let owed = owed.min(u128::from(self.refill_ns)) as u64;
+        Tat(now.as_unix_nanos().saturating_add(owed))
+    }
+
+    /// The time in which one unit is earned back: the window by the limit, rounded up.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval_ns)
+    }
+
+    /// The time in which an empty bucket fills: [`Quota::burst`] intervals.
+    #[must_use]
+    pub const fn refill(&self) -> Duration {
+        Duration::from_nanos(self.refill_ns)
     }
 
     /// The effective window, in whole seconds rounded up, at least one: a client can use no more than

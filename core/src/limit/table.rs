@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 
+use super::mix::fold;
 use crate::time::Timestamp;
 
 /// A table of values by key, each with the time at which it is worth nothing any more.
@@ -135,18 +136,9 @@ impl<V: Copy + Default> KeyTable<V> {
     }
 
     fn group_of(&self, key: u128) -> usize {
-        let low = mix(key as u64 ^ self.seed);
-        let hash = mix(low ^ (key >> 64) as u64);
         // The group count is a power of two, and far below 2^32.
-        (hash as usize) & (self.groups.len() - 1)
+        (fold(key, self.seed) as usize) & (self.groups.len() - 1)
     }
-}
-
-/// Spreads every bit over all bits; a bijection, so that no key is lost.
-const fn mix(mut bits: u64) -> u64 {
-    bits = (bits ^ (bits >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    bits = (bits ^ (bits >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    bits ^ (bits >> 32)
 }
 
 /// Places where one key may live: enough that crowding is rare, few enough to look at all of them.

@@ -170,7 +170,7 @@ fn limits_are_read_with_their_scope() {
             ("sign-in", shared(StoreFailure::Closed), 1),
         ]
     );
-    let client = policy.limits()[0].quota;
+    let Algorithm::Gcra(client) = policy.limits()[0].algorithm else { panic!("policy.toml asks for GCRA") };
     assert_eq!((client.limit().get(), client.burst().get(), client.window()), (600, 300, Duration::from_secs(60)));
 }
 

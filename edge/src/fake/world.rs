@@ -14,7 +14,7 @@ use std::{
 
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::task::LocalSpawnExt;
-use seawall_core::{cache::key::CacheKey, limit::Tat, policy::Policy, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Timestamp};
 
 use crate::{
     Edge,
@@ -75,7 +75,7 @@ pub(super) struct Inner {
     pub(super) script: RefCell<Script>,
     pub(super) faults: RefCell<Faults>,
     pub(super) cache: RefCell<HashMap<CacheKey, Entry>>,
-    pub(super) counters: RefCell<HashMap<u128, Tat>>,
+    pub(super) counters: RefCell<HashMap<u128, State>>,
     pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
     pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
     pub(super) calls: RefCell<Vec<String>>,

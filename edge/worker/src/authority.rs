@@ -4,12 +4,15 @@ use core::{cell::RefCell, num::NonZeroUsize, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 use seawall_core::{
-    limit::{Admission, Tat, table::KeyTable},
+    limit::{
+        Admission, Algorithm,
+        states::{Capacities, StateTable},
+    },
     policy::Policy,
     time::Timestamp,
 };
 use seawall_edge::{
-    authority::{Question, decode, encode},
+    authority::{Kept, Question, decode, encode},
     limits::AUTHORITY_KEYS,
     platform::AuthorityError,
 };
@@ -48,16 +51,17 @@ async fn call(env: &Env, shard: u64, question: &Question) -> worker::Result<Admi
 pub struct Limiter {
     state: State,
     policy: Policy,
-    counters: RefCell<KeyTable<Tat>>,
+    counters: RefCell<StateTable>,
 }
 
 impl DurableObject for Limiter {
     fn new(state: State, _env: Env) -> Self {
         // The policy was decoded in the same build's tests, and an object that cannot start says why in the log.
         let policy = crate::policy().expect("the embedded policy decodes");
-        let capacity = const { NonZeroUsize::new(AUTHORITY_KEYS).unwrap() };
+        let capacities = Capacities::for_keys(const { NonZeroUsize::new(AUTHORITY_KEYS).unwrap() });
         let seed = host::random().unwrap_or_default();
-        let limiter = Self { state, policy, counters: RefCell::new(KeyTable::new(capacity, seed)) };
+        let counters = StateTable::new(policy.limits().iter().map(|limit| &limit.algorithm), capacities, seed);
+        let limiter = Self { state, policy, counters: RefCell::new(counters) };
         limiter.restore().expect("the object's own storage is readable");
         limiter
     }
@@ -69,17 +73,18 @@ impl DurableObject for Limiter {
             return Response::error("not a question about this policy's limits", 400);
         };
         let now = host::now();
-        let (admission, keep) = question.decide(&self.policy, |key| self.counters.borrow().get(key, now), now);
-        for (key, tat) in keep {
-            self.counters.borrow_mut().put(key, tat, tat.expires(), now);
+        let stored = |rule: &Algorithm, key| self.counters.borrow().get(rule, key, now);
+        let (admission, keep) = question.decide(&self.policy, stored, now);
+        for kept in keep {
+            self.counters.borrow_mut().put(kept.key, &kept.state, kept.expires, now);
             self.sql().exec(
-                "INSERT INTO counters (key, tat, expires) VALUES (?, ?, ?)
-                 ON CONFLICT (key) DO UPDATE SET tat = excluded.tat, expires = excluded.expires",
+                "INSERT INTO states (key, state, expires) VALUES (?, ?, ?)
+                 ON CONFLICT (key) DO UPDATE SET state = excluded.state, expires = excluded.expires",
                 // 64-bit numbers do not survive the way through JavaScript, their digits do.
                 vec![
-                    format!("{key:032x}").into(),
-                    tat.as_unix_nanos().to_string().into(),
-                    format!("{:020}", tat.expires().as_unix_nanos()).into(),
+                    format!("{:032x}", kept.key).into(),
+                    kept.state_to_text().into(),
+                    format!("{:020}", kept.expires.as_unix_nanos()).into(),
                 ],
             )?;
         }
@@ -91,16 +96,16 @@ impl DurableObject for Limiter {
 
     async fn alarm(&self) -> worker::Result<Response> {
         let now = format!("{:020}", host::now().as_unix_nanos());
-        self.sql().exec("DELETE FROM counters WHERE expires <= ?", vec![now.into()])?;
+        self.sql().exec("DELETE FROM states WHERE expires <= ?", vec![now.into()])?;
         // What does not fit into memory is of no use in storage.
         self.sql().exec(
             &format!(
-                "DELETE FROM counters WHERE key IN
-                 (SELECT key FROM counters ORDER BY expires DESC LIMIT -1 OFFSET {AUTHORITY_KEYS})"
+                "DELETE FROM states WHERE key IN
+                 (SELECT key FROM states ORDER BY expires DESC LIMIT -1 OFFSET {AUTHORITY_KEYS})"
             ),
             None,
         )?;
-        let left = self.sql().exec("SELECT count(*) FROM counters", None)?.raw().next().transpose()?;
+        let left = self.sql().exec("SELECT count(*) FROM states", None)?.raw().next().transpose()?;
         if left.is_some_and(|row| !matches!(row.first(), Some(SqlStorageValue::Integer(0)))) {
             self.state.storage().set_alarm(SWEEP_EVERY).await?;
         }
@@ -116,19 +121,25 @@ impl Limiter {
     /// Reads back what an earlier life of this object wrote.
     fn restore(&self) -> worker::Result<()> {
         self.sql().exec(
-            "CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, tat TEXT NOT NULL, expires TEXT NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS states (key TEXT PRIMARY KEY, state TEXT NOT NULL, expires TEXT NOT NULL) WITHOUT ROWID",
             None,
         )?;
         let now: Timestamp = host::now();
         let rows = self
             .sql()
-            .exec(&format!("SELECT key, tat FROM counters ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"), None)?;
+            .exec(&format!("SELECT key, state, expires FROM states ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"), None)?;
         for row in rows.raw() {
             let row = row?;
-            let [SqlStorageValue::String(key), SqlStorageValue::String(tat)] = row.as_slice() else { continue };
-            if let (Ok(key), Ok(tat)) = (u128::from_str_radix(key, 16), tat.parse()) {
-                let tat = Tat::from_unix_nanos(tat);
-                self.counters.borrow_mut().put(key, tat, tat.expires(), now);
+            let [SqlStorageValue::String(key), SqlStorageValue::String(state), SqlStorageValue::String(expires)] =
+                row.as_slice()
+            else {
+                continue;
+            };
+            let expires = expires.parse().map(Timestamp::from_unix_nanos);
+            if let (Ok(key), Some(state), Ok(expires)) =
+                (u128::from_str_radix(key, 16), Kept::state_from_text(state), expires)
+            {
+                self.counters.borrow_mut().put(key, &state, expires, now);
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::PolicyError;
 use super::reader::{Entry, Section};
+use crate::limit::fields::Unit;
 use crate::limit::{Quota, QuotaError};
 use crate::policy::{Limit, LimitKey, Name, Policy, Scope, StoreFailure};
 
@@ -31,7 +32,7 @@ fn read(name: Name, section: &Section<'_>) -> Result<Limit, PolicyError> {
     };
     section.require("key")?.word(&["client"])?;
     let scope = read_scope(section)?;
-    Ok(Limit { name, quota, cost, key: LimitKey::Client, scope })
+    Ok(Limit { name, algorithm: quota.into(), unit: Unit::Requests, cost, key: LimitKey::Client, scope })
 }
 
 fn read_quota(section: &Section<'_>) -> Result<Quota, PolicyError> {
