@@ -233,3 +233,135 @@ fn a_broken_cache_costs_speed_and_not_answers() {
     assert_eq!(world.calls().len(), 3);
     assert!(world.log().iter().any(|line| line.starts_with("edge.cache.save failed")));
 }
+
+#[test]
+fn a_part_is_cut_from_what_is_stored() {
+    let (world, edge) = world();
+    world.origin(|request| {
+        assert_eq!(request.headers.field("range"), None, "the origin is asked for all of it");
+        Reply::ok("0123456789", &[("content-length", "10"), ("content-type", "text/plain"), ("etag", "\"1\"")])
+    });
+    let ask = |range: &str| world.send(&edge, Request::get("/search?q=a").with("range", range));
+    for (range, status, content, content_range) in [
+        ("bytes=0-1", 206, Some("01"), "bytes 0-1/10"),
+        ("bytes=-2", 206, Some("89"), "bytes 8-9/10"),
+        ("bytes=7-", 206, Some("789"), "bytes 7-9/10"),
+        ("bytes=2-3,4-5", 206, Some("2345"), "bytes 2-5/10"),
+        ("bytes=0-1,5-6", 200, Some("0123456789"), ""),
+        ("lines=1", 200, Some("0123456789"), ""),
+        ("bytes=10-", 416, None, "bytes */10"),
+    ] {
+        let answer = ask(range);
+        assert_eq!((answer.status, answer.body.as_deref()), (status, content), "{range}");
+        assert_eq!(field(&answer, "content-range"), content_range, "{range}");
+        if status == 206 {
+            assert_eq!(field(&answer, "content-length"), content.unwrap_or_default().len().to_string(), "{range}");
+        }
+    }
+    assert_eq!(world.calls().len(), 1, "even the first was a miss that asked for a part");
+    let changed = world.send(&edge, Request::get("/search?q=a").with("range", "bytes=0-1").with("if-range", "\"0\""));
+    assert_eq!((changed.status, body(&changed)), (200, "0123456789"));
+}
+
+#[test]
+fn a_304_about_something_else_is_asked_again_and_changes_nothing() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("old", &[("etag", "\"1\"")]));
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(seconds(2000));
+    world.origin(|request| match request.headers.field("if-none-match") {
+        Some(_) => Reply::status(304, "", &[("etag", "\"2\""), ("x-poison", "yes"), ("cache-control", "max-age=9999")]),
+        None => Reply::ok("new", &[("etag", "\"2\"")]),
+    });
+    let answer = get(&world, &edge, "/search?q=a");
+    assert_eq!((answer.status, body(&answer), answer.headers.field("x-poison")), (200, "new", None));
+    assert_eq!(cache_status(&answer), "Seawall; fwd=stale; fwd-status=200; stored");
+    assert_eq!(world.calls().len(), 3);
+}
+
+#[test]
+fn a_change_makes_what_it_names_invalid() {
+    let (world, edge) = world();
+    world.origin(|request| match request.method.as_str() {
+        "POST" => {
+            Reply::status(201, "", &[("location", "/search?q=made"), ("content-location", "https://evil.example/")])
+        }
+        "PUT" => Reply::status(500, "", &[]),
+        _ => Reply::ok(&request.query, &[("vary", "accept-language")]),
+    });
+    let is_hit = |target: &str| cache_status(&get(&world, &edge, target)).contains("; hit");
+    for target in ["/search?q=a", "/search?q=made", "/search?q=b"] {
+        assert!(!is_hit(target) && is_hit(target), "{target}");
+    }
+    let send = |method: &str| world.send(&edge, Request::get("/search?utm=1&q=a").method(method));
+    assert_eq!(send("PUT").status, 500);
+    assert!(is_hit("/search?q=a"), "a change that failed changes nothing");
+    assert_eq!(send("POST").status, 201);
+    assert!(!is_hit("/search?q=a") && !is_hit("/search?q=made") && is_hit("/search?q=b"));
+    assert!(is_hit("/search?q=a"), "what is fetched after it counts");
+    let other = world.edge();
+    let elsewhere = |target: &str| cache_status(&get(&world, &other, target)).contains("; hit");
+    assert_eq!(send("POST").status, 201);
+    assert!(!elsewhere("/search?q=a"), "another isolate finds it gone from the store");
+}
+
+#[test]
+fn a_group_is_invalid_at_once_where_it_was_said() {
+    let (world, edge) = world();
+    world.origin(|request| match request.method.as_str() {
+        "POST" => Reply::ok("", &[("cache-group-invalidation", "\"news\"")]),
+        _ => Reply::ok("page", &[("cache-groups", "\"news\", \"all\"")]),
+    });
+    let is_hit = |target: &str| cache_status(&get(&world, &edge, target)).contains("; hit");
+    assert!(!is_hit("/methodology") && is_hit("/methodology"));
+    let _ = world.send(&edge, Request::get("/auth/send-link").method("POST"));
+    assert!(!is_hit("/methodology") && is_hit("/methodology"));
+}
+
+#[test]
+fn what_was_asked_before_a_change_is_not_stored_after_it() {
+    let (world, edge) = world();
+    world.origin(|request| match request.method.as_str() {
+        "POST" => Reply::ok("", &[]).after(seconds(1)),
+        _ => Reply::ok("before", &[]).after(seconds(3)),
+    });
+    let requests = vec![Request::get("/search?q=a"), Request::get("/search?q=a").method("POST")];
+    let answers = world.send_all(&edge, requests);
+    assert_eq!(cache_status(&answers[0]), "Seawall; fwd=uri-miss; fwd-status=200; detail=purged");
+    world.origin(|_| Reply::ok("after", &[]));
+    assert_eq!(body(&get(&world, &edge, "/search?q=a")), "after");
+}
+
+#[test]
+fn a_head_brings_a_stored_page_up_to_date_or_ends_its_time() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[("etag", "\"1\""), ("x-generation", "1"), ("cache-control", "max-age=10")]));
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(seconds(1000));
+    world.origin(|_| Reply::ok("", &[("etag", "\"1\""), ("x-generation", "2"), ("cache-control", "max-age=60")]));
+    let head = world.send(&edge, Request::get("/search?q=a").method("HEAD"));
+    assert_eq!((field(&head, "x-generation").as_str(), head.body.as_deref()), ("2", None));
+    world.settle();
+    let page = get(&world, &edge, "/search?q=a");
+    assert_eq!((body(&page), field(&page, "x-generation").as_str()), ("page", "2"));
+    assert!(cache_status(&page).contains("; hit"), "{}", cache_status(&page));
+
+    world.advance(seconds(1000));
+    world.origin(|_| Reply::ok("", &[("etag", "\"2\"")]));
+    let _ = world.send(&edge, Request::get("/search?q=a").method("HEAD"));
+    world.origin(|_| Reply::ok("new page", &[("etag", "\"2\"")]));
+    assert_eq!(body(&get(&world, &edge, "/search?q=a")), "new page");
+}
+
+#[test]
+fn leaders_that_fail_are_followed_one_by_one() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::fails(FetchError::Unreachable).after(seconds(1)));
+    let answers = world.send_all(&edge, (0..4).map(|_| Request::get("/search?q=a")).collect());
+    assert!(answers.iter().all(|answer| answer.status == 503));
+    assert_eq!(world.calls().len(), 4, "one at a time, each when the one before it had failed");
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(1)));
+    let answers = world.send_all(&edge, (0..4).map(|_| Request::get("/search?q=a")).collect());
+    assert!(answers.iter().all(|answer| body(answer) == "page"));
+    assert_eq!(world.calls().len(), 5);
+}

@@ -161,3 +161,68 @@ fn fields_of_one_answer_are_not_stored() {
     assert_eq!(field(&hit, "x-kept"), "yes");
     assert_eq!(field(&hit, "ratelimit"), "\"search\";r=13;t=8");
 }
+
+#[test]
+fn a_client_cannot_send_its_requests_past_the_cache() {
+    let (world, edge) = world();
+    world.origin(echo);
+    let _ = get(&world, &edge, "/search?q=a");
+    for (name, value) in [
+        ("cache-control", "no-cache"),
+        ("cache-control", "no-store"),
+        ("cache-control", "max-age=0"),
+        ("pragma", "no-cache"),
+        ("if-match", "\"none\""),
+        ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("range", "bytes=0-0,2-2,4-4,6-6"),
+        ("available-dictionary", ":aGk=:"),
+    ] {
+        let answer = world.send(&edge, Request::get("/search?q=a").with(name, value));
+        assert!(cache_status(&answer).contains("; hit"), "{name}: {value}: {}", cache_status(&answer));
+        assert_eq!(answer.status, 200, "{name}: {value}");
+    }
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[test]
+fn a_304_cannot_change_how_a_stored_body_is_read() {
+    let (world, edge) = world();
+    world.origin(|request| match request.headers.field("if-none-match") {
+        Some(_) => Reply::status(
+            304,
+            "",
+            &[
+                ("etag", "\"1\""),
+                ("content-type", "text/html"),
+                ("content-encoding", "gzip"),
+                ("content-length", "1"),
+                ("content-range", "bytes 0-0/1"),
+                ("set-cookie", "session=1"),
+            ],
+        ),
+        None => Reply::ok("page", &[("etag", "\"1\""), ("content-type", "text/plain"), ("content-length", "4")]),
+    });
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(core::time::Duration::from_secs(2000));
+    for _ in 0..2 {
+        let answer = get(&world, &edge, "/search?q=a");
+        let fields = ["content-type", "content-length", "content-encoding", "content-range", "set-cookie"];
+        assert_eq!(fields.map(|name| field(&answer, name)), ["text/plain", "4", "", "", ""].map(String::from));
+        assert_eq!((answer.status, body(&answer)), (200, "page"));
+    }
+}
+
+#[test]
+fn fields_named_in_connection_and_tags_stay_here() {
+    let (world, edge) = world();
+    world.origin(|_| {
+        Reply::ok("", &[("connection", "close, X-Hop"), ("x-hop", "1"), ("cache-tag", "a"), ("x-end", "1")])
+    });
+    for _ in 0..2 {
+        let answer = get(&world, &edge, "/search?q=a");
+        assert_eq!(
+            ["x-hop", "cache-tag", "connection", "x-end"].map(|name| field(&answer, name)),
+            ["", "", "", "1"].map(String::from)
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! What the hot path costs: a hit allocates nothing in core and reads only the fields that it needs.
+//!
+//! One test in its own binary, because the count is of the whole process.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    borrow::Cow,
+    cell::RefCell,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use seawall_core::{
+    cache::{
+        Ask, CacheOptions, Decision, Keep, Known, Stored,
+        collapse::{Collapse, Flights, Joiner, Role},
+        decide,
+        judge::Origin,
+        key::{CacheKey, Target},
+        on_response,
+        purge::{Purges, Selector, Strength},
+        search::SearchRule,
+        store::Exchange,
+        variants::Variants,
+    },
+    headers::Fields,
+    time::Timestamp,
+};
+
+/// The system's allocator, with a count of its calls.
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+#[expect(unsafe_code, reason = "the trait of allocators is unsafe; every call goes to the system's own unchanged")]
+// SAFETY: each method passes its arguments on to `System`, which keeps the contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Borrowed fields that note which were read.
+struct Noted<'a> {
+    fields: &'a [(&'a str, &'a str)],
+    read: RefCell<Vec<String>>,
+    notes: bool,
+}
+
+impl Fields for Noted<'_> {
+    fn field(&self, name: &str) -> Option<Cow<'_, str>> {
+        if self.notes {
+            self.read.borrow_mut().push(name.to_owned());
+        }
+        self.fields.field(name)
+    }
+}
+
+fn noted<'a>(fields: &'a [(&'a str, &'a str)], notes: bool) -> Noted<'a> {
+    Noted { fields, read: RefCell::default(), notes }
+}
+
+/// What `work` gives, and how often it allocated.
+fn counted<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = CALLS.load(Ordering::Relaxed);
+    let result = work();
+    (result, CALLS.load(Ordering::Relaxed) - before)
+}
+
+#[test]
+fn a_hit_allocates_nothing_and_reads_what_it_needs() {
+    let options = CacheOptions::default();
+    let now = Timestamp::from_unix_seconds(784_111_777);
+    let target = Target {
+        method: "GET",
+        tenant: "",
+        scheme: "https",
+        host: "permits.example",
+        path: "/search",
+        query: "q=market&page=2&utm=x",
+    };
+    let request =
+        [("accept", "text/html, */*;q=0.8"), ("accept-language", "es-MX, es;q=0.9"), ("if-none-match", "\"b\"")];
+    let response = [
+        ("cache-control", "public, max-age=300, stale-while-revalidate=600"),
+        ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("etag", "\"a\""),
+        ("vary", "Accept-Language"),
+        ("content-length", "1000"),
+        ("cache-groups", "\"news\""),
+    ];
+    let url = CacheKey::new(&target);
+    let mut purges = Purges::default();
+    let exchange = Exchange {
+        target,
+        request: &request,
+        status: 200,
+        response: &response,
+        request_time: now,
+        response_time: now,
+        generation: purges.generation(),
+        random: 0,
+    };
+    let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;
+    let Keep::Store(metadata) = on_response(&exchange, nothing, &url, &purges, &options).keep else {
+        panic!("it is stored");
+    };
+    let mut variants = Variants::default();
+    let stored_under = variants.insert(&url, &metadata, &request, &options.vary, now);
+    // Another page's purge, so that the check looks into every table.
+    purges.purge(Selector::Key(CacheKey::new(&Target { path: "/", ..target })), Strength::Hard, now);
+    let rule = SearchRule::parse("key-order, params=(\"utm\")").expect("a rule");
+
+    for (later, fields) in [
+        (100, &request[..]),
+        (100, &request[..2]),
+        (100, &[("range", "bytes=0-99"), ("accept-language", "es")]),
+        (400, &request[..]),
+    ] {
+        let now = now.after(Duration::from_secs(later));
+        let (served, allocations) = counted(|| {
+            let key = CacheKey::new(&target);
+            let request = noted(fields, false);
+            let variant = variants.select(&key, &request, &options.vary);
+            let ask = Ask { target, key: &key, request: &request, purges: &purges, origin: Origin::Reachable, now };
+            let served = matches!(decide(&ask, Stored::Response(&metadata), &options), Decision::Serve(_));
+            (served, variant, rule.key(&target).is_some())
+        });
+        assert_eq!(allocations, 0, "{later} {fields:?}");
+        let is_variant = fields.field("accept-language").as_deref() == Some("es-MX, es;q=0.9");
+        assert_eq!(served, (true, is_variant.then_some(stored_under), true), "{later} {fields:?}");
+    }
+
+    let request = noted(&request[..2], true);
+    let ask = Ask { target, key: &url, request: &request, purges: &purges, origin: Origin::Reachable, now };
+    assert!(matches!(decide(&ask, Stored::Response(&metadata), &options), Decision::Serve(_)));
+    assert_eq!(request.read.take(), ["authorization", "if-none-match", "if-modified-since", "range"]);
+
+    let collapse = Collapse {
+        lease: Duration::from_secs(15),
+        wait: Duration::from_secs(5),
+        followers_max: 8,
+        uncacheable_for: Duration::from_secs(120),
+    };
+    let mut flights = Flights::new(8);
+    let joiner = Joiner { has_stale: false, waited: Duration::ZERO };
+    assert!(matches!(flights.join(&url, joiner, now, &collapse), Role::Lead(_)));
+    let (role, allocations) = counted(|| flights.join(&url, joiner, now, &collapse));
+    assert!(matches!(role, Role::Follow { .. }) && allocations == 0, "to follow allocates nothing");
+}
