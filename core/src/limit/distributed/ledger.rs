@@ -1,5 +1,7 @@
 //! The authority of one key.
 
+mod history;
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -7,8 +9,8 @@ use super::rate::Rate;
 use super::terms::SAVED_PARTS;
 use super::{Account, Answer, Ask, Mode, Terms};
 use crate::limit::Ruling;
-use crate::senders::Replay;
 use crate::time::Timestamp;
+use history::{History, Known};
 
 /// What one key has spent, and who holds how much of it.
 ///
@@ -17,7 +19,7 @@ use crate::time::Timestamp;
 /// # Cost
 ///
 /// An ask finds its isolate in a sorted list of at most [`MEMBERS_MAX`]; when a lease has expired, and no more than
-/// once for each, the list is walked. Each isolate that was heard lately takes about 100 bytes.
+/// once for each, the list is walked. Each isolate that was heard lately takes about 400 bytes.
 ///
 /// # When the clock steps back
 ///
@@ -49,7 +51,7 @@ pub struct Ledger {
 struct Member {
     isolate: u64,
     born: u64,
-    replay: Replay,
+    history: History,
     /// The newest ask that carried an account; zero: none did.
     newest: u64,
     answer: Answer,
@@ -150,15 +152,10 @@ impl Ledger {
         self.expire(terms, now);
         self.asks += 1;
         let place = self.member(ask);
-        if let Some(member) = place.map(|place| &mut self.members[place])
-            && !member.replay.is_first(ask.seq)
-        {
-            let again = member.answer.seq == ask.seq;
-            // An older copy's answer was given long ago; nobody waits for this one.
-            let late = Answer { ruling: Ruling::Deny { retry_after: LATE }, granted: 0, seq: ask.seq, ..member.answer };
-            return Heard { answer: if again { member.answer } else { late }, save: None };
-        }
         let rate = Rate::of(terms.quota());
+        if let Some(again) = place.and_then(|place| self.again(rate, &self.members[place], ask, now)) {
+            return Heard { answer: again, save: None };
+        }
         match ask.account {
             Account::None => {}
             Account::Lease { kept, returned, acked, .. } => self.settle(rate, place, ask, (kept, returned, acked), now),
@@ -175,6 +172,7 @@ impl Ledger {
         let answer = Answer { seq: ask.seq, ruling, granted, debt };
         if let Some(place) = place {
             let member = &mut self.members[place];
+            member.history.note(ask.seq, ruling == Ruling::Allow);
             member.answer = answer;
             member.last = self.asks;
         }
@@ -184,6 +182,21 @@ impl Ledger {
             Snapshot(self.tat)
         });
         Heard { answer, save }
+    }
+
+    /// The answer to an ask that came before; `None` when it did not.
+    fn again(&self, rate: Rate, member: &Member, ask: &Ask, now: Timestamp) -> Option<Answer> {
+        let ruling = match member.history.look_up(ask.seq) {
+            Known::New => return None,
+            _ if member.answer.seq == ask.seq => return Some(member.answer),
+            Known::Allowed => Ruling::Allow,
+            Known::Refused => {
+                let wait_ns = rate.wait_ns(self.debt_ns(now), ask.spend);
+                Ruling::Deny { retry_after: Duration::from_nanos(wait_ns.max(rate.interval_ns)) }
+            }
+        };
+        // Later asks have said what is held, so what this one was granted is not to be used any more.
+        Some(Answer { seq: ask.seq, ruling, granted: 0, debt: Duration::from_nanos(self.debt_ns(now)) })
     }
 
     /// How many units isolates hold at most.
@@ -236,7 +249,7 @@ impl Ledger {
         let fresh = Member {
             isolate: ask.isolate,
             born: ask.born,
-            replay: Replay::default(),
+            history: History::default(),
             newest: 0,
             answer: Answer { seq: 0, ruling: Ruling::Allow, granted: 0, debt: Duration::ZERO },
             last: self.asks,
@@ -355,9 +368,6 @@ impl Ledger {
         granted
     }
 }
-
-/// What a copy of an ask is told whose answer is not remembered.
-const LATE: Duration = Duration::from_millis(100);
 
 /// After this nothing of an earlier ask is under way any more.
 const QUIET: Duration = Duration::from_secs(60);

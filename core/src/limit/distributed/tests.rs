@@ -74,10 +74,18 @@ fn a_copy_gets_the_first_answer_and_is_not_charged() {
     let state = ledger.held();
     assert_eq!(hear(&mut ledger, &terms, &first, 3), answer);
     assert_eq!((ledger.held(), state), (10, 10));
-    // One whose answer is not remembered any more is refused, and changes nothing either.
+    // One that was overtaken is told that it may spend, and nothing about what it was granted.
     let _ = hear(&mut ledger, &terms, &ask(1, 2, 1, Account::None), 3);
-    assert_eq!(hear(&mut ledger, &terms, &first, 3).ruling, Ruling::Deny { retry_after: Duration::from_millis(100) });
+    let again = hear(&mut ledger, &terms, &first, 3);
+    assert_eq!((again.ruling, again.granted), (Ruling::Allow, 0));
     assert_eq!(hear(&mut ledger, &terms, &ask(2, 1, 0, Account::None), 3).debt, Duration::from_millis(157));
+    // One that was refused is refused again, even when there is room by then.
+    let refused = ask(1, 3, 100, Account::None);
+    let wait = |ms| Ruling::Deny { retry_after: Duration::from_millis(ms) };
+    assert_eq!(hear(&mut ledger, &terms, &refused, 3).ruling, wait(157));
+    let _ = hear(&mut ledger, &terms, &ask(1, 4, 0, Account::None), 3);
+    assert_eq!(hear(&mut ledger, &terms, &refused, 3).ruling, wait(157));
+    assert_eq!(hear(&mut ledger, &terms, &refused, 500).ruling, wait(10));
 }
 
 #[test]
