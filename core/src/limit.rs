@@ -6,7 +6,7 @@
 //! loop may run it twice.
 //!
 //! [`Algorithm`] is that and every other rule, [`State`] its state, and [`decide_all`] decides on a request
-//! that meets several limits: all are charged, or none is.
+//! that meets several limits: all are charged, or none is. [`lua`] decides alike inside a Redis.
 //!
 //! [`Verdict`] and [`Admission`] are what is left when the decision is made: plain values that an authority
 //! elsewhere sends back, and that [`fields`] turns into response fields. [`table`] keeps states in bounded
@@ -32,6 +32,7 @@ mod window;
 
 pub mod distributed;
 pub mod fields;
+pub mod lua;
 pub mod states;
 pub mod table;
 

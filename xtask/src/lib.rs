@@ -11,6 +11,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod project;
+pub mod redis;
 pub mod scratch;
 pub mod screen;
 pub mod stack;

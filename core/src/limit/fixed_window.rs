@@ -229,6 +229,16 @@ impl Period {
         Timestamp::from_unix_nanos(end)
     }
 
+    /// What this is made of, for a store that counts by itself.
+    pub(super) const fn parts(&self) -> PeriodParts {
+        match self.0 {
+            Terms::Aligned { window_ns } => PeriodParts::Every { window_ns, per_key: false },
+            Terms::PerKey { window_ns } => PeriodParts::Every { window_ns, per_key: true },
+            Terms::Day { utc_offset_minutes } => PeriodParts::Day { utc_offset_minutes },
+            Terms::Month { utc_offset_minutes } => PeriodParts::Month { utc_offset_minutes },
+        }
+    }
+
     fn checked(terms: Terms) -> Result<Self, RuleError> {
         match terms {
             Terms::Aligned { window_ns } => Self::aligned(Duration::from_nanos(window_ns)),
@@ -242,6 +252,13 @@ impl Period {
             }
         }
     }
+}
+
+/// What a [`Period`] is made of.
+pub(super) enum PeriodParts {
+    Every { window_ns: u64, per_key: bool },
+    Day { utc_offset_minutes: i16 },
+    Month { utc_offset_minutes: i16 },
 }
 
 impl WindowCount {
