@@ -1,4 +1,6 @@
 //! A whole cache of the parts, beside a slow and obvious one.
 
+mod map;
 mod model;
+mod parsers;
 mod world;

@@ -1,7 +1,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use seawall_core::headers::Fields;
-use seawall_edge::{fake::Reply, message::Request, platform::FetchError};
+use seawall_edge::{fake::Reply, limits, message::Request, platform::FetchError};
 
 use super::{body, cache_status, field, get, seconds, world};
 
@@ -16,6 +16,7 @@ fn a_second_request_does_not_reach_the_origin() {
     assert_eq!(cache_status(&second), "Seawall; hit; ttl=200");
     assert_eq!((body(&second), field(&second, "age").as_str()), ("permits", "100"));
     assert_eq!(field(&second, "content-type"), "text/html");
+    assert_eq!(field(&second, "date"), "Thu, 01 Jan 2026 00:00:00 GMT", "the origin gave none, so when it came");
     assert_eq!(world.calls(), ["GET /search?q=market"]);
 }
 
@@ -364,4 +365,26 @@ fn leaders_that_fail_are_followed_one_by_one() {
     let answers = world.send_all(&edge, (0..4).map(|_| Request::get("/search?q=a")).collect());
     assert!(answers.iter().all(|answer| body(answer) == "page"));
     assert_eq!(world.calls().len(), 5);
+}
+
+#[test]
+fn nobody_follows_more_than_so_many_leaders() {
+    let (world, edge) = world();
+    let step = core::time::Duration::from_millis(100);
+    world.origin(move |_| Reply::fails(FetchError::Unreachable).after(step));
+    let start = world.now();
+    let _ = world.send_all(&edge, (0..12).map(|_| Request::get("/search?q=a")).collect());
+    let rounds = limits::FOLLOW_ROUNDS_MAX + 1;
+    assert_eq!(world.now().since(start), step * rounds, "a leader in each round, and the rest together after the last");
+}
+
+#[test]
+fn nobody_waits_for_a_call_that_enough_wait_for() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(1)));
+    let requests = 1 + limits::FOLLOWERS_MAX + 1;
+    let ask = |number: u32| Request::get("/methodology").from([192, 0, 2, (number % 4) as u8]);
+    let answers = world.send_all(&edge, (0..requests).map(ask).collect());
+    assert!(answers.iter().all(|answer| body(answer) == "page"));
+    assert_eq!(world.calls().len(), 2, "the leader, and the one too many");
 }

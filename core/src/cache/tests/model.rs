@@ -47,6 +47,8 @@ pub(super) struct Asked {
     pub(super) authorized: bool,
     /// `max-age` of the request, when the policy honours it.
     pub(super) max_age: Option<u64>,
+    /// `max-stale` of the request, when the policy honours it.
+    pub(super) max_stale: Option<u64>,
 }
 
 /// How an answer from the cache came about.
@@ -77,12 +79,14 @@ impl Said {
     }
 
     fn may_be_stale(&self, now: u64, seconds: u64) -> bool {
-        let forbidden = self.flags.no_cache
-            || self.flags.must_revalidate
-            || self.flags.proxy_revalidate
-            || self.s_maxage.is_some()
-            || self.status >= 400;
+        let forbidden =
+            self.flags.no_cache || self.flags.must_revalidate || self.flags.proxy_revalidate || self.s_maxage.is_some();
         !forbidden && self.age_at(now) < self.lifetime() + seconds
+    }
+
+    /// What it states for a time after its lifetime; errors have none.
+    fn window(&self, stated: Option<u64>) -> u64 {
+        if self.status >= 400 { 0 } else { stated.unwrap_or(0) }
     }
 }
 
@@ -112,9 +116,12 @@ pub(super) fn forbids(
         Via::Validated => true,
         Via::Store => {
             let too_old = asked.max_age.is_some_and(|max_age| said.age_at(now) > max_age || max_age == 0);
-            !too_old && (said.is_fresh(now) || said.may_be_stale(now, said.swr.unwrap_or(0)))
+            // Whole seconds here, so that "at most" is "less than one more".
+            let taken = asked.max_stale.map_or(0, |max_stale| max_stale + 1);
+            let window = said.window(said.swr).max(taken);
+            !too_old && (said.is_fresh(now) || said.may_be_stale(now, window))
         }
-        Via::Error => said.is_fresh(now) || said.may_be_stale(now, said.swr.max(said.sie).unwrap_or(0)),
+        Via::Error => said.is_fresh(now) || said.may_be_stale(now, said.window(said.swr.max(said.sie))),
     };
     fault(!usable, "stale, or older than asked for");
     (!faults.is_empty()).then(|| format!("{faults:?}"))

@@ -143,11 +143,12 @@ impl World {
     fn get(&mut self, url: usize) {
         let field = |world: &mut Self| world.maybe(600, 2).map(|value| value as u8);
         let honours = self.options.request_directives == RequestDirectiveUse::Honour;
-        let wants = self.maybe(100, 30);
+        let (wants, takes) = (self.maybe(100, 30), self.maybe(100, 60));
         let asked = Asked {
             fields: [field(self), field(self)],
             authorized: self.chance(80),
             max_age: wants.filter(|_| honours),
+            max_stale: takes.filter(|_| honours),
         };
         let mut request = Wire::default();
         for (name, value) in NAMES.into_iter().zip(asked.fields) {
@@ -156,7 +157,12 @@ impl World {
         if asked.authorized {
             request.0.push(("authorization", String::from("Bearer x")));
         }
-        request.0.extend(wants.map(|seconds| ("cache-control", format!("max-age={seconds}"))));
+        let directive = |name, seconds: Option<u64>| seconds.map(|seconds| format!("{name}={seconds}"));
+        let directives: Vec<String> =
+            directive("max-age", wants).into_iter().chain(directive("max-stale", takes)).collect();
+        if !directives.is_empty() {
+            request.0.push(("cache-control", directives.join(", ")));
+        }
         let key = CacheKey::new(&target(url));
         let found = self.look_up(&key, &request);
         let stored = match &found {
