@@ -3,5 +3,6 @@
 pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod doctor;
+pub(crate) mod simulate;
 pub(crate) mod test;
 pub(crate) mod up;
