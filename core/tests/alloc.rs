@@ -107,6 +107,7 @@ fn a_hit_allocates_nothing_and_reads_what_it_needs() {
     ];
     let url = CacheKey::new(&target);
     let mut purges = Purges::default();
+    let generation = purges.stamp(now);
     let exchange = Exchange {
         target,
         request: &request,
@@ -114,7 +115,7 @@ fn a_hit_allocates_nothing_and_reads_what_it_needs() {
         response: &response,
         request_time: now,
         response_time: now,
-        generation: purges.generation(),
+        generation,
         random: 0,
     };
     let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;

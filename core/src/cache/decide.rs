@@ -236,9 +236,9 @@ mod tests {
 
     impl Site {
         fn new() -> Self {
-            let purges = Purges::default();
+            let mut purges = Purges::default();
             let stored =
-                Metadata { etag: Some("\"a\"".into()), generation: purges.generation(), ..metadata(0, 60, 30, 100) };
+                Metadata { etag: Some("\"a\"".into()), generation: purges.stamp(STORED), ..metadata(0, 60, 30, 100) };
             Self { options: CacheOptions::default(), purges, stored, method: "GET" }
         }
 

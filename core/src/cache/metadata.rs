@@ -41,7 +41,7 @@ pub struct Metadata {
     pub content: Content,
     /// The groups and tags it is purged by.
     pub groups: Vec<GroupId>,
-    /// The purge generation when its request went out ([`Purges`](super::purge::Purges)).
+    /// The purge generation of its request ([`Purges::stamp`](super::purge::Purges::stamp)).
     pub generation: u64,
 }
 

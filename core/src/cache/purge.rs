@@ -1,7 +1,11 @@
 //! Purges: which stored responses no longer count, decided when they are used and when they are stored.
 //!
-//! A purge deletes nothing. It takes the next generation, and what was requested in an earlier one does not count any
-//! more. So a response whose request went out before the purge, and which comes back after it, is caught as well.
+//! A purge deletes nothing. It takes a generation, and what was requested in an earlier one does not count any more. So
+//! a response whose request went out before the purge, and which comes back after it, is caught as well.
+//!
+//! Generations are nanoseconds of wall time, pushed forward where a clock stands still or steps back, so that what one
+//! isolate stored and what another one purges compare. An isolate whose clock is ahead of another's can save its
+//! responses from that one's purges for as long as it is ahead, and no longer.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
@@ -74,7 +78,10 @@ pub enum Purged {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Purges {
+    /// The generation of the last purge.
     generation: u64,
+    /// The latest generation that anything here has.
+    latest: u64,
     /// What was requested up to here is gone.
     floor: u64,
     all: Option<Record>,
@@ -104,16 +111,17 @@ struct Prefix {
 }
 
 impl Purges {
-    /// The generation of now: what a request that goes out now is stamped with.
-    #[must_use]
-    pub const fn generation(&self) -> u64 {
-        self.generation + 1
+    /// The generation of a request that goes out now: later than every purge that is known.
+    pub fn stamp(&mut self, now: Timestamp) -> u64 {
+        let stamp = now.as_unix_nanos().max(self.generation.saturating_add(1));
+        self.latest = self.latest.max(stamp);
+        stamp
     }
 
-    /// Takes a purge in.
+    /// Takes a purge in. It reaches everything that was stamped before, also when the clock has stepped back since.
     pub fn purge(&mut self, selector: Selector, strength: Strength, now: Timestamp) {
-        self.generation += 1;
-        let generation = self.generation;
+        let generation = now.as_unix_nanos().max(self.latest).max(self.generation.saturating_add(1));
+        (self.generation, self.latest) = (generation, generation);
         match selector {
             Selector::All => self.all.get_or_insert_default().take(strength, generation, now),
             Selector::Key(key) => {
@@ -253,12 +261,12 @@ mod tests {
             for (strength, expect) in [(Strength::Hard, Purged::Gone), (Strength::Soft, Purged::Stale { since: at(9) })]
             {
                 let mut purges = Purges::default();
-                let before = Metadata { generation: purges.generation(), groups: vec![group], ..metadata(0, 60, 0, 0) };
+                let before = Metadata { generation: purges.stamp(at(9)), groups: vec![group], ..metadata(0, 60, 0, 0) };
                 assert_eq!(purges.check(&key, &PAGE, &before), Purged::No, "{id}");
                 purges.purge(selector.clone(), strength, at(9));
                 let expect = if reaches { expect } else { Purged::No };
                 assert_eq!(purges.check(&key, &PAGE, &before), expect, "{id}: stored, or on its way, before");
-                let after = Metadata { generation: purges.generation(), ..before };
+                let after = Metadata { generation: purges.stamp(at(9)), ..before };
                 assert_eq!(purges.check(&key, &PAGE, &after), Purged::No, "{id}: requested after");
             }
         }
@@ -268,7 +276,7 @@ mod tests {
     fn the_harder_and_the_earlier_purge_counts() {
         let key = CacheKey::new(&PAGE);
         let mut purges = Purges::default();
-        let stored = Metadata { generation: purges.generation(), ..metadata(0, 60, 0, 0) };
+        let stored = Metadata { generation: purges.stamp(at(1)), ..metadata(0, 60, 0, 0) };
         purges.purge(Selector::Key(key), Strength::Soft, at(5));
         purges.purge(Selector::All, Strength::Soft, at(9));
         assert_eq!(purges.check(&key, &PAGE, &stored), Purged::Stale { since: at(5) });
@@ -280,12 +288,12 @@ mod tests {
     fn a_full_table_forgets_no_purge() {
         let key = |number: usize| CacheKey::new(&Target { path: &format!("/{number}"), ..PAGE });
         let mut purges = Purges::default();
-        let stored = Metadata { generation: purges.generation(), ..metadata(0, 60, 0, 0) };
+        let stored = Metadata { generation: purges.stamp(at(1)), ..metadata(0, 60, 0, 0) };
         for number in 0..PURGES_MAX {
             purges.purge(Selector::Key(key(number)), Strength::Soft, at(1));
         }
         assert_eq!(purges.check(&key(PURGES_MAX), &PAGE, &stored), Purged::No);
-        let middle = Metadata { generation: purges.generation(), ..stored.clone() };
+        let middle = Metadata { generation: purges.stamp(at(1)), ..stored.clone() };
         purges.purge(Selector::Group(GroupId::tag("", "x")), Strength::Hard, at(2));
         assert_eq!(purges.keys.len() + purges.groups.len(), PURGES_MAX);
         for number in 0..=PURGES_MAX {
@@ -297,5 +305,25 @@ mod tests {
         }
         assert_eq!(purges.prefixes.len(), PREFIXES_MAX);
         assert_eq!(purges.check(&key(0), &PAGE, &middle), Purged::Gone);
+    }
+
+    #[test]
+    fn a_purge_reaches_what_other_isolates_stored_and_what_a_later_clock_stamped() {
+        let key = CacheKey::new(&PAGE);
+        let (mut here, mut there) = (Purges::default(), Purges::default());
+        for _ in 0..50 {
+            there.purge(Selector::Group(GroupId::tag("", "x")), Strength::Hard, at(1));
+        }
+        let stored = |generation| Metadata { generation, ..metadata(0, 60, 0, 0) };
+        let (before, after) = (stored(there.stamp(at(10))), stored(there.stamp(at(30))));
+        here.purge(Selector::Key(key), Strength::Hard, at(20));
+        assert_eq!(here.check(&key, &PAGE, &before), Purged::Gone);
+        assert_eq!(here.check(&key, &PAGE, &after), Purged::No);
+
+        let own = stored(here.stamp(at(100)));
+        here.purge(Selector::Key(key), Strength::Hard, at(50));
+        assert_eq!(here.check(&key, &PAGE, &own), Purged::Gone, "the clock stepped back between");
+        let next = stored(here.stamp(at(40)));
+        assert_eq!(here.check(&key, &PAGE, &next), Purged::No);
     }
 }

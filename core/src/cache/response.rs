@@ -222,9 +222,9 @@ mod tests {
 
     impl Site {
         fn new() -> Self {
-            let purges = Purges::default();
+            let mut purges = Purges::default();
             let stored =
-                Metadata { etag: Some("\"a\"".into()), generation: purges.generation(), ..metadata(0, 60, 0, 0) };
+                Metadata { etag: Some("\"a\"".into()), generation: purges.stamp(STORED), ..metadata(0, 60, 0, 0) };
             Self { options: CacheOptions::default(), purges, stored, on_error: OnError::Fail, method: "GET" }
         }
 

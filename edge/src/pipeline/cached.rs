@@ -226,7 +226,7 @@ impl<P: Platform> Cached<'_, P> {
         }
         let mut request = Some(request);
         loop {
-            let generation = self.edge.state.borrow().purges.generation();
+            let generation = self.edge.state.borrow_mut().purges.stamp(self.platform.now());
             let first = request.take();
             let is_first = first.is_some();
             let sent = first.unwrap_or_else(|| again(&asked, &asked.method));

@@ -9,7 +9,8 @@ use std::{
 /// Everything a test may be named in: core's cache, and the pipeline's tests.
 fn sources() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src/cache", "src/cache/tests", "../edge/tests/pipeline"].map(|folder| root.join(folder));
+    let folders =
+        ["src/cache", "src/cache/store", "src/cache/tests", "../edge/tests/pipeline"].map(|folder| root.join(folder));
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
     files.filter(is_source).map(|path| fs::read_to_string(path).unwrap()).collect()

@@ -229,6 +229,7 @@ impl World {
             }
         }
         let fields = wire(&said);
+        let generation = self.purges.stamp(self.at());
         let exchange = Exchange {
             target: target(url),
             request,
@@ -236,7 +237,7 @@ impl World {
             response: &fields,
             request_time: Timestamp::from_unix_seconds(request_time),
             response_time: self.at(),
-            generation: self.purges.generation(),
+            generation,
             random: 0,
         };
         let known = found.as_ref().map(|(metadata, fields, _)| Known { metadata, fields, on_error });
