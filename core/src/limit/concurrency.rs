@@ -112,7 +112,7 @@ impl Concurrency {
             let mut expires = Timestamp::from_unix_nanos(now.as_unix_nanos().saturating_add(self.ttl_ns));
             for lease in live(stored, now) {
                 if units == 0 || lease.id != id {
-                    next.insert(*lease);
+                    next.push(*lease);
                 } else {
                     // A clock that stepped back shortens no lease.
                     expires = expires.max(lease.expires);
@@ -142,7 +142,7 @@ impl Concurrency {
     pub fn release(&self, stored: Option<&Leases>, now: Timestamp, id: LeaseId) -> Leases {
         let mut next = Leases::default();
         for lease in live(stored, now).filter(|lease| lease.id != id) {
-            next.insert(*lease);
+            next.push(*lease);
         }
         next
     }
@@ -192,6 +192,12 @@ impl Leases {
     #[must_use]
     pub fn expires(&self) -> Timestamp {
         self.as_slice().last().map_or(Timestamp::UNIX_EPOCH, |lease| lease.expires)
+    }
+
+    /// Puts a lease in that ends after all others or with them.
+    fn push(&mut self, lease: Lease) {
+        self.leases[usize::from(self.len)] = lease;
+        self.len += 1;
     }
 
     /// Puts a lease in behind all that end before it or with it.

@@ -138,3 +138,81 @@ fn write<V: Copy + Default>(
 ) -> Option<Placed> {
     Some(table?.put(key, state, expires, now))
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::limit::tests::{KEY, SECOND, START, at, ns, units};
+    use crate::limit::{Concurrency, Decision, IntervalBucket, LeaseId, Quota, SlidingLog, SlidingWindow, Spend};
+
+    fn capacities(keys: usize) -> Capacities {
+        Capacities::for_keys(NonZeroUsize::new(keys).expect("tests ask for room"))
+    }
+
+    fn rules() -> [Algorithm; 5] {
+        let (sound, minute) = ("rules of the tests are sound", ns(60 * SECOND));
+        [
+            Quota::new(units(5), minute, units(5)).expect(sound).into(),
+            SlidingWindow::new(units(5), minute).expect(sound).into(),
+            IntervalBucket::new(units(5), units(5), minute).expect(sound).into(),
+            SlidingLog::new(units(5), minute).expect(sound).into(),
+            Concurrency::new(units(5), minute).expect(sound).into(),
+        ]
+    }
+
+    fn spend(table: &mut StateTable, rule: &Algorithm, key: u128, cost: u32) -> bool {
+        let stored = table.get(rule, key, START);
+        let Decision::Allow { next } = rule.decide(stored.as_ref(), START, &Spend::new(cost, key)) else {
+            return false;
+        };
+        table.put(key, &next, rule.expires(&next), START);
+        true
+    }
+
+    #[test]
+    fn each_rule_finds_its_own_state_until_it_expires() {
+        let rules = rules();
+        let mut table = StateTable::new(&rules, capacities(64), 7);
+        for rule in &rules {
+            assert!(spend(&mut table, rule, KEY, 3));
+        }
+        for rule in &rules {
+            let stored = table.get(rule, KEY, START);
+            assert_eq!(rule.remaining(stored.as_ref(), START), 2, "{rule:?}");
+            let expires = rule.expires(&stored.expect("it was put in"));
+            assert_eq!(table.get(rule, KEY, expires), None);
+            assert_eq!(table.get(rule, KEY + 1, START), None);
+        }
+    }
+
+    #[test]
+    fn a_rule_without_a_table_keeps_nothing() {
+        let [first, second, ..] = rules();
+        let mut table = StateTable::new([&first], capacities(64), 7);
+        let Decision::Allow { next } = second.decide(None, START, &Spend::new(1, KEY)) else { panic!("one fits") };
+        assert_eq!(table.put(KEY, &next, at(SECOND), START), None);
+        assert_eq!(table.get(&second, KEY, START), None);
+        assert_eq!(Capacities::for_keys(NonZeroUsize::MIN).leases, NonZeroUsize::MIN);
+    }
+
+    /// A flood of new keys under every rule does not make the tables grow, and does not forgive what lasts longer
+    /// than what it spends itself.
+    #[test]
+    fn a_flood_of_new_keys_forgives_no_heavy_one() {
+        let rules = [rules()[0], rules()[3], rules()[4]];
+        let mut table = StateTable::new(&rules, capacities(4096), 7);
+        for rule in &rules {
+            let heavy = u128::MAX;
+            let spend_all = Spend::new(5, heavy).with_lease(LeaseId(1));
+            let later = START.after(Duration::from_secs(1));
+            let Decision::Allow { next } = rule.decide(None, later, &spend_all) else { panic!("five fit") };
+            table.put(heavy, &next, rule.expires(&next), later);
+            for key in 0..20_000 {
+                assert!(spend(&mut table, rule, key, 1));
+            }
+            assert_eq!(rule.remaining(table.get(rule, heavy, later).as_ref(), later), 0, "{rule:?}");
+        }
+    }
+}
