@@ -1,16 +1,33 @@
-//! The database: a pool of connections, and migrations.
+//! The database: a pool of connections for the server, single sessions for migrations and loads.
+//!
+//! # Design
+//! What a session needs (statement timeout, application name) travels in the start-up message, so a check-out
+//! costs no round trip. PgBouncer before 1.20 refuses that message unless `ignore_startup_parameters` names
+//! `options`. `DB_POOL_MIN` connections are opened before the server listens; later ones on demand.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, Timeouts};
+use futures_util::future::try_join_all;
 
 use crate::config;
 
 pub mod migrations;
+mod url;
+
+pub use url::{UrlError, parse_url};
 
 /// A pool of database connections; clones share the connections.
 #[derive(Clone)]
 pub struct Pool {
     inner: deadpool_postgres::Pool,
+    min: usize,
 }
 
-/// A connection on loan; dropping it gives it back. Derefs to [`tokio_postgres::Client`] through
+/// A connection on loan; dropping it gives it back. It dereferences to [`tokio_postgres::Client`] by way of
 /// [`deadpool_postgres::ClientWrapper`], whose `prepare_cached` keeps statements with the connection.
 pub type Connection = deadpool_postgres::Object;
 
@@ -18,11 +35,11 @@ pub type Connection = deadpool_postgres::Object;
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
     /// Every connection was busy for the whole of `DB_CHECKOUT_TIMEOUT`.
-    #[error("no database connection became free in time")]
+    #[error("no database connection became free within DB_CHECKOUT_TIMEOUT")]
     Exhausted,
     /// The database could not be reached or refused us.
     #[error("the database cannot be reached")]
-    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// What the pool holds now. `in_use + idle = size`, and `size <= max`.
@@ -43,15 +60,19 @@ pub struct Stats {
 }
 
 impl Pool {
-    /// Lends a connection, waiting for a free one for at most `DB_CHECKOUT_TIMEOUT`.
+    /// Lends a connection, waiting for a free one for at most `DB_CHECKOUT_TIMEOUT` and, when a new one has to be
+    /// opened, for at most `DB_CONNECT_TIMEOUT` more.
     ///
     /// # Errors
     /// When none became free in time, or the database cannot be reached.
     pub async fn get(&self) -> Result<Connection, CheckoutError> {
-        self.inner.get().await.map_err(|error| CheckoutError::Unreachable(Box::new(error)))
+        self.inner.get().await.map_err(|error| match error {
+            PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => CheckoutError::Exhausted,
+            other => CheckoutError::Unreachable(Box::new(other)),
+        })
     }
 
-    /// What the pool holds now.
+    /// What the pool holds now: one consistent reading.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let status = self.inner.status();
@@ -60,9 +81,15 @@ impl Pool {
             in_use: status.size - status.available,
             idle: status.available,
             waiting: status.waiting,
-            min: 0,
+            min: self.min,
             max: status.max_size,
         }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.stats()).finish()
     }
 }
 
@@ -71,6 +98,64 @@ impl Pool {
 /// # Errors
 /// When the URL is not one of Postgres, or the database cannot be reached.
 pub async fn connect(config: &config::Database) -> anyhow::Result<Pool> {
-    let _ = config;
-    anyhow::bail!("the pool is not built yet")
+    let mut target = parse_url(config.url.expose())?;
+    settings(&mut target.config, config.connect_timeout, Some(config.statement_timeout), "seawall");
+    let manager =
+        Manager::from_config(target.config, target.tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let inner = deadpool_postgres::Pool::builder(manager)
+        .max_size(config.pool_max)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts {
+            wait: Some(config.checkout_timeout),
+            create: Some(config.connect_timeout),
+            recycle: Some(config.connect_timeout),
+        })
+        .build()
+        .context("the pool refused its settings")?;
+    let pool = Pool { inner, min: config.pool_min };
+    let first = try_join_all((0..config.pool_min).map(|_| pool.get())).await;
+    first.with_context(|| format!("could not open the first {} database connections", config.pool_min))?;
+    Ok(pool)
+}
+
+/// Opens one session outside the pool, without a statement timeout: for migrations and loads.
+///
+/// # Errors
+/// When the URL is not one of Postgres, or the database cannot be reached.
+pub async fn session(config: &config::Database, name: &str) -> anyhow::Result<tokio_postgres::Client> {
+    let mut target = parse_url(config.url.expose())?;
+    settings(&mut target.config, config.connect_timeout, None, name);
+    let connecting = target.config.connect(target.tls);
+    let (client, connection) = tokio::time::timeout(config.connect_timeout, connecting)
+        .await
+        .with_context(|| {
+            format!("the database did not answer within DB_CONNECT_TIMEOUT ({:?})", config.connect_timeout)
+        })?
+        .context("the database cannot be reached; check DATABASE_URL")?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::warn!(event = "db.session_lost", %error, "database session lost: {error}");
+        }
+    });
+    Ok(client)
+}
+
+/// A peer that vanished without a word is noticed within about this time.
+const DEAD_PEER_AFTER: Duration = Duration::from_secs(30);
+
+fn settings(
+    target: &mut tokio_postgres::Config,
+    connect_timeout: Duration,
+    statement_timeout: Option<Duration>,
+    name: &str,
+) {
+    let mut options = target.get_options().unwrap_or_default().to_owned();
+    // Zero means no limit to Postgres.
+    let limit_ms = statement_timeout.map_or(0, |limit| limit.as_millis());
+    options.push_str(&format!(" -c statement_timeout={limit_ms}"));
+    target.options(options.trim_start()).connect_timeout(connect_timeout);
+    target.tcp_user_timeout(DEAD_PEER_AFTER).keepalives_idle(DEAD_PEER_AFTER);
+    if target.get_application_name().is_none() {
+        target.application_name(name);
+    }
 }
