@@ -68,7 +68,8 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         Ok(origin)
     })?;
     let mut edge = steps.run("start the edge under wrangler dev", |step| {
-        let edge = stack::edge(project, arguments.port, &origin.url(), prefix("edge", MAGENTA))?;
+        let state = project.state("wrangler/state");
+        let edge = stack::edge(project, arguments.port, &origin.url(), &state, prefix("edge", MAGENTA))?;
         step.note(&edge.url());
         Ok(edge)
     })?;
