@@ -115,8 +115,8 @@ impl SearchPage {
             advice: String::new(),
             headline,
             note,
-            fell_through: found.instead_of.is_some(),
-            parcel: found.parcel,
+            fell_through: found.instead_of.is_some() || found.suffix_ignored,
+            parcel: found.report,
             first: (number - 1) * found.page_size + 1,
             hits: found.results.into_iter().map(HitView::of).collect(),
             page: number,
@@ -140,6 +140,9 @@ fn note(found: &Found) -> String {
     match (found.kind, found.instead_of) {
         (Some(kind), Some(closest)) => {
             format!("No {} like this has a permit, so this is what it found as a {}.", closest.words(), kind.words())
+        }
+        (Some(_), None) if found.suffix_ignored => {
+            "Nothing has this street suffix, so this is the name with any other.".to_owned()
         }
         (Some(kind), None) => format!("Matched as {}. Newest first.", kind.words()),
         (None, _) => String::new(),
@@ -213,7 +216,8 @@ mod tests {
             total,
             total_is_at_least: false,
             pages: u32::try_from(total).unwrap().div_ceil(PAGE_SIZE),
-            parcel: None,
+            suffix_ignored: false,
+            report: None,
             results,
         }
     }

@@ -64,8 +64,10 @@ pub(crate) struct Found {
     pub(crate) total_is_at_least: bool,
     /// The last page that can be asked for.
     pub(crate) pages: u32,
-    /// The parcel that was looked up, even when no permit is on it.
-    pub(crate) parcel: Option<String>,
+    /// Whether the street's suffix had to be ignored to find anything.
+    pub(crate) suffix_ignored: bool,
+    /// The report of the parcel that was looked up, even when no permit is on it.
+    pub(crate) report: Option<String>,
     pub(crate) results: Vec<Hit>,
 }
 
@@ -73,15 +75,24 @@ pub(crate) struct Found {
 #[derive(Debug, Serialize)]
 pub(crate) struct Hit {
     pub(crate) permit_number: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) permit_type_definition: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) filed_date: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issued_date: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) completed_date: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) estimated_cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revised_cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
     /// The person or firm that matched, for a search by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) matched: Option<String>,
     pub(crate) addresses: Vec<Place>,
 }
@@ -122,7 +133,8 @@ async fn run(reader: &Reader, query: &Query, page: Page) -> Result<Found, tokio_
         total: 0,
         total_is_at_least: false,
         pages: 0,
-        parcel: query.lookups.iter().find_map(|lookup| match lookup {
+        suffix_ignored: false,
+        report: query.lookups.iter().find_map(|lookup| match lookup {
             Lookup::Parcel(parcel) => Some(parcel.path()),
             _ => None,
         }),
@@ -134,6 +146,7 @@ async fn run(reader: &Reader, query: &Query, page: Page) -> Result<Found, tokio_
             let closest = query.lookups.first().map(Lookup::kind);
             found.kind = Some(lookup.kind());
             found.instead_of = closest.filter(|closest| *closest != lookup.kind());
+            found.suffix_ignored = lookup.ignores_suffix_of(query.lookups.first());
             found.total = hits.total;
             found.total_is_at_least = hits.capped;
             found.pages = pages(hits.total);

@@ -50,6 +50,16 @@ impl Lookup {
             Self::Name(_) => Kind::Name,
         }
     }
+
+    /// Whether this look-up is `closest` without the suffix of its street.
+    #[must_use]
+    pub fn ignores_suffix_of(&self, closest: Option<&Self>) -> bool {
+        let suffixed = |lookup: &Self| match lookup {
+            Self::Address { street, .. } | Self::Street(street) => Some(!street.suffixes.is_empty()),
+            _ => None,
+        };
+        closest.and_then(suffixed) == Some(true) && suffixed(self) == Some(false)
+    }
 }
 
 /// The kind of thing a search matched.
@@ -277,6 +287,14 @@ mod tests {
         ] {
             assert_eq!(lookups(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn letting_go_of_a_suffix_is_known() {
+        let query = Query::parse("1455 Market Ave").unwrap();
+        let ignored: Vec<bool> =
+            query.lookups.iter().map(|lookup| lookup.ignores_suffix_of(query.lookups.first())).collect();
+        assert_eq!(ignored, [false, true, true, false]);
     }
 
     #[test]
