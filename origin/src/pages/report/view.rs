@@ -29,7 +29,7 @@ const STALLED_MAX: usize = 3;
 
 /// A figure at the top.
 pub(super) struct Figure {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) value: String,
     /// Something here needs attention.
     pub(super) alarm: bool,
@@ -37,21 +37,21 @@ pub(super) struct Figure {
 
 impl Figure {
     pub(super) fn all(summary: &Summary) -> Vec<Self> {
-        let number = |name, value: usize, alarm| {
-            let value = thousands(i64::try_from(value).unwrap_or(i64::MAX));
-            Self { name, value, alarm }
+        let number = |noun: &str, value: usize, alarm| {
+            let name = if value == 1 { noun.to_owned() } else { format!("{noun}s") };
+            Self { name, value: thousands(i64::try_from(value).unwrap_or(i64::MAX)), alarm }
         };
         let mut figures = vec![
-            number("permits", summary.permits, false),
-            number("open permits", summary.open_permits, false),
-            number("active complaints", summary.active_complaints, summary.active_complaints > 0),
-            number("active violations", summary.active_violations, summary.active_violations > 0),
+            number("permit", summary.permits, false),
+            number("open permit", summary.open_permits, false),
+            number("active complaint", summary.active_complaints, summary.active_complaints > 0),
+            number("active violation", summary.active_violations, summary.active_violations > 0),
         ];
         if summary.stalled_permits > 0 {
-            figures.push(number("stalled in review", summary.stalled_permits, true));
+            figures.push(number("stalled review", summary.stalled_permits, true));
         }
         if let Some(day) = summary.last_filed {
-            figures.push(Self { name: "newest permit", value: date(day), alarm: false });
+            figures.push(Self { name: "newest permit".to_owned(), value: date(day), alarm: false });
         }
         figures
     }
