@@ -84,6 +84,8 @@ pub fn wrangler(project: &Project) -> Result<Command> {
     let mut command = node_script(project, "wrangler/wrangler-dist/cli.js")?;
     command
         .env("WRANGLER_SEND_METRICS", "false")
+        // It would ask Cloudflare where this machine is.
+        .env("CLOUDFLARE_CF_FETCH_ENABLED", "false")
         .env("CI", "1")
         .env("NO_COLOR", "1")
         .env("WRANGLER_LOG_PATH", project.state("wrangler/logs"))

@@ -181,7 +181,7 @@ fn greet(edge: &Listening, origin: &Listening, started: Instant) {
     say("Three things to try:");
     say(&format!("  a search        {url}/search?q=mission"));
     say(&format!("  a report        {url}/report/3507/004"));
-    say(&format!("  a cache hit     curl -sI {url}/report/3507/004 | grep -i -e ^HTTP -e cache-status    (twice)"));
+    say(&format!("  a cache hit     curl -so /dev/null -D - {url}/report/3507/004 | grep -i cache-status    (twice)"));
     say("and then one too many:");
     say(&format!(
         "  a 429           for n in $(seq 20); do curl -so /dev/null -w '%{{http_code}} ' '{url}/search?q='$n; done"
