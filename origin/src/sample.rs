@@ -122,7 +122,7 @@ struct Numbers {
     permits_of_day: BTreeMap<i32, u32>,
     contacts: u64,
     steps: u64,
-    complaints: u64,
+    complaints_of_year: BTreeMap<i16, u32>,
     items: u64,
 }
 
@@ -132,8 +132,8 @@ impl City<'_> {
         let today = self.options.today;
         let mut done = 0;
         while done < rows {
-            // About one permit in ten has several addresses; that makes 20,000 rows of about 17,000 permits.
-            let several = addresses == Addresses::Several && self.dice.chance(70);
+            // One permit in nine has several addresses; that makes 20,000 rows of about 17,000 permits.
+            let several = addresses == Addresses::Several && self.dice.chance(110);
             let copies = if several { self.dice.between(2, 5).min(rows - done) } else { 1 };
             let permit = Permit::new(&mut self.dice, &mut self.numbers, today);
             for copy in 0..copies {

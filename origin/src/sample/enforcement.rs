@@ -23,12 +23,13 @@ pub(super) fn emit(
 ) -> anyhow::Result<()> {
     let count = (0..permits.min(COMPLAINTS_MAX)).filter(|_| dice.chance(250)).count();
     for _ in 0..count {
-        numbers.complaints += 1;
         let active = dice.chance(142);
         let span = if active { 1_500 } else { days_between(FIRST_DAY, today) };
         let filed = minus(today, dice.small(span, 2));
         // Year, then a serial number, as the city numbers them.
-        let number = i64::from(filed.year()) * 1_000_000 + numbers.complaints.cast_signed() % 1_000_000;
+        let serial = numbers.complaints_of_year.entry(filed.year()).or_default();
+        *serial += 1;
+        let number = format!("{}{serial:05}", filed.year());
         let notice = dice.chance(500);
         let complaint = Complaint { number, filed, active, notice };
         emit(COMPLAINTS, &complaint.row(dice, parcel, today))?;
@@ -46,7 +47,7 @@ pub(super) fn emit(
 const COMPLAINTS_MAX: u32 = 20;
 
 struct Complaint {
-    number: i64,
+    number: String,
     filed: Date,
     active: bool,
     notice: bool,
@@ -60,7 +61,7 @@ impl Complaint {
         let division = dice.weighted(DIVISIONS);
         let (as_of, loaded) = extract(today);
         Line::new()
-            .with("complaint_number", self.number)
+            .with("complaint_number", &self.number)
             .with("date_filed", filed)
             .maybe("date_abated", abated)
             .with("block", &parcel.block)
@@ -88,7 +89,7 @@ impl Complaint {
         let active = self.active && dice.chance(400);
         let (as_of, loaded) = extract(today);
         Line::new()
-            .with("complaint_number", self.number)
+            .with("complaint_number", &self.number)
             .with("item_sequence_number", 30_000 + item)
             .with("date_filed", Moment::midnight(self.filed))
             .with("block", &parcel.block)

@@ -66,7 +66,7 @@ impl Map {
         let lot = *taken;
         Parcel {
             block: format!("{block:04}{}", if divided { "A" } else { "" }),
-            lot: format!("{lot:03}{}", if lot % 23 == 0 { "A" } else { "" }),
+            lot: format!("{lot:03}{}", if lot.is_multiple_of(23) { "A" } else { "" }),
             number: block % 37 * 100 + lot * 2 + block % 2,
             street: area.streets[block as usize % area.streets.len()],
             area,

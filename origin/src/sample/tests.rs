@@ -31,6 +31,28 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
+fn the_bytes_are_the_same_on_every_machine() {
+    use sha2::Digest as _;
+
+    let mut hash = sha2::Sha256::new();
+    generate(&of(200), &mut |dataset, line| {
+        hash.update(format!("{} {line}\n", dataset.name));
+        Ok(())
+    })
+    .unwrap();
+    // A change of the generator changes this on purpose.
+    assert_eq!(
+        crate::digest::hex(&hash.finalize()),
+        "61e6dc64aaecd94c836b90aa49d7931ebd6d2d88f1839bb9cf1b160d39e00096"
+    );
+}
+
+#[test]
+fn a_city_too_large_is_refused() {
+    assert!(generate(&of(PERMITS_MAX + 1), &mut |_, _| Ok(())).is_err());
+}
+
+#[test]
 fn the_number_of_permits_is_exact_and_the_rest_in_proportion() {
     for permits in [0, 1, 43, 44, 100, 4_000] {
         assert_eq!(city(&of(permits)).get("permits").map_or(0, Vec::len), permits as usize);

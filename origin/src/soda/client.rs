@@ -29,6 +29,7 @@ pub struct Client {
     base_url: Arc<str>,
     app_token: Option<Secret>,
     timeout: Duration,
+    body_bytes_max: usize,
     breaker: Arc<Mutex<Breaker>>,
     breaker_config: breaker::Config,
 }
@@ -82,9 +83,16 @@ impl Client {
             base_url: config.base_url.as_str().into(),
             app_token: config.app_token.clone(),
             timeout: config.timeout,
+            body_bytes_max: BODY_BYTES_MAX,
             breaker: Arc::default(),
             breaker_config,
         })
+    }
+
+    /// The same client with a bound on answers that a test can reach.
+    #[cfg(test)]
+    pub(crate) fn with_body_bytes_max(self, body_bytes_max: usize) -> Self {
+        Self { body_bytes_max, ..self }
     }
 
     /// Asks once.
@@ -153,8 +161,8 @@ impl Client {
         let last_modified = header("last-modified");
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| SodaError::of(error, self.timeout))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(SodaError::TooLarge { bytes_max: BODY_BYTES_MAX });
+            if body.len() + chunk.len() > self.body_bytes_max {
+                return Err(SodaError::TooLarge { bytes_max: self.body_bytes_max });
             }
             body.extend_from_slice(&chunk);
         }

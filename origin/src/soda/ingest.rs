@@ -33,7 +33,7 @@ pub const REFUSED_KEPT_MAX: usize = 1_000;
 /// Rows of one dataset. The largest has four million; a server that never ends its pages is cut off here.
 pub const ROWS_MAX: u64 = 50_000_000;
 
-/// Why a load failed. Nothing was changed then.
+/// Why a load failed. Our table is then as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Another process is loading the dataset.
@@ -65,7 +65,7 @@ pub enum LoadError {
     #[error("more than {ROWS_MAX} rows; nothing was changed")]
     Endless,
     /// The database failed.
-    #[error("the database failed; nothing was changed")]
+    #[error("the database failed before the load was complete; load it again")]
     Database(#[from] tokio_postgres::Error),
     /// The database could not be reached.
     #[error(transparent)]

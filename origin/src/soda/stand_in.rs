@@ -147,7 +147,7 @@ async fn resource(
         return response;
     }
     match answer(&shared, dataset_id, raw.as_deref().unwrap_or_default(), &headers, fault.omit) {
-        Ok(body) => rows(body, fault.truncate),
+        Ok(body) => rows(body, &fault),
         Err(problem) => error(&problem),
     }
 }
@@ -172,12 +172,13 @@ fn answer(shared: &Shared, id: &str, raw: &str, headers: &HeaderMap, omit: usize
     })
 }
 
-fn rows(body: String, truncate: Option<usize>) -> Response {
+fn rows(body: String, fault: &Fault) -> Response {
+    let last_modified = if fault.republished { REPUBLISHED } else { LAST_MODIFIED };
     let headers = [
         (header::CONTENT_TYPE, "application/json;charset=utf-8".to_owned()),
-        (header::LAST_MODIFIED, LAST_MODIFIED.to_owned()),
+        (header::LAST_MODIFIED, last_modified.to_owned()),
     ];
-    let Some(bytes) = truncate.filter(|bytes| *bytes < body.len()) else {
+    let Some(bytes) = fault.truncate.filter(|bytes| *bytes < body.len()) else {
         return (headers, body).into_response();
     };
     let length = [(header::CONTENT_LENGTH, body.len().to_string())];
@@ -196,8 +197,9 @@ fn error(problem: &Problem) -> Response {
 
 /// Long enough for the part before a break to be on its way, or the peer would see no answer at all.
 const BREAK_AFTER: Duration = Duration::from_millis(50);
-/// The data never changes while the stand-in runs.
+/// The data never changes while the stand-in runs, but it can be made to look so.
 const LAST_MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
+const REPUBLISHED: &str = "Fri, 02 Jan 2026 00:00:00 GMT";
 
 async fn add_fault(State(shared): State<Arc<Shared>>, Json(fault): Json<Fault>) -> Response {
     if let Err(message) = fault.check() {

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use seawall_core::time::seconds_ceil;
+
 /// Why a call to the city's API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SodaError {
     /// Not called: the breaker is open, because calls failed lately.
-    #[error("the city's API is resting after failures; next call in {} s", retry_after.as_secs_f32().ceil())]
+    #[error("the city's API is resting after failures; next call in {} s", seconds_ceil(*retry_after))]
     Refused {
         /// When the next call may be let through.
         retry_after: Duration,
     },
     /// No whole answer in time.
-    #[error("the city's API did not answer within {} s (SODA_TIMEOUT)", after.as_secs_f32())]
+    #[error("the city's API did not answer within {after:?} (SODA_TIMEOUT)")]
     Timeout {
         /// The time it had.
         after: Duration,

@@ -92,8 +92,10 @@ pub(super) async fn merge(
     let refused = rows_read - staged;
     transaction.execute(LOG, &[&dataset.id, &dataset.title, &rows_read, &staged, &refused]).await?;
     transaction.commit().await?;
-    if changes.deleted + changes.updated + changes.inserted > 0 {
-        session.batch_execute(&format!("ANALYZE {table}")).await?;
+    let changed = changes.deleted + changes.updated + changes.inserted > 0;
+    if changed && let Err(error) = session.batch_execute(&format!("ANALYZE {table}")).await {
+        // The load stands; only plans may be worse until Postgres looks at the table by itself.
+        tracing::warn!(event = "ingest.analyze_failed", table, %error, "{table} could not be analysed: {error}");
     }
     Ok(changes)
 }

@@ -155,7 +155,8 @@ impl Select {
     fn parse(text: &str, table: &Table) -> Result<Self, Problem> {
         let text = text.trim();
         if let Some(rest) = text.to_ascii_lowercase().strip_prefix("count(*)") {
-            let name = rest.trim().strip_prefix("as ").map_or(rest.trim(), str::trim);
+            let rest = rest.trim();
+            let name = rest.strip_prefix("as ").map_or(rest, str::trim);
             let name = if name.is_empty() { "count" } else { name };
             let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             return if plain { Ok(Self::Count(name.to_owned())) } else { Err(Problem::malformed(text, "a name")) };

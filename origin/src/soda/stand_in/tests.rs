@@ -107,3 +107,25 @@ async fn a_transient_failure_is_tried_again() {
     order_fault(&server, json!({"status": 400, "remaining": 1})).await;
     assert!(client.page_patiently(PERMITS, &page(10, 0)).await.is_err());
 }
+
+#[tokio::test]
+async fn an_answer_beyond_the_bound_is_refused() {
+    let server = server(None).await;
+    let client = client(&server, None, Duration::from_secs(10)).with_body_bytes_max(10_000);
+    assert!(client.query(PERMITS, &page(1, 0)).await.is_ok());
+    let error = client.query(PERMITS, &page(100, 0)).await.unwrap_err();
+    assert!(matches!(error, SodaError::TooLarge { bytes_max: 10_000 }), "{error}");
+}
+
+#[tokio::test]
+async fn only_so_many_faults_can_wait() {
+    let server = server(None).await;
+    for _ in 0..FAULTS_MAX {
+        order_fault(&server, json!({})).await;
+    }
+    let faults = format!("{}/stand-in/faults", server.url());
+    let http = reqwest::Client::new();
+    assert_eq!(http.post(&faults).json(&json!({})).send().await.unwrap().status(), 409);
+    assert_eq!(http.delete(&faults).send().await.unwrap().status(), 204);
+    order_fault(&server, json!({})).await;
+}
