@@ -140,6 +140,7 @@ fn prepare_data(project: &Project, arguments: &Arguments, steps: &Steps) -> Resu
     let packages = packages.map_err(|_| anyhow::anyhow!("the thread that installs packages panicked"))?;
     let program = first_cause(packages, program)?;
 
+    let stored = stored_data(project);
     let (cluster, database_url) = steps.run("start Postgres", |step| {
         let cluster = Cluster::open(project, Logs::Keep)?;
         let url = cluster.create_database(DATABASE)?;
@@ -148,7 +149,7 @@ fn prepare_data(project: &Project, arguments: &Arguments, steps: &Steps) -> Resu
     })?;
     let origin = Origin { program, database_url };
     steps.run("bring the schema up to date", |step| origin.migrate(step))?;
-    if stored_data(project).is_none() {
+    if stored.is_none() {
         let files = scratch::dir("sample")?;
         let seed = arguments.seed.unwrap_or(SEED_DEFAULT);
         let permits = arguments.permits.unwrap_or(PERMITS_DEFAULT);
