@@ -50,6 +50,19 @@ impl Parcel {
         &self.lot
     }
 
+    /// The block as rows may spell it: a few lack leading zeros.
+    #[must_use]
+    pub fn block_spellings(&self) -> Vec<&str> {
+        spellings(&self.block)
+    }
+
+    /// The lot as rows may spell it. A lot of four digits is another lot than that of three, so it has one.
+    #[must_use]
+    pub fn lot_spellings(&self) -> Vec<&str> {
+        let digits = self.lot.bytes().take_while(u8::is_ascii_digit).count();
+        if digits > LOT_DIGITS { vec![&self.lot] } else { spellings(&self.lot) }
+    }
+
     /// Where its report is.
     #[must_use]
     pub fn path(&self) -> String {
@@ -61,6 +74,13 @@ impl fmt::Display for Parcel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.block, self.lot)
     }
+}
+
+/// The text itself, then with one leading zero less each time; at least one digit stays.
+fn spellings(text: &str) -> Vec<&str> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let zeros = text.bytes().take_while(|byte| *byte == b'0').count().min(digits.saturating_sub(1));
+    (0..=zeros).map(|dropped| &text[dropped..]).collect()
 }
 
 /// Digits and perhaps one letter, with zeros in front up to `digits_min`.
@@ -100,6 +120,20 @@ mod tests {
         ] {
             let parsed = Parcel::parse(block, lot).ok().map(|parcel| parcel.to_string());
             assert_eq!(parsed.as_deref(), expected, "{block:?} {lot:?}");
+        }
+    }
+
+    #[test]
+    fn rows_may_lack_leading_zeros() {
+        for (block, lot, blocks, lots) in [
+            ("580", "11", vec!["0580", "580"], vec!["011", "11"]),
+            ("3507", "4", vec!["3507"], vec!["004", "04", "4"]),
+            ("1", "0007", vec!["0001", "001", "01", "1"], vec!["0007"]),
+            ("0222A", "021A", vec!["0222A", "222A"], vec!["021A", "21A"]),
+            ("0000", "000", vec!["0000", "000", "00", "0"], vec!["000", "00", "0"]),
+        ] {
+            let parcel = Parcel::parse(block, lot).unwrap();
+            assert_eq!((parcel.block_spellings(), parcel.lot_spellings()), (blocks, lots));
         }
     }
 

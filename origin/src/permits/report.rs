@@ -105,9 +105,10 @@ pub(crate) async fn find(pool: &Pool, parcel: &Parcel) -> Result<Option<Report>,
 ///
 /// Seven statements in one round trip, whatever the parcel.
 async fn read(reader: &Reader, parcel: &Parcel) -> Result<Option<Report>, tokio_postgres::Error> {
-    let (block, lot) = (parcel.block(), parcel.lot());
+    let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
+    let (blocks, lots) = (&blocks, &lots);
     let ask = |statement: &'static str| async move {
-        reader.query_typed(statement, &[(&block, Type::TEXT), (&lot, Type::TEXT)]).await
+        reader.query_typed(statement, &[(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY)]).await
     };
     // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
     let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(

@@ -177,7 +177,8 @@ async fn ask(reader: &Reader, lookup: &Lookup, page: Page) -> Result<Hits, tokio
             read(reader, &sql::BY_PERMIT_NUMBER, limit, offset, &[(number, Type::TEXT)]).await?
         }
         Lookup::Parcel(parcel) => {
-            let parameters: [Parameter<'_>; 2] = [(&parcel.block(), Type::TEXT), (&parcel.lot(), Type::TEXT)];
+            let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
+            let parameters: [Parameter<'_>; 2] = [(&blocks, Type::TEXT_ARRAY), (&lots, Type::TEXT_ARRAY)];
             read(reader, &sql::BY_PARCEL, limit, offset, &parameters).await?
         }
         Lookup::Address { number, street } => {

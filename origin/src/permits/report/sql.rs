@@ -1,4 +1,4 @@
-//! The statements of the report. `$1` is the block and `$2` the lot; none needs another's rows.
+//! The statements of the report. `$1` holds the spellings of the block and `$2` those of the lot; none needs another's rows.
 
 use std::sync::LazyLock;
 
@@ -11,12 +11,12 @@ use crate::permits::record::{Complaint, Contact, Inspection, Permit, Step, Viola
 pub(super) const TODAY: &str = "SELECT (now() AT TIME ZONE 'America/Los_Angeles')::date";
 
 /// The parcel's permit numbers, for the tables that hang on permits.
-const NUMBERS: &str = "SELECT permit_number FROM permits WHERE block = $1 AND lot = $2";
+const NUMBERS: &str = "SELECT permit_number FROM permits WHERE block = ANY($1) AND lot = ANY($2)";
 
 pub(super) static PERMITS: LazyLock<String> = LazyLock::new(|| {
     let columns = Permit::COLUMNS.join(", ");
     format!(
-        "SELECT {columns} FROM permits WHERE block = $1 AND lot = $2
+        "SELECT {columns} FROM permits WHERE block = ANY($1) AND lot = ANY($2)
         ORDER BY filed_date DESC NULLS LAST, permit_number DESC, record_id LIMIT {PERMIT_ROWS_MAX}"
     )
 });
@@ -56,7 +56,7 @@ pub(super) static STEPS: LazyLock<String> = LazyLock::new(|| {
 pub(super) static COMPLAINTS: LazyLock<String> = LazyLock::new(|| {
     let columns = Complaint::COLUMNS.join(", ");
     format!(
-        "SELECT {columns} FROM complaints WHERE block = $1 AND lot = $2
+        "SELECT {columns} FROM complaints WHERE block = ANY($1) AND lot = ANY($2)
         ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, row_key, occurrence LIMIT {COMPLAINTS_MAX}"
     )
 });
@@ -64,7 +64,7 @@ pub(super) static COMPLAINTS: LazyLock<String> = LazyLock::new(|| {
 pub(super) static VIOLATIONS: LazyLock<String> = LazyLock::new(|| {
     let columns = Violation::COLUMNS.join(", ");
     format!(
-        "SELECT {columns} FROM violations WHERE block = $1 AND lot = $2
+        "SELECT {columns} FROM violations WHERE block = ANY($1) AND lot = ANY($2)
         ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, item_sequence_number, row_key, occurrence
         LIMIT {VIOLATIONS_MAX}"
     )

@@ -12,8 +12,9 @@ use crate::permits::record::Permit;
 pub(super) static BY_PERMIT_NUMBER: LazyLock<String> =
     LazyLock::new(|| page_of(&plain("permit_number = ANY(ARRAY[$3, $3 || 'S'])"), "false"));
 
-/// `$3`: the block; `$4`: the lot.
-pub(super) static BY_PARCEL: LazyLock<String> = LazyLock::new(|| page_of(&plain("block = $3 AND lot = $4"), "false"));
+/// `$3`: spellings of the block; `$4`: of the lot.
+pub(super) static BY_PARCEL: LazyLock<String> =
+    LazyLock::new(|| page_of(&plain("block = ANY($3) AND lot = ANY($4)"), "false"));
 
 /// The name is one of `$3`, and the suffix is one of `$4` unless that is empty or the name is one of `$5`.
 const ON_STREET: &str = "lower(street_name) = ANY($3)
