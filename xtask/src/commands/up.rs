@@ -206,3 +206,26 @@ fn watch(services: &mut [&mut Service]) -> Result<()> {
         thread::sleep(LOOK_EVERY);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn the_failure_that_stopped_the_other_side_is_the_one_reported() {
+        let broken = || Err(anyhow!("no disk"));
+        let stopped = || Err(Interrupted.into());
+        let said = |result: Result<()>| result.err().map(|error| error.to_string());
+        for (one, other, expect) in [
+            (Ok(()), Ok(()), None),
+            (broken(), stopped(), Some("no disk")),
+            (stopped(), broken(), Some("no disk")),
+            (Ok(()), broken(), Some("no disk")),
+            (stopped(), Ok(()), Some("interrupted")),
+        ] {
+            assert_eq!(said(first_cause(one, other)).as_deref(), expect);
+        }
+    }
+}
