@@ -44,8 +44,11 @@ pub(super) async fn run(listener: TcpListener, router: Router, stopped: impl Fut
     }
     drop(listener);
     tracing::info!(event = "server.stopping", "stopping: no new connections, running requests may finish");
-    if tokio::time::timeout(DRAIN_TIME_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!(event = "server.drain_timed_out", "some requests did not finish in time and are cut off");
+    match tokio::time::timeout(DRAIN_TIME_MAX, graceful.shutdown()).await {
+        Ok(()) => tracing::info!(event = "server.stopped", "stopped: every running request was answered"),
+        Err(_) => {
+            tracing::warn!(event = "server.drain_timed_out", "some requests did not finish in time and are cut off")
+        }
     }
 }
 
