@@ -152,7 +152,8 @@ fn settings(
     let mut options = target.get_options().unwrap_or_default().to_owned();
     // Zero means no limit to Postgres.
     let limit_ms = statement_timeout.map_or(0, |limit| limit.as_millis());
-    options.push_str(&format!(" -c statement_timeout={limit_ms}"));
+    // Compiling a plan to machine code takes longer than any statement of ours.
+    options.push_str(&format!(" -c statement_timeout={limit_ms} -c jit=off"));
     target.options(options.trim_start()).connect_timeout(connect_timeout);
     target.tcp_user_timeout(DEAD_PEER_AFTER).keepalives_idle(DEAD_PEER_AFTER);
     if target.get_application_name().is_none() {
