@@ -118,6 +118,13 @@ pub fn esbuild(project: &Project) -> Result<PathBuf> {
 pub fn cargo(project: &Project) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(project.root());
+    // Cargo describes the package of what it runs in these. Build scripts that read them would take the one that runs
+    // us for a change, and half of the origin would be compiled again (ring does).
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
