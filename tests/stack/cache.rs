@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures_util::future::try_join_all;
 
-use crate::support::{Edge, Gate, Reply, Upstream, cache_statuses};
+use crate::support::{City, Edge, Gate, Reply, Upstream, cache_statuses};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -169,5 +169,50 @@ async fn a_leader_whose_page_cannot_be_shared_does_not_make_the_others_queue() -
     bodies.sort();
     bodies.dedup();
     assert_eq!(bodies.len(), CROWD, "{bodies:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn searches_and_reports_of_the_real_origin_are_kept() -> Result<()> {
+    let city = City::shared()?;
+    let permit = city.database().some_permit().await?;
+    let site = city.database().serve()?;
+    let edge = Edge::before(&site.server.url())?;
+    let targets = [
+        format!("/search?q={}", permit.number),
+        format!("/api/v1/search?q={}", permit.number),
+        format!("/report/{}/{}", permit.block, permit.lot),
+        format!("/api/v1/report/{}/{}", permit.block, permit.lot),
+    ];
+    let mut pages = Vec::new();
+    for target in &targets {
+        let first = edge.visitor(1).get(target).await?;
+        assert_eq!(first.status, 200, "{target}: {}", first.text());
+        assert_eq!(first.field("cache-status"), "Seawall; fwd=uri-miss; fwd-status=200; stored", "{target}");
+        assert!(first.text().contains(&permit.number), "{target}: {}", first.text());
+        edge.until_stored(target).await?;
+        pages.push(first);
+    }
+
+    // What is answered now, the origin has no part in.
+    site.kill();
+    for (target, page) in targets.iter().zip(pages) {
+        let fresh_s = if target.contains("search") { 300 } else { 3600 };
+        let hit = format!("Seawall; hit; ttl={fresh_s}");
+        let second = edge.visitor(2).get(target).await?;
+        assert_eq!((second.status, &second.body), (200, &page.body), "{target}");
+        assert_eq!(second.field("cache-status"), hit, "{target}");
+        assert_eq!(second.field("age"), "0", "{target}");
+        // The edge keeps it; browsers ask again. How long the edge keeps it is nobody's business.
+        assert_eq!(second.field("cache-control"), "private, no-cache", "{target}");
+        assert_eq!(second.field("seawall-cdn-cache-control"), "", "{target}");
+
+        let head = edge.visitor(3).ask("HEAD", target).send().await?;
+        assert_eq!((head.status, head.body.len(), head.field("cache-status")), (200, 0, hit.clone()), "{target}");
+        let tag = second.field("etag");
+        let known = edge.visitor(3).ask("GET", target).field("if-none-match", &tag).send().await?;
+        assert_eq!((known.status, known.body.len(), known.field("cache-status")), (304, 0, hit), "{target}");
+        assert_eq!(known.field("etag"), tag, "{target}");
+    }
     Ok(())
 }

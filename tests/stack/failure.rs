@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Answer, Edge, Gate, Reply, Upstream};
+use crate::support::{Answer, City, Edge, Gate, Reply, Site, Upstream};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -31,11 +31,12 @@ fn assert_unavailable(answer: &Answer, detail: &str) -> Result<()> {
     Ok(())
 }
 
-/// Asks for pages that nobody has until the breaker holds them back.
-async fn until_breaker_opens(edge: &Edge) -> Result<()> {
+/// Asks for pages that nobody has until the breaker holds them back. Meanwhile a stored page stays.
+async fn until_breaker_opens(edge: &Edge, stored: &str) -> Result<()> {
     for page in 0..FAILURES_ENOUGH {
         let answer = edge.visitor(2).get(&format!("/nobody-has/{page}")).await?;
         ensure!(answer.status == 503, "the origin answers: {}", answer.text());
+        assert_eq!(edge.visitor(3 + page as u8).get(stored).await?.status, 200);
         if answer.field("cache-status").ends_with("detail=breaker-open") {
             return Ok(());
         }
@@ -59,7 +60,7 @@ async fn a_lost_origin_is_covered_by_what_is_stored_left_alone_and_noticed_when_
     assert_eq!(stored.field("age"), "90000");
     assert_unavailable(&edge.visitor(1).get("/about-data").await?, "unreachable")?;
 
-    until_breaker_opens(&edge).await?;
+    until_breaker_opens(&edge, "/methodology").await?;
     let upstream = Upstream::start_on(port, |_| Reply::text("the page again")).await?;
     assert_unavailable(&edge.visitor(1).get("/about-data").await?, "breaker-open")?;
     let stored = edge.visitor(1).get("/methodology").await?;
@@ -145,4 +146,36 @@ async fn an_origin_that_breaks_off_before_an_answer_counts_as_gone() -> Result<(
     let edge = Edge::before(&upstream.url())?;
     assert_unavailable(&edge.visitor(1).get("/methodology").await?, "unreachable")?;
     assert_unavailable(&edge.visitor(1).get("/elsewhere").await?, "unreachable")
+}
+
+#[tokio::test]
+async fn the_real_origin_may_die_and_come_back() -> Result<()> {
+    let city = City::shared()?;
+    let permit = city.database().some_permit().await?;
+    let site = city.database().serve()?;
+    let edge = Edge::before(&site.server.url())?;
+    let report = format!("/report/{}/{}", permit.block, permit.lot);
+    edge.visitor(1).get(&report).await?;
+    let stored = edge.until_stored(&report).await?;
+    // A report has the windows of `/methodology`.
+    edge.advance(ONLY_ON_ERROR).await?;
+
+    let port = site.kill();
+    let stale = edge.visitor(1).get(&report).await?;
+    assert_eq!((stale.status, &stale.body), (200, &stored.body));
+    assert_eq!(stale.field("cache-status"), "Seawall; hit; ttl=-86400; detail=unreachable");
+    assert_unavailable(&edge.visitor(1).get("/about-data").await?, "unreachable")?;
+    until_breaker_opens(&edge, &report).await?;
+
+    let _site = Site::start(&city.database().origin, port)?;
+    let stale = edge.visitor(1).get(&report).await?;
+    assert_eq!(stale.field("cache-status"), "Seawall; hit; ttl=-86400; detail=breaker-open");
+    edge.advance(BREAKER_WAIT).await?;
+    let validated = edge.visitor(1).get(&report).await?;
+    assert_eq!((validated.status, &validated.body), (200, &stored.body));
+    assert_eq!(validated.field("cache-status"), "Seawall; fwd=stale; fwd-status=304; stored");
+    for target in ["/about-data", "/methodology", "/"] {
+        assert_eq!(edge.visitor(1).get(target).await?.status, 200, "{target}");
+    }
+    Ok(())
 }

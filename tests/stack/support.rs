@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub(crate) mod cable;
+pub(crate) mod city;
 pub(crate) mod edge;
 pub(crate) mod upstream;
 pub(crate) mod visitor;
 
+pub(crate) use self::city::{City, Database, Site};
 pub(crate) use self::edge::{Authority, Edge};
 pub(crate) use self::upstream::{Call, Gate, Reply, Upstream};
 pub(crate) use self::visitor::{Answer, Visitor};

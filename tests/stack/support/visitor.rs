@@ -46,10 +46,21 @@ pub(crate) struct Opened {
     body: Incoming,
 }
 
+/// A connection that is kept for the next request.
+pub(crate) struct Session {
+    sender: http1::SendRequest<Sent>,
+    host: String,
+}
+
 impl Visitor {
     /// Someone at `from` who asks the server at `to`.
     pub(crate) fn new(from: Ipv4Addr, to: SocketAddr) -> Self {
         Self { from, to }
+    }
+
+    /// Someone on this machine who asks the server on `port`.
+    pub(crate) fn local(port: u16) -> Self {
+        Self::new(Ipv4Addr::LOCALHOST, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     pub(crate) async fn get(self, target: &str) -> Result<Answer> {
@@ -60,6 +71,14 @@ impl Visitor {
     pub(crate) fn ask(self, method: &str, target: &str) -> Ask {
         let request = Request::builder().method(method).uri(target).header("host", self.to.to_string());
         Ask { visitor: self, request, body: nothing() }
+    }
+
+    /// Opens a connection for many requests.
+    pub(crate) async fn session(self) -> Result<Session> {
+        let (sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
+        // Its errors show in the responses.
+        tokio::spawn(connection);
+        Ok(Session { sender, host: self.to.to_string() })
     }
 
     /// Sends bytes that no client library would, and returns everything that comes back.
@@ -108,6 +127,15 @@ impl Ask {
         tokio::spawn(connection);
         let (parts, body) = sender.send_request(self.request.body(self.body)?).await?.into_parts();
         Ok(Opened { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+}
+
+impl Session {
+    pub(crate) async fn get(&mut self, target: &str) -> Result<Answer> {
+        self.sender.ready().await?;
+        let request = Request::builder().uri(target).header("host", &self.host).body(nothing())?;
+        let (parts, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await?.to_bytes() })
     }
 }
 
