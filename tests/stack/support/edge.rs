@@ -107,9 +107,11 @@ impl Edge {
         soon(target, look).await?
     }
 
-    /// Waits until a page is served from the cache: a Worker stores it while it sends it, and may end a moment later.
+    /// Waits until a page is served fresh from the cache: a Worker stores it while it sends it, and may end a moment
+    /// later.
     pub(crate) async fn until_stored(&self, target: &str) -> Result<Answer> {
-        self.until(target, |answer| answer.field("cache-status").starts_with("Seawall; hit")).await
+        let is_fresh = |line: String| line.starts_with("Seawall; hit; ") && !line.contains("detail=");
+        self.until(target, |answer| is_fresh(answer.field("cache-status"))).await
     }
 
     /// What the Worker wrote last.
