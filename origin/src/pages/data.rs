@@ -14,16 +14,7 @@ use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::Reader;
 use crate::server::Site;
-
-/// The datasets that pages use, in the order they are listed.
-const DATASETS: [(&str, &str); 6] = [
-    ("i98e-djp9", "Building Permits"),
-    ("3pee-9qhc", "Building Permits Contacts"),
-    ("vckc-dh2h", "Building Inspections"),
-    ("87xy-gk8d", "Building Permit Addenda with Routing"),
-    ("gm2e-bten", "Department of Building Inspection Complaints"),
-    ("nbtm-fbw5", "Notices of Violation"),
-];
+use crate::soda::datasets::DATASETS;
 
 /// Datasets read from the log of loads; the city publishes fewer than this about buildings.
 const LOGGED_MAX: i64 = 100;
@@ -85,13 +76,13 @@ async fn loads(site: &Site) -> Result<Vec<Load>, Error> {
     rows.iter().map(load).collect::<Result<_, tokio_postgres::Error>>().map_err(Error::from)
 }
 
-/// The datasets of the pages, then whatever else was loaded.
+/// The datasets that are loaded, in their order, then whatever else the log has.
 fn datasets(loads: &[Load]) -> Vec<DatasetView> {
-    let known = DATASETS.iter().map(|(id, name)| {
-        let load = loads.iter().find(|load| load.dataset_id == *id);
-        load.map_or_else(|| DatasetView::missing(id, name), DatasetView::of)
+    let known = DATASETS.iter().map(|dataset| {
+        let load = loads.iter().find(|load| load.dataset_id == dataset.id);
+        load.map_or_else(|| DatasetView::missing(dataset.id, dataset.title), DatasetView::of)
     });
-    let others = loads.iter().filter(|load| !DATASETS.iter().any(|(id, _)| load.dataset_id == *id));
+    let others = loads.iter().filter(|load| DATASETS.iter().all(|dataset| load.dataset_id != dataset.id));
     known.chain(others.map(DatasetView::of)).collect()
 }
 
@@ -135,7 +126,9 @@ mod tests {
             rows_refused: 1,
         };
         let views = datasets(&[load("i98e-djp9", "Permits"), load("xxxx-xxxx", "Another")]);
-        assert_eq!(views.len(), DATASETS.len() + 1);
+        let listed: Vec<_> = views.iter().map(|view| view.id.as_str()).collect();
+        let expected: Vec<_> = DATASETS.iter().map(|dataset| dataset.id).chain(["xxxx-xxxx"]).collect();
+        assert_eq!(listed, expected);
         assert_eq!(views[0].loaded, "Feb 27, 2024, 10:05 UTC");
         assert_eq!((views[0].read.as_str(), views[0].refused.as_str()), ("20,001", "1"));
         assert_eq!(views[1].loaded, "not loaded yet");
