@@ -33,7 +33,7 @@ pub(crate) struct Report {
     pub(crate) complaints: Vec<Complaint>,
     pub(crate) violations: Vec<Violation>,
     pub(crate) links: Links,
-    /// The lists that reached their bound, so that more rows exist than are shown.
+    /// The lists that were cut at their bound: more rows exist than are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) truncated: Vec<&'static str>,
 }
@@ -142,19 +142,19 @@ fn all<T>(
     rows.iter().map(|row| read(row, 0)).collect()
 }
 
-fn assemble(parcel: &Parcel, rows: Rows) -> Option<Report> {
+fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
     if rows.permits.is_empty() && rows.complaints.is_empty() && rows.violations.is_empty() {
         return None;
     }
-    let bounds = [
-        ("permits", rows.permits.len(), PERMIT_ROWS_MAX),
-        ("contacts", rows.contacts.len(), CONTACTS_MAX),
-        ("inspections", rows.inspections.len(), INSPECTIONS_MAX),
-        ("routing", rows.steps.len(), STEPS_MAX),
-        ("complaints", rows.complaints.len(), COMPLAINTS_MAX),
-        ("violations", rows.violations.len(), VIOLATIONS_MAX),
+    let bounded = [
+        ("permits", cut(&mut rows.permits, PERMIT_ROWS_MAX)),
+        ("contacts", cut(&mut rows.contacts, CONTACTS_MAX)),
+        ("inspections", cut(&mut rows.inspections, INSPECTIONS_MAX)),
+        ("routing", cut(&mut rows.steps, STEPS_MAX)),
+        ("complaints", cut(&mut rows.complaints, COMPLAINTS_MAX)),
+        ("violations", cut(&mut rows.violations, VIOLATIONS_MAX)),
     ];
-    let truncated = bounds.iter().filter(|(_, rows, max)| rows >= max).map(|(name, ..)| *name).collect();
+    let truncated = bounded.iter().filter(|(_, more)| *more).map(|(name, _)| *name).collect();
 
     let address = address(&rows);
     let neighborhood = rows.permits.iter().find_map(|permit| permit.neighborhood.clone());
@@ -186,6 +186,14 @@ fn assemble(parcel: &Parcel, rows: Rows) -> Option<Report> {
         links: Links::of(parcel),
         truncated,
     })
+}
+
+/// Keeps the first `max` rows and says whether there were more. Each statement reads one row beyond its bound, so
+/// that a list that just fits is not taken for a cut one.
+fn cut<T>(rows: &mut Vec<T>, max: usize) -> bool {
+    let more = rows.len() > max;
+    rows.truncate(max);
+    more
 }
 
 fn address(rows: &Rows) -> Option<String> {

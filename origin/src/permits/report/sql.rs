@@ -1,4 +1,5 @@
-//! The statements of the report. `$1` holds the spellings of the block and `$2` those of the lot; none needs another's rows.
+//! The statements of the report. `$1` holds the spellings of the block and `$2` those of the lot; none needs another's
+//! rows. Each reads one row beyond its bound, which tells a list that was cut from one that just fits.
 
 use std::sync::LazyLock;
 
@@ -17,7 +18,7 @@ pub(super) static PERMITS: LazyLock<String> = LazyLock::new(|| {
     let columns = Permit::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM permits WHERE block = ANY($1) AND lot = ANY($2)
-        ORDER BY filed_date DESC NULLS LAST, permit_number DESC, record_id LIMIT {PERMIT_ROWS_MAX}"
+        ORDER BY filed_date DESC NULLS LAST, permit_number DESC, record_id LIMIT {PERMIT_ROWS_MAX} + 1"
     )
 });
 
@@ -25,7 +26,7 @@ pub(super) static CONTACTS: LazyLock<String> = LazyLock::new(|| {
     let columns = Contact::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM contacts WHERE permit_number IN ({NUMBERS})
-        ORDER BY permit_number DESC, row_key, occurrence LIMIT {CONTACTS_MAX}"
+        ORDER BY permit_number DESC, row_key, occurrence LIMIT {CONTACTS_MAX} + 1"
     )
 });
 
@@ -33,7 +34,7 @@ pub(super) static INSPECTIONS: LazyLock<String> = LazyLock::new(|| {
     let columns = Inspection::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM inspections WHERE reference_number IN ({NUMBERS})
-        ORDER BY reference_number DESC, scheduled_date DESC NULLS LAST, row_key, occurrence LIMIT {INSPECTIONS_MAX}"
+        ORDER BY reference_number DESC, scheduled_date DESC NULLS LAST, row_key, occurrence LIMIT {INSPECTIONS_MAX} + 1"
     )
 });
 
@@ -49,7 +50,7 @@ pub(super) static STEPS: LazyLock<String> = LazyLock::new(|| {
                 {NUMBERS} AND lower(status) IN ('filed', 'plancheck', 'issued', 'reinstated')
             )
         ) latest WHERE revision = 1
-        ORDER BY application_number DESC, step NULLS LAST, row_key, occurrence LIMIT {STEPS_MAX}"
+        ORDER BY application_number DESC, step NULLS LAST, row_key, occurrence LIMIT {STEPS_MAX} + 1"
     )
 });
 
@@ -57,7 +58,7 @@ pub(super) static COMPLAINTS: LazyLock<String> = LazyLock::new(|| {
     let columns = Complaint::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM complaints WHERE block = ANY($1) AND lot = ANY($2)
-        ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, row_key, occurrence LIMIT {COMPLAINTS_MAX}"
+        ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, row_key, occurrence LIMIT {COMPLAINTS_MAX} + 1"
     )
 });
 
@@ -66,6 +67,6 @@ pub(super) static VIOLATIONS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {columns} FROM violations WHERE block = ANY($1) AND lot = ANY($2)
         ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, item_sequence_number, row_key, occurrence
-        LIMIT {VIOLATIONS_MAX}"
+        LIMIT {VIOLATIONS_MAX} + 1"
     )
 });

@@ -62,10 +62,40 @@ fn the_summary_counts_what_still_stands() {
 }
 
 #[test]
-fn a_list_at_its_bound_says_so() {
-    let rows = |count| Rows { complaints: vec![Complaint::default(); count], ..Rows::default() };
-    assert!(assemble(&parcel(), rows(COMPLAINTS_MAX - 1)).unwrap().truncated.is_empty());
-    assert_eq!(assemble(&parcel(), rows(COMPLAINTS_MAX)).unwrap().truncated, ["complaints"]);
+fn a_list_beyond_its_bound_is_cut_and_says_so() {
+    let rows = |more: usize| Rows {
+        permits: vec![permit("1", "a", "issued"); PERMIT_ROWS_MAX + more],
+        contacts: vec![contact("1", "owner", "O"); CONTACTS_MAX + more],
+        inspections: vec![Inspection { reference_number: "1".into(), ..Inspection::default() }; INSPECTIONS_MAX + more],
+        steps: vec![Step { application_number: "1".into(), ..Step::default() }; STEPS_MAX + more],
+        complaints: vec![Complaint::default(); COMPLAINTS_MAX + more],
+        violations: vec![Violation::default(); VIOLATIONS_MAX + more],
+        ..Rows::default()
+    };
+    let all = vec!["permits", "contacts", "inspections", "routing", "complaints", "violations"];
+    for (more, truncated) in [(0, Vec::new()), (1, all)] {
+        let report = assemble(&parcel(), rows(more)).unwrap();
+        assert_eq!(report.truncated, truncated);
+        let [permit] = &report.permits[..] else { panic!("{} permits", report.permits.len()) };
+        assert_eq!(permit.other_records.len() + 1, PERMIT_ROWS_MAX);
+        assert_eq!((permit.contacts.len(), permit.inspections.len()), (CONTACTS_MAX, INSPECTIONS_MAX));
+        assert_eq!(permit.routing.as_ref().map(|routing| routing.total), Some(STEPS_MAX));
+        assert_eq!((report.complaints.len(), report.violations.len()), (COMPLAINTS_MAX, VIOLATIONS_MAX));
+    }
+}
+
+#[test]
+fn each_statement_reads_one_row_beyond_its_bound() {
+    for (statement, max) in [
+        (&sql::PERMITS, PERMIT_ROWS_MAX),
+        (&sql::CONTACTS, CONTACTS_MAX),
+        (&sql::INSPECTIONS, INSPECTIONS_MAX),
+        (&sql::STEPS, STEPS_MAX),
+        (&sql::COMPLAINTS, COMPLAINTS_MAX),
+        (&sql::VIOLATIONS, VIOLATIONS_MAX),
+    ] {
+        assert!(statement.ends_with(&format!("LIMIT {max} + 1")), "{}", **statement);
+    }
 }
 
 #[test]
