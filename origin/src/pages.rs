@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::permits::limits::{COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_ROWS_MAX, QUERY_CHARS_MAX, VIOLATIONS_MAX};
 use crate::permits::report::routing::STALLED_AFTER_DAYS;
 
-/// Largest page. Long lists give way to their JSON before a page grows past it.
+/// Largest page. A page that shows the city's texts divides it among its parts and cuts each text; long lists give
+/// way to their JSON.
 pub const PAGE_BYTES_MAX: usize = 100_000;
 
 /// Searches that show what the box takes: an address, a parcel, a street.
@@ -52,8 +53,22 @@ impl Frame {
 
 fn render(template: &impl Template) -> Result<Response, Error> {
     let html = template.render().map_err(Error::bug)?;
-    debug_assert!(html.len() <= PAGE_BYTES_MAX, "a page of {} bytes", html.len());
     Ok(Html(html).into_response())
+}
+
+/// Renders parts in order until the next one would not fit.
+fn spend<T: Template>(bytes_max: usize, parts: impl Iterator<Item = T>) -> Result<Vec<String>, Error> {
+    let mut spent = 0;
+    let mut rendered = Vec::new();
+    for part in parts {
+        let html = part.render().map_err(Error::bug)?;
+        spent += html.len();
+        if spent > bytes_max {
+            break;
+        }
+        rendered.push(html);
+    }
+    Ok(rendered)
 }
 
 #[derive(Template)]

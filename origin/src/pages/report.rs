@@ -13,7 +13,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 
 use self::view::{Figure, PermitCard, RecordRow};
-use super::{Frame, PAGE_BYTES_MAX, render};
+use super::text::clip;
+use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api;
@@ -28,6 +29,9 @@ const ROWS_BYTES_MAX: usize = 24_000;
 
 /// Bytes of complaints, and of notices of violation.
 const LIST_BYTES_MAX: usize = 8_000;
+
+/// Characters of the address and of the neighborhood at the top; the longest address in the city has fifty.
+const PLACE_CHARS_MAX: usize = 120;
 
 /// Bytes of everything else: head, figures, headings, footer, the longest address.
 const FRAME_BYTES_MAX: usize = 10_000;
@@ -76,7 +80,8 @@ pub(crate) async fn report(
 impl ReportPage {
     fn of(report: &Report) -> Result<Self, Error> {
         let parcel = format!("{}/{}", report.block, report.lot);
-        let address = report.address.clone().unwrap_or_else(|| format!("Parcel {parcel}"));
+        let address = report.address.as_deref().map(|address| clip(address, PLACE_CHARS_MAX));
+        let address = address.unwrap_or_else(|| format!("Parcel {parcel}"));
         let permits = spend(CARDS_BYTES_MAX, report.permits.iter().map(PermitCard::of))?;
         let older = report.permits.iter().skip(permits.len());
         let compact = spend(ROWS_BYTES_MAX, older.map(RecordRow::of_permit))?;
@@ -87,7 +92,7 @@ impl ReportPage {
             address,
             block: report.block.clone(),
             lot: report.lot.clone(),
-            neighborhood: report.neighborhood.clone().unwrap_or_default(),
+            neighborhood: clip(report.neighborhood.as_deref().unwrap_or_default(), PLACE_CHARS_MAX),
             figures: Figure::all(&report.summary),
             bounded: bounded(&report.truncated),
             permits_left: report.permits.len() - permits.len() - compact.len(),
@@ -101,21 +106,6 @@ impl ReportPage {
             json: format!("/api/v1/report/{parcel}"),
         })
     }
-}
-
-/// Renders parts in order until the next one would not fit.
-fn spend<T: Template>(bytes_max: usize, parts: impl Iterator<Item = T>) -> Result<Vec<String>, Error> {
-    let mut spent = 0;
-    let mut rendered = Vec::new();
-    for part in parts {
-        let html = part.render().map_err(Error::bug)?;
-        spent += html.len();
-        if spent > bytes_max {
-            break;
-        }
-        rendered.push(html);
-    }
-    Ok(rendered)
 }
 
 fn bounded(lists: &[&str]) -> String {

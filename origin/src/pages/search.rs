@@ -1,4 +1,7 @@
 //! The search page.
+//!
+//! Texts of the city's are cut, and hits are shown until [`HITS_BYTES_MAX`] is used up; what is left is counted and
+//! linked as JSON.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +11,7 @@ use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
 
 use super::text::{clip, count, date, money, sentence};
-use super::{Frame, render};
+use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api::SearchParameters;
@@ -20,8 +23,19 @@ use crate::server::Site;
 /// Characters of a description; the city cuts its own at 300.
 const DESCRIPTION_CHARS_MAX: usize = 240;
 
+/// Characters of an address, a kind of permit, a number or a status; the longest of the city's have fifty.
+const FIELD_CHARS_MAX: usize = 120;
+
 /// Further addresses of one permit.
 const OTHERS_MAX: usize = 5;
+
+/// Bytes of hits. A full page of usual ones takes 25,000.
+const HITS_BYTES_MAX: usize = 90_000;
+
+/// Bytes of everything else: head, headings, footer, links, and the query five times, escaped.
+const FRAME_BYTES_MAX: usize = 10_000;
+
+const _: () = assert!(HITS_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
 
 #[derive(Template)]
 #[template(path = "search.html")]
@@ -37,13 +51,19 @@ struct SearchPage {
     parcel: Option<String>,
     /// The number of the first hit on this page.
     first: u32,
-    hits: Vec<HitView>,
+    hits: Vec<String>,
+    /// Hits of this page that were left out because it would have grown too long.
+    left: usize,
+    /// The same page of results as JSON.
+    json: String,
     page: u32,
     pages: u32,
     previous: Option<String>,
     next: Option<String>,
 }
 
+#[derive(Template)]
+#[template(path = "hit.html")]
 struct HitView {
     address: String,
     report: Option<String>,
@@ -76,7 +96,7 @@ pub(crate) async fn search(
     let started = Instant::now();
     let found = search::find(&site.pool, &query, page).await?;
     let waited = started.elapsed();
-    let mut response = render(&SearchPage::of(found, page))?;
+    let mut response = render(&SearchPage::of(found, page)?)?;
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }
@@ -93,6 +113,8 @@ impl SearchPage {
             parcel: None,
             first: 1,
             hits: Vec::new(),
+            left: 0,
+            json: String::new(),
             page: 1,
             pages: 0,
             previous: None,
@@ -100,16 +122,19 @@ impl SearchPage {
         }
     }
 
-    fn of(found: Found, page: Page) -> Self {
+    fn of(found: Found, page: Page) -> Result<Self, Error> {
         let mut frame = Frame::new(format!("Search: {}", found.query));
         let link = |page: u32| format!("/search?q={}&page={page}", encode(&found.query));
+        let found_here = found.results.len();
+        let json = format!("/api/v1{}", link(page.number()));
         let number = page.number();
         let headline = headline(&found);
         let note = note(&found);
         let previous = (number > 1).then(|| link(number - 1));
         let next = (number < found.pages).then(|| link(number + 1));
         frame.query.clone_from(&found.query);
-        Self {
+        let hits = spend(HITS_BYTES_MAX, found.results.into_iter().map(HitView::of))?;
+        Ok(Self {
             frame,
             blank: false,
             advice: String::new(),
@@ -118,12 +143,14 @@ impl SearchPage {
             fell_through: found.instead_of.is_some() || found.suffix_ignored,
             parcel: found.report,
             first: (number - 1) * found.page_size + 1,
-            hits: found.results.into_iter().map(HitView::of).collect(),
+            left: found_here - hits.len(),
+            hits,
+            json,
             page: number,
             pages: found.pages,
             previous,
             next,
-        }
+        })
     }
 }
 
@@ -179,10 +206,10 @@ impl HitView {
         Self {
             address,
             report,
-            number: hit.permit_number,
-            kind: sentence(hit.permit_type_definition.as_deref().unwrap_or("permit")),
+            number: clip(&hit.permit_number, FIELD_CHARS_MAX),
+            kind: clip(&sentence(hit.permit_type_definition.as_deref().unwrap_or("permit")), FIELD_CHARS_MAX),
             stage: Stage::of(hit.status.as_deref()).as_str(),
-            status: hit.status.unwrap_or_else(|| "no status".to_owned()),
+            status: clip(hit.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
             facts: facts.into_iter().flatten().collect::<Vec<_>>().join(" · "),
             matched: clip(&hit.matched.unwrap_or_default(), DESCRIPTION_CHARS_MAX),
             description: clip(&hit.description.unwrap_or_default(), DESCRIPTION_CHARS_MAX),
@@ -194,7 +221,8 @@ impl HitView {
 
 impl Other {
     fn of(place: Place) -> Self {
-        let address = if place.address.is_empty() { "Address not recorded".to_owned() } else { place.address };
+        let address = if place.address.is_empty() { "Address not recorded" } else { &place.address };
+        let address = clip(address, FIELD_CHARS_MAX);
         Self { address, report: place.report }
     }
 }
@@ -202,9 +230,9 @@ impl Other {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::PAGE_BYTES_MAX;
     use crate::permits::limits::{PAGE_SIZE, QUERY_CHARS_MAX};
     use crate::permits::search::query::Kind;
+    use crate::soda::row::{CODE_BYTES_MAX, TEXT_BYTES_MAX};
 
     fn found(total: i64, results: Vec<Hit>) -> Found {
         Found {
@@ -247,7 +275,7 @@ mod tests {
 
     #[test]
     fn hits_link_to_reports_and_texts_are_escaped() {
-        let html = SearchPage::of(found(60, vec![hit("<i>x</i>", 8)]), Page::FIRST).render().unwrap();
+        let html = SearchPage::of(found(60, vec![hit("<i>x</i>", 8)]), Page::FIRST).unwrap().render().unwrap();
         assert!(html.contains("60 permits for “1455 Market &#38; &#60;b&#62;”"), "{html}");
         assert!(html.contains("<a href=\"/report/3507/004\">&#60;i&#62;x&#60;/i&#62;</a>"));
         assert!(html.contains("and 2 more") && html.contains("$1,000,000,000"));
@@ -257,22 +285,43 @@ mod tests {
 
     #[test]
     fn nothing_found_offers_other_ways() {
-        let html = SearchPage::of(found(0, Vec::new()), Page::FIRST).render().unwrap();
+        let html = SearchPage::of(found(0, Vec::new()), Page::FIRST).unwrap().render().unwrap();
         assert!(html.contains("Nothing found for") && html.contains("Other ways to look"));
     }
 
     #[test]
-    fn the_fullest_page_stays_small() {
-        // Every field at its bound; five bytes for each character after escaping.
-        let text = "&".repeat(300);
-        let hits = (0..PAGE_SIZE).map(|_| Hit { permit_number: "2".into(), ..hit("Market Street &", 50) });
-        let mut found = found(60, hits.collect());
-        for hit in &mut found.results {
-            hit.description = Some("x".repeat(DESCRIPTION_CHARS_MAX * 2));
-            hit.matched = Some(text.clone());
+    fn the_fullest_page_stays_small_and_counts_what_it_leaves_out() {
+        // Every field as long as the loader lets it be; five bytes for each character after escaping.
+        let (code, text) = ("&".repeat(CODE_BYTES_MAX), "&".repeat(TEXT_BYTES_MAX));
+        let fullest = || Hit {
+            permit_number: code.clone(),
+            permit_type_definition: Some(text.clone()),
+            status: Some(code.clone()),
+            description: Some(text.clone()),
+            ..hit(&text, 50)
+        };
+        for hits in [1, PAGE_SIZE as usize] {
+            let mut found = found(60, (0..hits).map(|_| fullest()).collect());
+            found.query = "&".repeat(QUERY_CHARS_MAX);
+            let page = SearchPage::of(found, Page::FIRST).unwrap();
+            assert_eq!(page.hits.len() + page.left, hits);
+            // One hit always has room, so a page that found something shows something.
+            assert_eq!(page.left > 0, hits > 1);
+            let html = page.render().unwrap();
+            assert!(html.len() <= PAGE_BYTES_MAX, "{}", html.len());
+            assert_eq!(html.contains("are in <a href=\"/api/v1/search?q=%26"), hits > 1);
         }
-        found.query = "&".repeat(QUERY_CHARS_MAX);
-        let html = SearchPage::of(found, Page::FIRST).render().unwrap();
-        assert!(html.len() < PAGE_BYTES_MAX, "{}", html.len());
+    }
+
+    #[test]
+    fn a_full_page_of_usual_hits_is_shown_whole() {
+        let long = "The longest description that the city publishes ".repeat(7);
+        let usual = |_| Hit {
+            permit_number: "201508053399".into(),
+            description: Some(long.clone()),
+            ..hit("1455 Market St", 29)
+        };
+        let page = SearchPage::of(found(60, (0..PAGE_SIZE).map(usual).collect()), Page::FIRST).unwrap();
+        assert_eq!((page.hits.len(), page.left), (PAGE_SIZE as usize, 0));
     }
 }

@@ -89,6 +89,8 @@ fn the_fullest_parcel_stays_within_a_page() {
         let violation = Violation { nov_item_description: Some(text.clone()), ..Violation::default() };
         report.complaints = vec![complaint; COMPLAINTS_MAX];
         report.violations = vec![violation; VIOLATIONS_MAX];
+        report.address = Some(text.repeat(10));
+        report.neighborhood = Some(text.repeat(10));
         report.truncated = vec!["permits", "contacts", "inspections", "routing", "complaints", "violations"];
         let page = ReportPage::of(&report).unwrap();
         let shown = page.permits.len() + page.compact.len() + page.permits_left;
