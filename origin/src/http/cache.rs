@@ -184,4 +184,11 @@ mod tests {
         assert_eq!(headers[CACHE_CONTROL], "no-store");
         assert!(!headers.contains_key(ETAG) && !headers.contains_key(&EDGE_CACHE_CONTROL));
     }
+
+    #[tokio::test]
+    async fn content_beyond_the_bound_passes_without_a_tag() {
+        let response = tagged(Response::new(Body::from(vec![0; TAGGED_BYTES_MAX + 1]))).await;
+        assert!(!response.headers().contains_key(ETAG));
+        assert_eq!(response.body().size_hint().exact(), Some(TAGGED_BYTES_MAX as u64 + 1));
+    }
 }
