@@ -10,8 +10,8 @@ use seawall_core::{
 };
 
 use crate::{
-    collapse::Flights,
-    limits::{DENIALS_REMEMBERED, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+    collapse::{Flights, Remembered},
+    limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
 };
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
@@ -34,6 +34,8 @@ pub(crate) struct State {
     /// Until when a client is refused under a shared limit.
     pub(crate) denials: KeyTable<Timestamp>,
     pub(crate) flights: Flights,
+    /// How the last call for a URL failed, for those who waited for it.
+    pub(crate) failures: KeyTable<Remembered>,
     /// URLs whose requests do not wait for each other.
     pub(crate) uncollapsed: KeyTable<()>,
 }
@@ -47,6 +49,7 @@ impl Edge {
             counters: KeyTable::new(const { NonZeroUsize::new(LOCAL_COUNTERS).unwrap() }, seed),
             denials: KeyTable::new(const { NonZeroUsize::new(DENIALS_REMEMBERED).unwrap() }, seed),
             flights: Flights::default(),
+            failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             uncollapsed: KeyTable::new(const { NonZeroUsize::new(UNCOLLAPSED_KEYS).unwrap() }, seed),
         };
         Self { policy, state: RefCell::new(state) }

@@ -19,6 +19,8 @@ use crate::{
 /// A response of the origin, and when it was asked for and came.
 pub(crate) struct Fetched<P: Platform> {
     pub(crate) response: Response<P>,
+    /// What the origin answered with; `response` may be the stored one that a 304 validated.
+    pub(crate) origin_status: u16,
     pub(crate) request_time: Timestamp,
     pub(crate) response_time: Timestamp,
 }
@@ -81,7 +83,9 @@ pub(crate) async fn fetch<P: Platform>(
     // The upper half of a random number is as random as the whole.
     let random = (platform.random() >> 32) as u32;
     edge.state.borrow_mut().breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);
-    result.map(|response| Fetched { response, request_time, response_time }).map_err(Unavailable::Failed)
+    let fetched =
+        |response: Response<P>| Fetched { origin_status: response.status, response, request_time, response_time };
+    result.map(fetched).map_err(Unavailable::Failed)
 }
 
 /// `Retry-After` in seconds; a date there is left out, for no origin behind Seawall sends one.

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod waiting;
 
 mod admit;
 mod answer;

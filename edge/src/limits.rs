@@ -39,9 +39,23 @@ pub const AUTHORITY_DEADLINE: Duration = Duration::from_millis(500);
 /// Calls to the origin that one isolate follows for collapsing. Above it a request goes out alone.
 pub const FLIGHTS_MAX: usize = 1024;
 
-/// How long a request waits for another one's response before it goes out alone. Longer than a healthy origin
-/// takes, shorter than a visitor waits.
+/// How long a request waits for another one's response before it looks again: a leader that was lost tells nobody.
 pub const FOLLOW_AT_MOST: Duration = Duration::from_secs(5);
+
+/// How often a request waits before it goes out alone. Together longer than a leader at the longest deadline that a
+/// visitor would sit out, 10 s, keeps its lease.
+pub const FOLLOW_TIMES_MAX: u32 = 3;
+
+/// Requests of one isolate that wait for another one's response. Above it a request looks again at once, and so goes
+/// out soon: a crowd of that size is better spent on the breaker than on patience.
+pub const WAITERS_MAX: usize = 4096;
+
+/// URLs whose last call failed and whose waiting requests are yet to be told. When all places are in use, some of
+/// those requests make a call of their own.
+pub const FAILURES_REMEMBERED: usize = 1024;
+
+/// How long such a failure is kept: until the last of those who waited has looked.
+pub const FAILURE_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
 /// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a
 /// cancelled request runs no code that could say so.
@@ -56,7 +70,8 @@ pub const UNCOLLAPSED_FOR: Duration = Duration::from_secs(120);
 /// What a client is told to wait when the origin did not answer and no breaker knows better.
 pub const RETRY_AFTER_UNREACHABLE: Duration = Duration::from_secs(5);
 
-// A follower must outwait no leader that is still allowed to run, or collapsing would never help a slow page.
-const _: () = assert!(FOLLOW_AT_MOST.as_secs() <= FLIGHT_MARGIN.as_secs());
+// Who waits for a leader at the site's longest deadline is still waiting when the leader's lease ends.
+const _: () = assert!(FOLLOW_AT_MOST.as_secs() * FOLLOW_TIMES_MAX as u64 >= 10 + FLIGHT_MARGIN.as_secs());
+const _: () = assert!(FAILURE_REMEMBERED_FOR.as_secs() >= FOLLOW_AT_MOST.as_secs());
 // Answers of the platform arrive before a visitor gives up, whatever the policy's deadlines are.
 const _: () = assert!(AUTHORITY_DEADLINE.as_millis() < FOLLOW_AT_MOST.as_millis());

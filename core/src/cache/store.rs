@@ -55,6 +55,8 @@ pub enum Reason {
     Authorization,
     /// The response sets a cookie, which belongs to one visitor.
     SetCookie,
+    /// The body is encoded, and the host's store does not keep it as it is.
+    Encoded,
     /// It varies on something that no other request can match, or on too much.
     Vary,
     /// Nobody says how long it is fresh.
@@ -74,6 +76,7 @@ impl Reason {
             Self::Private => "private",
             Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
+            Self::Encoded => "encoded",
             Self::Vary => "vary",
             Self::NoLifetime => "no-lifetime",
             Self::Useless => "useless",

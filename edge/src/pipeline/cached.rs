@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use futures_channel::oneshot;
 use seawall_core::{
     cache::{
         CacheStatus, ForwardReason, Metadata, Reuse,
@@ -11,16 +12,18 @@ use seawall_core::{
     },
     headers::Fields,
     policy::{Lifetime, Route},
+    time::Timestamp,
 };
 
 use crate::{
     Edge, Platform,
     answer::Answer,
-    collapse::Role,
-    guard::{self, Fetched},
-    limits::{FLIGHT_MARGIN, FOLLOW_AT_MOST, UNCOLLAPSED_FOR},
+    collapse::{Failure, Lease, Remembered, Role},
+    guard::{self, Fetched, Unavailable},
+    limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOW_AT_MOST, FOLLOW_TIMES_MAX, UNCOLLAPSED_FOR},
     lookup::{self, Found, Lookup, look_up},
     message::{Headers, Request, Response},
+    platform::FetchError,
 };
 
 use super::{forward, unavailable_answer};
@@ -34,34 +37,83 @@ pub(super) struct Cached<'a, P: Platform> {
     pub(super) key: CacheKey,
 }
 
+/// The same, for work that outlives the request.
+struct Detached<P: Platform> {
+    edge: Rc<Edge>,
+    platform: P,
+    route: Route,
+    lifetime: Lifetime,
+    key: CacheKey,
+}
+
+impl<P: Platform> Detached<P> {
+    const fn cached(&self) -> Cached<'_, P> {
+        let Self { edge, platform, route, lifetime, key } = self;
+        Cached { edge, platform, route, lifetime, key: *key }
+    }
+}
+
 impl<P: Platform> Cached<'_, P> {
     /// Answers from what is stored if it may be used, otherwise from the origin.
     pub(super) async fn serve(&self, found: Lookup<P>, request: Request<P>) -> Answer<P> {
-        let needed = match self.usable(found, &request) {
+        let mut needed = match self.usable(found, &request) {
             Step::Answer(answer) => return answer,
             Step::Fetch(needed) => needed,
         };
-        // HEAD fetches nothing that could serve others.
-        let role = if request.method == "HEAD" || self.is_uncollapsed() { Role::Alone } else { self.join() };
-        match role {
-            Role::Lead | Role::Alone => self.fetch(needed, request, role).await,
-            Role::Follow => {
-                self.platform.wait(&self.key, FOLLOW_AT_MOST).await;
-                let found = look_up(self.platform, &self.key, &request.headers).await;
-                match self.usable(found, &request) {
-                    Step::Answer(mut answer) => {
-                        answer.cache = CacheStatus::Forward {
-                            reason: needed.reason(),
-                            status: Some(answer.response.status),
-                            stored: false,
-                            collapsed: true,
-                            detail: None,
-                        };
-                        answer
+        let mut waits = 0;
+        loop {
+            // HEAD fetches nothing that could serve others.
+            let alone = request.method == "HEAD" || waits == FOLLOW_TIMES_MAX || self.is_uncollapsed();
+            match if alone { Role::Alone } else { self.join() } {
+                Role::Lead(lease) => return self.lead(needed, request, lease).await,
+                Role::Alone => return self.fetch(needed, request, None).await,
+                Role::Follow => {
+                    let since = self.platform.now();
+                    self.platform.wait(&self.key, FOLLOW_AT_MOST).await;
+                    waits += 1;
+                    let reason = needed.reason();
+                    match self.usable(look_up(self.platform, &self.key, &request.headers).await, &request) {
+                        Step::Answer(mut answer) => {
+                            let status = Some(answer.response.status);
+                            answer.cache = collapsed(reason, status, None);
+                            return answer;
+                        }
+                        Step::Fetch(next) => needed = next,
                     }
-                    Step::Fetch(needed) => self.fetch(needed, request, Role::Alone).await,
+                    if let Some(failure) = self.failure_since(since) {
+                        return self.share_failure(needed, failure);
+                    }
                 }
             }
+        }
+    }
+
+    /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
+    async fn lead(&self, needed: Needed<P>, request: Request<P>, lease: Lease) -> Answer<P> {
+        let reason = needed.reason();
+        let (sender, receiver) = oneshot::channel();
+        let detached = self.detached();
+        self.platform.spawn(async move {
+            let answer = detached.cached().fetch(needed, request, Some(lease)).await;
+            // Nobody listens when the visitor has left; what may be stored is stored all the same.
+            let _ = sender.send(answer);
+        });
+        match receiver.await {
+            Ok(answer) => answer,
+            // The host ended the work that it had promised to go on with.
+            Err(oneshot::Canceled) => {
+                unavailable_answer(self.platform, Unavailable::Failed(FetchError::Unreachable), reason)
+            }
+        }
+    }
+
+    fn detached(&self) -> Detached<P> {
+        Detached {
+            edge: Rc::clone(self.edge),
+            platform: self.platform.clone(),
+            route: self.route.clone(),
+            lifetime: *self.lifetime,
+            key: self.key,
         }
     }
 
@@ -84,11 +136,7 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Starts one refresh of what is stored, unless one is under way.
     fn revalidate_in_background(&self, request: &Request<P>) {
-        if self.join() != Role::Lead {
-            return;
-        }
-        let (edge, platform, key) = (Rc::clone(self.edge), self.platform.clone(), self.key);
-        let (route, lifetime) = (self.route.clone(), *self.lifetime);
+        let Role::Lead(lease) = self.join() else { return };
         let refresh = Request {
             method: String::from("GET"),
             scheme: request.scheme.clone(),
@@ -99,14 +147,16 @@ impl<P: Platform> Cached<'_, P> {
             body: None,
             client: request.client,
         };
+        let detached = self.detached();
         self.platform.spawn(async move {
-            let cached = Cached { edge: &edge, platform: &platform, route: &route, lifetime: &lifetime, key };
+            let cached = detached.cached();
             cached.refresh(refresh).await;
-            cached.land();
+            cached.land(lease);
         });
     }
 
-    /// Brings what is stored up to date. When the origin fails it stays as it is.
+    /// Brings what is stored up to date. When the origin fails it stays as it is; when the origin answers with what
+    /// may not be shared, it is no longer right and goes.
     async fn refresh(&self, mut request: Request<P>) {
         let stale = match look_up(self.platform, &self.key, &request.headers).await {
             Lookup::Found(found) => {
@@ -126,18 +176,23 @@ impl<P: Platform> Cached<'_, P> {
             Some(found) if fetched.response.status == 304 => merge(found, fetched),
             _ => fetched,
         };
+        let status = fetched.response.status;
         match self.decide(&fields, &fetched) {
             store::Decision::Store(metadata) => self.save(&fields, &metadata, fetched.response).await,
-            store::Decision::Refuse(refusal) => self.platform.log(&format!(
-                "edge.refresh dropped reason={} status={}",
-                refusal.as_str(),
-                fetched.response.status
-            )),
+            store::Decision::Refuse(_) if is_origin_failure(status) || status == 429 => {
+                self.platform.log(&format!("edge.refresh failed status={status}"));
+            }
+            store::Decision::Refuse(refusal) => {
+                self.platform.log(&format!("edge.refresh dropped reason={} status={status}", refusal.as_str()));
+                if let Err(error) = self.platform.remove(&self.key).await {
+                    self.platform.log(&format!("edge.cache.remove failed: {error}"));
+                }
+            }
         }
     }
 
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
-    async fn fetch(&self, needed: Needed<P>, mut request: Request<P>, role: Role) -> Answer<P> {
+    async fn fetch(&self, needed: Needed<P>, mut request: Request<P>, lease: Option<Lease>) -> Answer<P> {
         let reason = needed.reason();
         let is_get = request.method == "GET";
         let mut stale = match needed {
@@ -151,7 +206,7 @@ impl<P: Platform> Cached<'_, P> {
         let fetched = match guard::fetch(self.edge, self.platform, self.route, request).await {
             Ok(fetched) => fetched,
             Err(unavailable) => {
-                self.land_if(role);
+                self.land_failed(lease, Failure::Unavailable(unavailable));
                 return match stale.filter(lookup::usable_on_error) {
                     Some(found) => self.stale_on_error(found, None, unavailable.as_str()),
                     None => unavailable_answer(self.platform, unavailable, reason),
@@ -162,7 +217,7 @@ impl<P: Platform> Cached<'_, P> {
         if is_origin_failure(status)
             && let Some(found) = stale.take_if(|found| lookup::usable_on_error(found))
         {
-            self.land_if(role);
+            self.land_failed(lease, Failure::Status(status));
             return self.stale_on_error(found, Some(status), "stale-if-error");
         }
         let fetched = match stale {
@@ -172,13 +227,14 @@ impl<P: Platform> Cached<'_, P> {
         let decision =
             if is_get { self.decide(&fields, &fetched) } else { store::Decision::Refuse(store::Reason::Method) };
         match decision {
-            store::Decision::Store(metadata) => self.store_and_answer(&fields, metadata, fetched, reason, status, role),
+            store::Decision::Store(metadata) => self.store_and_answer(&fields, metadata, fetched, reason, lease),
             store::Decision::Refuse(refusal) => {
-                // A failure says nothing about whether the next response can be shared.
-                if role == Role::Lead && !is_origin_failure(status) {
+                if is_origin_failure(status) {
+                    self.land_failed(lease, Failure::Status(status));
+                } else if let Some(lease) = lease {
                     self.let_pass_side_by_side();
+                    self.land(lease);
                 }
-                self.land_if(role);
                 let cache = forward(reason, Some(status), false, Some(refusal.as_str()));
                 Answer::plain(fetched.response, cache)
             }
@@ -192,23 +248,23 @@ impl<P: Platform> Cached<'_, P> {
         metadata: Metadata,
         fetched: Fetched<P>,
         reason: ForwardReason,
-        status: u16,
-        role: Role,
+        lease: Option<Lease>,
     ) -> Answer<P> {
-        let mut response = fetched.response;
+        let Fetched { mut response, origin_status, .. } = fetched;
         let (ours, theirs) = response.body.take().map(|body| self.platform.split(body)).unzip();
         response.body = theirs;
         let copy = Response::new(response.status, response.headers.clone(), ours);
-        let (edge, platform, key) = (Rc::clone(self.edge), self.platform.clone(), self.key);
-        let (route, lifetime) = (self.route.clone(), *self.lifetime);
+        let detached = self.detached();
         let (fields, stored) = (fields.clone(), metadata.clone());
         self.platform.spawn(async move {
-            let cached = Cached { edge: &edge, platform: &platform, route: &route, lifetime: &lifetime, key };
+            let cached = detached.cached();
             cached.save(&fields, &stored, copy).await;
-            cached.land_if(role);
+            if let Some(lease) = lease {
+                cached.land(lease);
+            }
         });
         let age = metadata.current_age(self.platform.now());
-        let cache = forward(reason, Some(status), true, None);
+        let cache = forward(reason, Some(origin_status), true, None);
         Answer { response, cache, stored: Some(metadata), age: Some(age) }
     }
 
@@ -219,10 +275,16 @@ impl<P: Platform> Cached<'_, P> {
         }
         if let Err(error) = lookup::save(self.platform, &self.key, fields, metadata, response).await {
             self.platform.log(&format!("edge.cache.save failed: {error}"));
+            // Nobody finds what could not be stored, so waiting for it is of no use.
+            self.let_pass_side_by_side();
         }
     }
 
     fn decide(&self, fields: &P::Headers, fetched: &Fetched<P>) -> store::Decision {
+        // The origin was asked for plain bytes, and not every platform's cache keeps others as they are.
+        if fetched.response.headers.field("content-encoding").is_some() {
+            return store::Decision::Refuse(store::Reason::Encoded);
+        }
         store::decide(
             &Exchange {
                 method: "GET",
@@ -247,6 +309,24 @@ impl<P: Platform> Cached<'_, P> {
         from_store(found, age, cache)
     }
 
+    /// What a request gets whose leader failed: what the leader got, from its own copy or none.
+    fn share_failure(&self, needed: Needed<P>, failure: Failure) -> Answer<P> {
+        let reason = needed.reason();
+        let (unavailable, status) = match failure {
+            Failure::Unavailable(unavailable) => (unavailable, None),
+            Failure::Status(status) => (Unavailable::Failed(FetchError::Unreachable), Some(status)),
+        };
+        let detail = failure.as_str();
+        match needed {
+            Needed::Validation(found) if lookup::usable_on_error(&found) => self.stale_on_error(found, status, detail),
+            Needed::Validation(_) | Needed::Response(_) => {
+                let mut answer = unavailable_answer(self.platform, unavailable, reason);
+                answer.cache = collapsed(reason, status, Some(detail));
+                answer
+            }
+        }
+    }
+
     /// Takes the lead for this key, or learns who has it.
     fn join(&self) -> Role {
         let now = self.platform.now();
@@ -264,14 +344,24 @@ impl<P: Platform> Cached<'_, P> {
         self.edge.state.borrow_mut().uncollapsed.put(self.key.low_bits(), (), now.after(UNCOLLAPSED_FOR), now);
     }
 
-    fn land_if(&self, role: Role) {
-        if role == Role::Lead {
-            self.land();
-        }
+    /// The failure of a call for this key that ended at or after `since`.
+    fn failure_since(&self, since: Timestamp) -> Option<Failure> {
+        let remembered = self.edge.state.borrow().failures.get(self.key.low_bits(), self.platform.now())?;
+        (remembered.at >= since).then_some(remembered.failure)
     }
 
-    fn land(&self) {
-        self.edge.state.borrow_mut().flights.land(&self.key);
+    /// Ends the lead of a call that failed, and lets those who waited for it know.
+    fn land_failed(&self, lease: Option<Lease>, failure: Failure) {
+        let Some(lease) = lease else { return };
+        let now = self.platform.now();
+        let expires = now.after(FAILURE_REMEMBERED_FOR);
+        let remembered = Remembered { at: now, failure };
+        self.edge.state.borrow_mut().failures.put(self.key.low_bits(), remembered, expires, now);
+        self.land(lease);
+    }
+
+    fn land(&self, lease: Lease) {
+        self.edge.state.borrow_mut().flights.land(&self.key, lease);
         self.platform.wake(&self.key);
     }
 }
@@ -323,6 +413,11 @@ fn merge<P: Platform>(found: Found<P>, validation: Fetched<P>) -> Fetched<P> {
         }
     });
     Fetched { response, ..validation }
+}
+
+/// The status of a request that another one's call answered.
+const fn collapsed(reason: ForwardReason, status: Option<u16>, detail: Option<&'static str>) -> CacheStatus {
+    CacheStatus::Forward { reason, status, stored: false, collapsed: true, detail }
 }
 
 /// The statuses that `stale-if-error` stands in for (RFC 5861 §4).

@@ -1,7 +1,11 @@
 use std::{cell::Cell, rc::Rc};
 
 use seawall_core::headers::Fields;
-use seawall_edge::{fake::Reply, message::Request, platform::FetchError};
+use seawall_edge::{
+    fake::Reply,
+    message::{Request, Response},
+    platform::FetchError,
+};
 
 use super::{body, cache_status, field, get, seconds, world};
 
@@ -131,6 +135,92 @@ fn concurrent_misses_make_one_call() {
 }
 
 #[test]
+fn a_slow_origin_is_asked_once_too() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(9)));
+    let answers = world.send_all(&edge, (0..10).map(|_| Request::get("/search?q=a")).collect());
+    assert_eq!(world.calls().len(), 1);
+    assert!(answers.iter().all(|answer| body(answer) == "page"));
+}
+
+#[test]
+fn those_who_waited_share_the_failure_too() {
+    for (reply, status, detail) in [
+        (Reply::status(500, "oops", &[]).after(seconds(1)), 500, "origin-error"),
+        (Reply::fails(FetchError::Unreachable).after(seconds(1)), 503, "unreachable"),
+        (Reply::ok("late", &[]).after(seconds(60)), 503, "timeout"),
+    ] {
+        let (world, edge) = world();
+        let after = reply.after;
+        let result = reply.result.map(|response| (response.status, response.headers, response.body));
+        world.origin(move |_| Reply {
+            after,
+            result: result.clone().map(|(status, headers, body)| Response::new(status, headers, body)),
+        });
+        let answers = world.send_all(&edge, (0..10).map(|_| Request::get("/search?q=a")).collect());
+        assert_eq!(world.calls().len(), 1, "{detail}");
+        assert_eq!(answers[0].status, status);
+        for answer in &answers[1..] {
+            assert_eq!(answer.status, 503);
+            assert!(
+                cache_status(answer).ends_with(&format!("; collapsed; detail={detail}")),
+                "{}",
+                cache_status(answer)
+            );
+        }
+    }
+}
+
+#[test]
+fn those_who_waited_fall_back_on_what_is_stored() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]));
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(seconds(1000));
+    world.origin(|_| Reply::fails(FetchError::Unreachable).after(seconds(1)));
+    let answers = world.send_all(&edge, (0..10).map(|_| Request::get("/search?q=a")).collect());
+    assert_eq!(world.calls().len(), 2);
+    assert!(answers.iter().all(|answer| (answer.status, body(answer)) == (200, "page")));
+}
+
+#[test]
+fn a_visitor_who_leaves_takes_nothing_from_those_who_wait() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(2)));
+    let start = world.now();
+    world.send_and_leave(&edge, Request::get("/search?q=a"), seconds(1));
+    let answers = world.send_all(&edge, (0..5).map(|_| Request::get("/search?q=a")).collect());
+    assert!(answers.iter().all(|answer| body(answer) == "page"));
+    assert_eq!((world.calls().len(), world.now().since(start)), (1, seconds(2)));
+}
+
+#[test]
+fn what_may_not_be_shared_any_more_is_not_served_on() {
+    for (status, fields) in [
+        (200, [("cache-control", "private")]),
+        (200, [("set-cookie", "session=1")]),
+        (403, [("cache-control", "no-store")]),
+    ] {
+        let (world, edge) = world();
+        world.origin(|_| Reply::ok("public", &[]));
+        let _ = get(&world, &edge, "/search?q=a");
+        world.advance(seconds(310));
+        world.origin(move |_| Reply::status(status, "closed", &fields));
+        assert_eq!(body(&get(&world, &edge, "/search?q=a")), "public", "stale, while the origin is asked");
+        world.settle();
+        assert_eq!(body(&get(&world, &edge, "/search?q=a")), "closed", "{status} {fields:?}");
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_kept_is_not_called_stored() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[("content-encoding", "gzip")]));
+    let answer = get(&world, &edge, "/search?q=a");
+    assert_eq!(cache_status(&answer), "Seawall; fwd=uri-miss; fwd-status=200; detail=encoded");
+}
+
+#[test]
 fn what_cannot_be_shared_makes_nobody_wait_twice() {
     let (world, edge) = world();
     world.origin(|_| Reply::ok("mine", &[("cache-control", "private")]).after(seconds(1)));
@@ -207,6 +297,21 @@ fn an_open_breaker_spares_the_origin_and_notices_its_return() {
     world.advance(seconds(2));
     assert_eq!(body(&ask(21)), "back");
     assert_eq!(body(&get(&world, &edge, "/search?q=kept")), "back");
+}
+
+#[test]
+fn a_database_that_is_away_takes_no_other_page_with_it() {
+    let (world, edge) = world();
+    world.origin(|request| match request.path.as_str() {
+        "/methodology" => Reply::ok("page", &[]),
+        _ => Reply::status(503, "", &[("retry-after", "5")]),
+    });
+    for number in 0..30 {
+        let visitor = Request::get(&format!("/search?q={number}")).from([198, 51, 100, number]);
+        assert_eq!(world.send(&edge, visitor).status, 503);
+    }
+    assert!(cache_status(&get(&world, &edge, "/search?q=x")).ends_with("detail=breaker-open"));
+    assert_eq!(body(&get(&world, &edge, "/methodology")), "page");
 }
 
 #[test]

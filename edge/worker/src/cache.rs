@@ -6,7 +6,6 @@
 
 use core::time::Duration;
 
-use futures_util::future::join;
 use seawall_core::{cache::key::CacheKey, headers::Fields};
 use seawall_edge::{
     message::{Headers, Response},
@@ -69,15 +68,19 @@ pub(crate) async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duratio
     let (body, ended) = watched(body);
     let entry = host::response(200, &headers, body.as_ref()).map_err(|error| StoreError(error.to_string()))?;
     let store = store()?;
-    let put = JsFuture::from(store.put_with_str(&url(key), &entry));
-    let (put, ended) = join(put, ended).await;
-    put.map_err(|error| failed(&error))?;
-    if let Err(error) = ended {
+    // A store that refuses does not read the body, so how that ends is asked only afterwards.
+    JsFuture::from(store.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
+    if let Err(error) = ended.await {
         // A store may take a body that broke off for a whole one; the local simulator does.
-        JsFuture::from(store.delete_with_str(&url(key))).await.map_err(|error| failed(&error))?;
+        remove(key).await?;
         return Err(StoreError(format!("the body broke off: {}", message(&error))));
     }
     Ok(())
+}
+
+/// Takes away what is stored under `key`.
+pub(crate) async fn remove(key: &CacheKey) -> Result<(), StoreError> {
+    JsFuture::from(store()?.delete_with_str(&url(key))).await.map(drop).map_err(|error| failed(&error))
 }
 
 /// The same body, and how it ended once it has been read.
