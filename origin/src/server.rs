@@ -45,7 +45,7 @@ pub async fn serve(config: Config, pool: Pool) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening socket has no address")?;
     println!("origin listening on http://{address}");
     tracing::info!(event = "server.listening", %address, "listening on http://{address}");
-    listen::run(listener, router(pool, policy), listen::stopped()).await;
+    listen::run(listener, router(pool, policy), listen::Bounds::SITE, listen::stopped()).await;
     Ok(())
 }
 

@@ -17,14 +17,11 @@ pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Most header fields of one request.
 pub const HEADER_FIELDS_MAX: usize = 64;
 
-/// Longest wait for a whole request header; a connection that drips slower is closed.
+/// Longest wait for a whole request header; a connection that drips slower, or sends nothing, is closed.
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Open connections at once. More wait in the kernel's queue until one closes.
 pub const CONNECTIONS_MAX: usize = 4096;
-
-/// Requests in flight on one HTTP/2 connection.
-pub const STREAMS_MAX: u32 = 128;
 
 /// After a signal, how long running requests may take to finish before the process ends anyway. Longer than
 /// [`REQUEST_TIME_MAX`], so that no request that would have been answered is lost.

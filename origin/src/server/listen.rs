@@ -1,4 +1,8 @@
 //! Takes connections, bounds what each may cost, and ends them when the process is told to stop.
+//!
+//! # Design
+//! HTTP/1.1 only: the edge speaks no other version to a plain-text origin. Telling versions apart by a connection's
+//! first bytes would also come before the deadline for the header, so that who sends nothing would never be closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +16,33 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
-use crate::http::limits::{
-    CONNECTIONS_MAX, DRAIN_TIME_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIME_MAX, STREAMS_MAX,
-};
+use crate::http::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIME_MAX};
 
 /// Pause after the system refused to hand over a connection, mostly because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `stopped` ends, then waits for running requests, [`DRAIN_TIME_MAX`] at most.
-pub(super) async fn run(listener: TcpListener, router: Router, stopped: impl Future<Output = ()>) {
-    let server = Arc::new(builder());
+/// The bounds of [`run`] that a test could not reach in time at the site's size.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// As [`CONNECTIONS_MAX`].
+    connections: usize,
+    /// As [`HEADER_TIME_MAX`].
+    header_time: Duration,
+    /// As [`DRAIN_TIME_MAX`].
+    drain_time: Duration,
+}
+
+impl Bounds {
+    /// The site's.
+    pub(super) const SITE: Self =
+        Self { connections: CONNECTIONS_MAX, header_time: HEADER_TIME_MAX, drain_time: DRAIN_TIME_MAX };
+}
+
+/// Serves `router` until `stopped` ends, then waits for running requests, as long as `bounds` allow.
+pub(super) async fn run(listener: TcpListener, router: Router, bounds: Bounds, stopped: impl Future<Output = ()>) {
+    let server = Arc::new(builder(bounds.header_time));
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(bounds.connections));
     let mut stopped = std::pin::pin!(stopped);
     loop {
         let accepted = tokio::select! {
@@ -44,7 +63,7 @@ pub(super) async fn run(listener: TcpListener, router: Router, stopped: impl Fut
     }
     drop(listener);
     tracing::info!(event = "server.stopping", "stopping: no new connections, running requests may finish");
-    match tokio::time::timeout(DRAIN_TIME_MAX, graceful.shutdown()).await {
+    match tokio::time::timeout(bounds.drain_time, graceful.shutdown()).await {
         Ok(()) => tracing::info!(event = "server.stopped", "stopped: every running request was answered"),
         Err(_) => {
             tracing::warn!(event = "server.drain_timed_out", "some requests did not finish in time and are cut off")
@@ -72,21 +91,14 @@ async fn accept(
     }
 }
 
-/// HTTP/1.1 and HTTP/2 on one port.
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(header_time: Duration) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME_MAX)
+        .header_read_timeout(header_time)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADER_FIELDS_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
-        .keep_alive_interval(HEADER_TIME_MAX);
     builder
 }
 
@@ -105,3 +117,6 @@ pub(super) async fn stopped() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
