@@ -38,7 +38,7 @@ pub struct Config {
 pub struct Database {
     /// `DATABASE_URL`; holds a password, so it never shows.
     pub url: Secret,
-    /// `DB_POOL_MIN`: connections opened at start-up.
+    /// `DB_POOL_MIN`: connections opened ahead.
     pub pool_min: usize,
     /// `DB_POOL_MAX`: connections at most.
     pub pool_max: usize,

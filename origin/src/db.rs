@@ -3,7 +3,10 @@
 //! # Design
 //! What a session needs (statement timeout, application name) travels in the start-up message, so a check-out
 //! costs no round trip. PgBouncer before 1.20 refuses that message unless `ignore_startup_parameters` names
-//! `options`. `DB_POOL_MIN` connections are opened before the server listens; later ones on demand.
+//! `options`.
+//!
+//! A pool opens without its database, because many pages need none and the database may come back first. `DB_POOL_MIN`
+//! connections are opened beside the serving, as soon as the database lets them; later ones on demand.
 
 use std::error::Error;
 use std::fmt;
@@ -53,7 +56,7 @@ pub struct Stats {
     pub idle: usize,
     /// Callers waiting for a connection.
     pub waiting: usize,
-    /// Connections opened at start-up.
+    /// Connections opened ahead.
     pub min: usize,
     /// Connections at most.
     pub max: usize,
@@ -70,6 +73,29 @@ impl Pool {
             PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => CheckoutError::Exhausted,
             other => CheckoutError::Unreachable(Box::new(other)),
         })
+    }
+
+    /// Opens the first `DB_POOL_MIN` connections. While the database is away it tries again, with growing pauses, for
+    /// as long as it takes.
+    pub async fn warm(&self) {
+        let mut failures = 0;
+        loop {
+            // All at once: one after the other would lend the same connection again and again.
+            let Err(error) = try_join_all((0..self.min).map(|_| self.get())).await else { break };
+            failures += 1;
+            let pause = warm_pause(failures);
+            let (error, pause_ms) = (format!("{:#}", anyhow::Error::from(error)), pause.as_millis());
+            tracing::warn!(
+                event = "db.pool_cold",
+                failures,
+                pause_ms,
+                error,
+                "the first {} database connections could not be opened, trying again in {pause_ms} ms: {error}",
+                self.min
+            );
+            tokio::time::sleep(pause).await;
+        }
+        tracing::info!(event = "db.pool_warm", connections = self.min, "{} database connections are open", self.min);
     }
 
     /// What the pool holds now: one consistent reading.
@@ -93,15 +119,15 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Opens the pool and its first `DB_POOL_MIN` connections.
+/// Makes the pool. Opens no connection yet; [`Pool::warm`] does.
 ///
 /// # Errors
-/// When the URL is not one of Postgres, or the database cannot be reached.
-pub async fn connect(config: &config::Database) -> anyhow::Result<Pool> {
+/// When the URL is not one of Postgres.
+pub fn open(config: &config::Database) -> anyhow::Result<Pool> {
     let mut target = parse_url(config.url.expose())?;
     settings(&mut target.config, config.connect_timeout, Some(config.statement_timeout), "seawall");
-    let manager =
-        Manager::from_config(target.config, target.tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(target.config, target.tls, settings);
     let inner = deadpool_postgres::Pool::builder(manager)
         .max_size(config.pool_max)
         .runtime(Runtime::Tokio1)
@@ -112,10 +138,7 @@ pub async fn connect(config: &config::Database) -> anyhow::Result<Pool> {
         })
         .build()
         .context("the pool refused its settings")?;
-    let pool = Pool { inner, min: config.pool_min };
-    let first = try_join_all((0..config.pool_min).map(|_| pool.get())).await;
-    first.with_context(|| format!("could not open the first {} database connections", config.pool_min))?;
-    Ok(pool)
+    Ok(Pool { inner, min: config.pool_min })
 }
 
 /// Opens one session outside the pool, without a statement timeout: for migrations and loads.
@@ -140,6 +163,17 @@ pub async fn session(config: &config::Database, name: &str) -> anyhow::Result<to
     Ok(client)
 }
 
+/// The first pause of [`Pool::warm`]; each later one is twice as long.
+const WARM_PAUSE_BASE: Duration = Duration::from_millis(500);
+
+/// Longest pause of [`Pool::warm`]. A cold pool costs a visitor the time to connect, so there is no hurry.
+const WARM_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// The pause after so many failures, one or more.
+fn warm_pause(failures: u32) -> Duration {
+    WARM_PAUSE_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(WARM_PAUSE_MAX)
+}
+
 /// A peer that vanished without a word is noticed within about this time.
 const DEAD_PEER_AFTER: Duration = Duration::from_secs(30);
 
@@ -158,5 +192,17 @@ fn settings(
     target.tcp_user_timeout(DEAD_PEER_AFTER).keepalives_idle(DEAD_PEER_AFTER);
     if target.get_application_name().is_none() {
         target.application_name(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_of_a_cold_pool_double_up_to_the_longest() {
+        for (failures, pause_ms) in [(1, 500), (2, 1_000), (6, 16_000), (7, 30_000), (8, 30_000), (u32::MAX, 30_000)] {
+            assert_eq!(warm_pause(failures), Duration::from_millis(pause_ms), "{failures}");
+        }
     }
 }

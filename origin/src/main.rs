@@ -93,7 +93,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
             let config = configured()?;
-            let pool = db::connect(&config.database).await?;
+            let pool = db::open(&config.database)?;
             server::serve(config, pool).await?;
         }
         Command::Migrate => migrate(&configured()?).await?,

@@ -33,7 +33,8 @@ pub(crate) struct Site {
 /// Serves until the process is told to stop (SIGINT or SIGTERM), then lets running requests finish.
 ///
 /// Prints `origin listening on http://…` with the real port once connections are taken; with `PORT=0` the system
-/// picks one.
+/// picks one. The pool is filled meanwhile: a database that is away keeps nothing from starting but the pages that
+/// read it.
 ///
 /// # Errors
 /// When the policy does not hold together or the address cannot be bound.
@@ -44,6 +45,8 @@ pub async fn serve(config: Config, pool: Pool) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}; choose another address with BIND and PORT", config.listen))?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     println!("origin listening on http://{address}");
+    let warming = pool.clone();
+    tokio::spawn(async move { warming.warm().await });
     tracing::info!(event = "server.listening", %address, "listening on http://{address}");
     listen::run(listener, router(pool, policy), listen::Bounds::SITE, listen::stopped()).await;
     Ok(())

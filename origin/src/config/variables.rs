@@ -54,7 +54,7 @@ pub(super) const DATABASE_URL: Variable = Variable {
 pub(super) const DB_POOL_MIN: Variable = Variable {
     name: "DB_POOL_MIN",
     default: Some("5"),
-    meaning: "Connections opened at start-up, so that the first visitors do not wait for them",
+    meaning: "Connections opened ahead, beside the serving, so that the first visitors do not wait for them",
     expected: "a whole number from 1 to 1000",
     secret: false,
 };

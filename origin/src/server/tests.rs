@@ -1,28 +1,25 @@
 //! The routes in all their layers, with a database that is away.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes, to_bytes};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, Request, StatusCode};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::config::{Database, Secret};
 use crate::db;
 
-/// A pool that opens nothing ahead, over a port where nobody listens.
-async fn site() -> Router {
-    let database = Database {
-        url: Secret::new("postgres://nobody@127.0.0.1:1/nothing".to_owned()),
-        pool_min: 0,
-        pool_max: 2,
-        connect_timeout: Duration::from_secs(1),
-        statement_timeout: Duration::from_secs(1),
-        checkout_timeout: Duration::from_secs(1),
-    };
-    let pool = db::connect(&database).await.unwrap();
-    router(pool, Policy::compile(policy::BUILT_IN).unwrap())
+/// A site as an operator could configure it, whose database is at a port where nobody listens.
+fn site() -> Router {
+    let set = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+        ("DB_POOL_MIN", "1"),
+        ("DB_POOL_MAX", "2"),
+        ("DB_CONNECT_TIMEOUT", "1s"),
+        ("DB_CHECKOUT_TIMEOUT", "1s"),
+    ];
+    let value = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+    let config = Config::read(value).unwrap();
+    router(db::open(&config.database).unwrap(), Policy::compile(policy::BUILT_IN).unwrap())
 }
 
 async fn ask(app: &Router, method: &str, path: &str) -> (StatusCode, HeaderMap, Bytes) {
@@ -35,7 +32,7 @@ async fn ask(app: &Router, method: &str, path: &str) -> (StatusCode, HeaderMap, 
 async fn every_answer_of_a_site_without_its_database() {
     let html = "text/html; charset=utf-8";
     let problem = "application/problem+json";
-    let app = site().await;
+    let app = site();
     for (method, path, status, kind) in [
         ("GET", "/", 200, html),
         ("GET", "/methodology", 200, html),
@@ -85,7 +82,7 @@ async fn every_answer_of_a_site_without_its_database() {
 
 #[tokio::test]
 async fn head_has_the_fields_of_get_and_no_content() {
-    let app = site().await;
+    let app = site();
     for path in ["/", "/static/site.css"] {
         let (_, get, content) = ask(&app, "GET", path).await;
         let (status, head, nothing) = ask(&app, "HEAD", path).await;
@@ -97,7 +94,7 @@ async fn head_has_the_fields_of_get_and_no_content() {
 
 #[tokio::test]
 async fn a_parcel_has_one_address() {
-    let app = site().await;
+    let app = site();
     for (path, canonical) in [
         ("/report/3507/4", "/report/3507/004"),
         ("/report/42/1", "/report/0042/001"),
@@ -111,7 +108,7 @@ async fn a_parcel_has_one_address() {
 
 #[tokio::test]
 async fn health_says_what_is_wrong_and_its_figures_add_up() {
-    let app = site().await;
+    let app = site();
     let (_, _, content) = ask(&app, "GET", "/health").await;
     let health: serde_json::Value = serde_json::from_slice(&content).unwrap();
     assert_eq!(health["status"], "degraded");
@@ -127,7 +124,7 @@ async fn health_says_what_is_wrong_and_its_figures_add_up() {
 
 #[tokio::test]
 async fn a_body_too_long_is_refused() {
-    let app = site().await;
+    let app = site();
     let request = Request::post("/").header(CONTENT_LENGTH, BODY_BYTES_MAX + 1);
     let body = Body::from(vec![0; BODY_BYTES_MAX + 1]);
     let response = app.oneshot(request.body(body).unwrap()).await.unwrap();

@@ -162,7 +162,8 @@ impl Site {
     /// Starts it on a port; 0 takes a free one.
     pub(crate) fn start(origin: &Origin, port: u16) -> Result<Self> {
         // Few connections, so that many sites share one server.
-        let environment = [("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "8"), ("DB_CONNECT_TIMEOUT", "2s")];
+        let pool_min = POOL_MIN.to_string();
+        let environment = [("DB_POOL_MIN", &*pool_min), ("DB_POOL_MAX", "8"), ("DB_CONNECT_TIMEOUT", "2s")];
         Ok(Self { server: origin.serve(port, &environment, Logs::Keep)? })
     }
 
@@ -219,6 +220,9 @@ fn program() -> Result<PathBuf> {
     };
     BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
 }
+
+/// Connections that a site opens ahead: more than one visitor needs.
+pub(crate) const POOL_MIN: u64 = 2;
 
 /// Enough permits for every kind of search and report; a second's work to load.
 const PERMITS: u32 = 400;
