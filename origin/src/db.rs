@@ -15,6 +15,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, Timeouts};
 use futures_util::future::try_join_all;
+use tokio_postgres::CancelToken;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config;
 
@@ -28,6 +30,7 @@ pub use url::{UrlError, parse_url};
 pub struct Pool {
     inner: deadpool_postgres::Pool,
     min: usize,
+    tls: MakeRustlsConnect,
 }
 
 /// A connection on loan; dropping it gives it back. It dereferences to [`tokio_postgres::Client`] by way of
@@ -98,6 +101,14 @@ impl Pool {
         tracing::info!(event = "db.pool_warm", connections = self.min, "{} database connections are open", self.min);
     }
 
+    /// Asks the database to end the statement that `token` names, over TLS where the pool's connections use it.
+    ///
+    /// # Errors
+    /// When the database does not take the request.
+    pub(crate) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
+        token.cancel_query(self.tls.clone()).await
+    }
+
     /// What the pool holds now: one consistent reading.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -127,7 +138,7 @@ pub fn open(config: &config::Database) -> anyhow::Result<Pool> {
     let mut target = parse_url(config.url.expose())?;
     settings(&mut target.config, config.connect_timeout, Some(config.statement_timeout), "seawall");
     let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(target.config, target.tls, settings);
+    let manager = Manager::from_config(target.config, target.tls.clone(), settings);
     let inner = deadpool_postgres::Pool::builder(manager)
         .max_size(config.pool_max)
         .runtime(Runtime::Tokio1)
@@ -138,7 +149,7 @@ pub fn open(config: &config::Database) -> anyhow::Result<Pool> {
         })
         .build()
         .context("the pool refused its settings")?;
-    Ok(Pool { inner, min: config.pool_min })
+    Ok(Pool { inner, min: config.pool_min, tls: target.tls })
 }
 
 /// Opens one session outside the pool, without a statement timeout: for migrations and loads.

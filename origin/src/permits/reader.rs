@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
-use tokio_postgres::{CancelToken, Client, NoTls};
+use tokio_postgres::{CancelToken, Client};
 
 use crate::db::{CheckoutError, Connection, Pool};
 
@@ -16,12 +16,13 @@ const CANCEL_TIME_MAX: Duration = Duration::from_secs(2);
 /// cancelled and the connection is closed, so that the next page does not queue behind them.
 pub(crate) struct Reader {
     connection: Option<Connection>,
+    pool: Pool,
 }
 
 impl Reader {
     /// Borrows a connection.
     pub(crate) async fn borrow(pool: &Pool) -> Result<Self, CheckoutError> {
-        Ok(Self { connection: Some(pool.get().await?) })
+        Ok(Self { connection: Some(pool.get().await?), pool: pool.clone() })
     }
 
     /// Gives the connection back; every statement has been read to its end.
@@ -45,15 +46,15 @@ impl Drop for Reader {
         let token = connection.cancel_token();
         drop(Object::take(connection));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(cancel(token));
+            runtime.spawn(cancel(self.pool.clone(), token));
         }
     }
 }
 
-async fn cancel(token: CancelToken) {
-    match tokio::time::timeout(CANCEL_TIME_MAX, token.cancel_query(NoTls)).await {
+async fn cancel(pool: Pool, token: CancelToken) {
+    match tokio::time::timeout(CANCEL_TIME_MAX, pool.cancel(&token)).await {
         Ok(Ok(())) => {}
-        // The statement ends by DB_STATEMENT_TIMEOUT then; so it does where the server insists on TLS.
+        // The statement ends by DB_STATEMENT_TIMEOUT then.
         Ok(Err(error)) => tracing::debug!(event = "db.cancel_failed", %error, "statement not cancelled: {error}"),
         Err(_) => tracing::debug!(event = "db.cancel_timed_out", "statement not cancelled: no answer in time"),
     }
