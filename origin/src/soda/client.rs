@@ -20,7 +20,7 @@ mod error;
 mod retry;
 
 pub use error::SodaError;
-pub use retry::ATTEMPTS_MAX;
+pub use retry::{ATTEMPTS_MAX, PAUSE_MAX};
 
 /// A client; clones share connections and breaker.
 #[derive(Clone, Debug)]
@@ -106,8 +106,9 @@ impl Client {
         result
     }
 
-    /// Asks for one page, again after a transient failure, with growing random pauses in between. An open breaker
-    /// is waited for. Gives up after [`ATTEMPTS_MAX`] attempts.
+    /// Asks for one page, again after a transient failure, with growing random pauses in between. An open breaker, and
+    /// an API that asks to be left alone, are waited for up to [`PAUSE_MAX`]. Gives up after [`ATTEMPTS_MAX`] attempts,
+    /// or at once when a longer wait is asked for.
     ///
     /// # Errors
     /// The last attempt's.

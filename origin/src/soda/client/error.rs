@@ -26,7 +26,11 @@ pub enum SodaError {
     #[error("the city's API broke the connection off")]
     Interrupted(#[source] reqwest::Error),
     /// Another status than success: 4xx blames us, 5xx the API.
-    #[error("the city's API answered {status}{}: {message}", code.as_ref().map(|code| format!(" {code}")).unwrap_or_default())]
+    #[error(
+        "the city's API answered {status}{}: {message}{}",
+        code.as_ref().map(|code| format!(" {code}")).unwrap_or_default(),
+        retry_after.map(|wait| format!("; it asks to be left alone for {} s", seconds_ceil(wait))).unwrap_or_default()
+    )]
     Status {
         /// The status code.
         status: u16,
