@@ -58,11 +58,11 @@ async fn a_lost_origin_is_covered_by_what_is_stored_left_alone_and_noticed_when_
     assert_eq!((stored.status, stored.text()), (200, "the page".to_owned()));
     assert_eq!(stored.field("cache-status"), "Seawall; hit; ttl=-86400; detail=unreachable");
     assert_eq!(stored.field("age"), "90000");
-    assert_unavailable(&edge.visitor(1).get("/about-data").await?, "unreachable")?;
+    assert_unavailable(&edge.visitor(1).get("/demo").await?, "unreachable")?;
 
     until_breaker_opens(&edge, "/methodology").await?;
     let upstream = Upstream::start_on(port, |_| Reply::text("the page again")).await?;
-    assert_unavailable(&edge.visitor(1).get("/about-data").await?, "breaker-open")?;
+    assert_unavailable(&edge.visitor(1).get("/demo").await?, "breaker-open")?;
     let stored = edge.visitor(1).get("/methodology").await?;
     assert_eq!((stored.status, stored.text()), (200, "the page".to_owned()));
     assert_eq!(stored.field("cache-status"), "Seawall; hit; ttl=-86400; detail=breaker-open");
@@ -72,9 +72,36 @@ async fn a_lost_origin_is_covered_by_what_is_stored_left_alone_and_noticed_when_
     let fresh = edge.visitor(1).get("/methodology").await?;
     assert_eq!((fresh.status, fresh.text()), (200, "the page again".to_owned()));
     assert_eq!(fresh.field("cache-status"), "Seawall; fwd=stale; fwd-status=200; stored");
-    for target in ["/about-data", "/nobody-has/this", "/nobody-has/that"] {
+    for target in ["/demo", "/nobody-has/this", "/nobody-has/that"] {
         assert_eq!(edge.visitor(1).get(target).await?.status, 200, "{target}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_go_on_that_do_not_need_what_is_broken() -> Result<()> {
+    let upstream = Upstream::start(|call| match call.target.as_str() {
+        "/methodology" => Reply::text("the page"),
+        _ => Reply::text("no database").status(503),
+    })
+    .await?;
+    let edge = Edge::before(&upstream.url())?;
+    // Every route whose pages need the database adds to one breaker.
+    let targets = ["/search?q=x", "/api/v1/search?q=x", "/report/1/2", "/api/v1/report/1/2", "/about-data"];
+    let mut calls = 0;
+    for (host, target) in (1..=FAILURES_ENOUGH as u8).zip(targets.into_iter().cycle()) {
+        let answer = edge.visitor(host).get(target).await?;
+        assert_eq!(answer.status, 503, "{target}");
+        if answer.field("cache-status").ends_with("detail=breaker-open") {
+            break;
+        }
+        calls += 1;
+    }
+    for target in targets {
+        assert_unavailable(&edge.visitor(100).get(target).await?, "breaker-open")?;
+    }
+    assert_eq!(upstream.calls().len(), calls);
+    assert_eq!(edge.visitor(100).get("/methodology").await?.text(), "the page");
     Ok(())
 }
 
