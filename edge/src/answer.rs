@@ -38,7 +38,7 @@ impl<P: Platform> Answer<P> {
 
 /// What a client says of the copies it has, of ranges and of caches. The origin does not see it on a route that is
 /// cached.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Conditions([Option<String>; CONDITIONS.len()]);
 
 impl Conditions {

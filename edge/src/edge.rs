@@ -13,7 +13,10 @@ use seawall_core::{
     time::Timestamp,
 };
 
-use crate::limits::{DENIALS_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS};
+use crate::{
+    failure::Remembered,
+    limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+};
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
 ///
@@ -36,6 +39,8 @@ pub(crate) struct State {
     pub(crate) denials: KeyTable<Timestamp>,
     /// Calls that others may share, and URLs whose requests do not wait for each other.
     pub(crate) flights: Flights,
+    /// How the last call for a URL failed, for those who waited for it.
+    pub(crate) failures: KeyTable<Remembered>,
     /// What this isolate knows to be invalid.
     pub(crate) purges: Purges,
 }
@@ -53,6 +58,7 @@ impl Edge {
             ),
             denials: KeyTable::new(const { NonZeroUsize::new(DENIALS_REMEMBERED).unwrap() }, seed),
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
+            failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
         };
         Self { policy, state: RefCell::new(state) }

@@ -11,10 +11,12 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod waiting;
 
 mod admit;
 mod answer;
 mod edge;
+mod failure;
 mod guard;
 mod lookup;
 mod sanitise;

@@ -39,17 +39,24 @@ pub const AUTHORITY_DEADLINE: Duration = Duration::from_millis(500);
 /// Calls to the origin that one isolate follows for collapsing. Above it a request goes out alone.
 pub const FLIGHTS_MAX: usize = 1024;
 
-/// How long a request waits for another one's response before it goes out alone. Longer than a healthy origin
-/// takes, shorter than a visitor waits.
-pub const FOLLOW_AT_MOST: Duration = Duration::from_secs(5);
-
 /// Most requests that wait for one call. A page that everybody asks for at once is within it; beyond it a slow page
 /// would hold connections that other pages need.
 pub const FOLLOWERS_MAX: u32 = 512;
 
-/// How often a request follows, each time another leader, before it goes out alone: leaders that fail at once would
+/// How often a request follows, each time another leader, before it goes out alone: leaders that store nothing would
 /// otherwise keep it waiting in turn.
 pub const FOLLOW_ROUNDS_MAX: u32 = 8;
+
+/// Requests of one isolate that wait for another one's response. Above it a request looks again at once, and so goes
+/// out soon: a crowd of that size is better spent on the breaker than on patience.
+pub const WAITERS_MAX: usize = 4096;
+
+/// URLs whose last call failed and whose waiting requests are yet to be told. When all places are in use, some of
+/// those requests make a call of their own.
+pub const FAILURES_REMEMBERED: usize = 1024;
+
+/// How long such a failure is kept: until the last of those who waited, and were woken by it, has looked.
+pub const FAILURE_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
 /// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a
 /// cancelled request runs no code that could say so.
@@ -64,7 +71,5 @@ pub const UNCOLLAPSED_FOR: Duration = Duration::from_secs(120);
 /// What a client is told to wait when the origin did not answer and no breaker knows better.
 pub const RETRY_AFTER_UNREACHABLE: Duration = Duration::from_secs(5);
 
-// A follower must outwait no leader that is still allowed to run, or collapsing would never help a slow page.
-const _: () = assert!(FOLLOW_AT_MOST.as_secs() <= FLIGHT_MARGIN.as_secs());
 // Answers of the platform arrive before a visitor gives up, whatever the policy's deadlines are.
-const _: () = assert!(AUTHORITY_DEADLINE.as_millis() < FOLLOW_AT_MOST.as_millis());
+const _: () = assert!(AUTHORITY_DEADLINE.as_millis() < FLIGHT_MARGIN.as_millis());

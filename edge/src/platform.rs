@@ -46,6 +46,9 @@ pub trait Platform: Clone + 'static {
         keep_for: Duration,
     ) -> impl Future<Output = Result<(), StoreError>>;
 
+    /// Takes away what is stored under `key`.
+    fn remove(&self, key: &CacheKey) -> impl Future<Output = Result<(), StoreError>>;
+
     /// Makes two of one body, each of which yields all of it.
     fn split(&self, body: Self::Body) -> (Self::Body, Self::Body);
 

@@ -2,7 +2,7 @@
 //!
 //! Whatever two parsers could read in two ways is refused rather than repaired.
 
-use seawall_core::headers::Fields;
+use seawall_core::{cache::query::hex_digit, headers::Fields};
 
 use crate::{
     Platform,
@@ -53,8 +53,9 @@ impl Malformed {
             Self::Method => "This method is not supported.",
             Self::Host => "The host name is not valid.",
             Self::Path => {
-                "The path is ambiguous: it holds a dot segment, an empty segment, a backslash, or an \
-                 encoded slash or control character."
+                "Servers could read this path in two ways. It must not hold dot segments, empty segments, semicolons, \
+                 backslashes or square brackets, nor percent signs but for the encoding of a character other than \
+                 slash, backslash, percent sign, question mark, number sign, semicolon and control characters."
             }
             Self::TooLong => "The address is too long.",
             Self::Query => "The query holds a character that must be percent-encoded.",
@@ -123,7 +124,7 @@ pub(crate) fn canonical_path(path: &str) -> Option<String> {
         while let Some(byte) = bytes.next() {
             match byte {
                 b'%' => {
-                    let decoded = hex(bytes.next()?)? << 4 | hex(bytes.next()?)?;
+                    let decoded = hex_digit(bytes.next()?)? << 4 | hex_digit(bytes.next()?)?;
                     match decoded {
                         decoded if is_unreserved(decoded) => canonical.push(char::from(decoded)),
                         b'/' | b'\\' | b'%' | b'?' | b'#' | b';' | 0..=0x1f | 0x7f => return None,
@@ -140,16 +141,6 @@ pub(crate) fn canonical_path(path: &str) -> Option<String> {
         }
     }
     Some(canonical)
-}
-
-/// The value of a hexadecimal digit.
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// RFC 3986 §2.3: an escape of one of these means the same as the character.

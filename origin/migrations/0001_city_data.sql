@@ -44,7 +44,9 @@ CREATE INDEX permits_parcel ON permits (block, lot);
 CREATE INDEX permits_street ON permits (lower(street_name), street_number);
 
 -- Tables below carry the city's own key where it publishes one (row_key), otherwise a digest of the row.
--- occurrence tells apart rows that the city publishes twice, so that none is lost.
+-- occurrence counts the rows of one key from 1, so that none is lost where the city publishes it twice.
+-- data_as_of is the stamp of the extract that brought the row as it is now. The city stamps every row every
+-- night; a new stamp alone rewrites nothing, and ingest_log has the newest.
 
 -- 3pee-9qhc
 CREATE TABLE contacts (
@@ -183,7 +185,8 @@ CREATE TABLE ingest_log (
     last_fetched timestamptz NOT NULL,
     rows_read    bigint NOT NULL,
     rows_stored  bigint NOT NULL,
-    rows_refused bigint NOT NULL
+    rows_refused bigint NOT NULL,
+    data_as_of   timestamp
 );
 
 -- Rows that could not be stored, as they came and why. Each load replaces its dataset's rows.

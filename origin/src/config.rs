@@ -1,8 +1,20 @@
 //! Configuration: environment variables, read once into one typed struct.
+//!
+//! Every variable is one entry of [`VARIABLES`]; the struct is read through those entries only, and
+//! `docs/configuration.md` is checked against them, so neither can drift. A value that is set but empty counts
+//! as not set, because that is what deployment forms leave behind. All wrong values are reported at once.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod variables;
+
+pub use variables::{VARIABLES, Variable};
+
+use variables as var;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug)]
@@ -26,7 +38,7 @@ pub struct Config {
 pub struct Database {
     /// `DATABASE_URL`; holds a password, so it never shows.
     pub url: Secret,
-    /// `DB_POOL_MIN`: connections opened at start-up.
+    /// `DB_POOL_MIN`: connections opened ahead.
     pub pool_min: usize,
     /// `DB_POOL_MAX`: connections at most.
     pub pool_max: usize,
@@ -65,6 +77,12 @@ pub enum LogFormat {
 pub struct Secret(String);
 
 impl Secret {
+    /// Wraps a value so that it does not show.
+    #[must_use]
+    pub const fn new(value: String) -> Self {
+        Self(value)
+    }
+
     /// The value itself; keep it out of logs and errors.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -72,8 +90,248 @@ impl Secret {
     }
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[hidden]")
+    }
+}
+
+/// The variables that were refused, each with its value and what it should have been.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("wrong configuration:\n{}", .0.join("\n"))]
+pub struct ConfigError(Vec<String>);
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// Names every variable that is missing or wrong, with its value and the expected range.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    /// Reads variables through `lookup`.
+    ///
+    /// # Errors
+    /// As [`Config::from_env`].
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader { lookup, refused: Vec::new() };
+        let config = reader.config();
+        if reader.refused.is_empty() { Ok(config) } else { Err(ConfigError(reader.refused)) }
+    }
+}
+
+struct Reader<L> {
+    lookup: L,
+    refused: Vec<String>,
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    fn config(&mut self) -> Config {
+        let pool_min = self.number(&var::DB_POOL_MIN, POOL_SIZES);
+        let pool_max = self.number(&var::DB_POOL_MAX, POOL_SIZES);
+        if self.refused.is_empty() && pool_min > pool_max {
+            self.refused
+                .push(format!("  DB_POOL_MIN is {pool_min}: expected at most DB_POOL_MAX, which is {pool_max}"));
+        }
+        Config {
+            database: Database {
+                url: Secret(self.text(&var::DATABASE_URL, postgres_url)),
+                pool_min,
+                pool_max,
+                connect_timeout: self.duration(&var::DB_CONNECT_TIMEOUT),
+                statement_timeout: self.duration(&var::DB_STATEMENT_TIMEOUT),
+                checkout_timeout: self.duration(&var::DB_CHECKOUT_TIMEOUT),
+            },
+            listen: SocketAddr::new(self.address(&var::BIND), self.number(&var::PORT, 0..=u16::MAX)),
+            soda: Soda {
+                base_url: self.text(&var::SODA_BASE_URL, http_url),
+                app_token: self.optional(&var::SODA_APP_TOKEN).map(Secret),
+                timeout: self.duration(&var::SODA_TIMEOUT),
+                page_size: self.number(&var::SODA_PAGE_SIZE, PAGE_SIZES),
+            },
+            policy_file: self.optional(&var::POLICY_FILE).map(PathBuf::from),
+            log_format: self.parse(&var::LOG_FORMAT, LogFormat::Text, |value| match value {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            }),
+            log_filter: self.text(&var::RUST_LOG, |value| {
+                tracing_subscriber::EnvFilter::try_new(value).is_ok().then(|| value.to_owned())
+            }),
+        }
+    }
+
+    fn optional(&self, variable: &Variable) -> Option<String> {
+        (self.lookup)(variable.name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// The parsed value or default; `fallback` stands in for a refused one, which ends the start-up anyway.
+    fn parse<T>(&mut self, variable: &Variable, fallback: T, parse: impl Fn(&str) -> Option<T>) -> T {
+        let given = self.optional(variable);
+        let Some(value) = given.as_deref().or(variable.default) else {
+            self.refused.push(format!("  {} is not set: expected {}", variable.name, variable.expected));
+            return fallback;
+        };
+        parse(value).unwrap_or_else(|| {
+            let shown = if variable.secret { "[hidden]".to_owned() } else { format!("{value:?}") };
+            self.refused.push(format!("  {} is {shown}: expected {}", variable.name, variable.expected));
+            fallback
+        })
+    }
+
+    fn text(&mut self, variable: &Variable, parse: impl Fn(&str) -> Option<String>) -> String {
+        self.parse(variable, String::new(), parse)
+    }
+
+    fn number<T>(&mut self, variable: &Variable, range: RangeInclusive<T>) -> T
+    where
+        T: std::str::FromStr + PartialOrd + Copy,
+    {
+        self.parse(variable, *range.start(), |value| value.parse().ok().filter(|number| range.contains(number)))
+    }
+
+    fn duration(&mut self, variable: &Variable) -> Duration {
+        self.parse(variable, Duration::ZERO, |value| duration(value).filter(|value| DURATIONS.contains(value)))
+    }
+
+    fn address(&mut self, variable: &Variable) -> IpAddr {
+        self.parse(variable, IpAddr::from([127, 0, 0, 1]), |value| value.parse().ok())
+    }
+}
+
+/// A connection is never free, and Postgres itself allows 100 by default.
+const POOL_SIZES: RangeInclusive<usize> = 1..=1_000;
+/// SODA answers at most 50,000 rows at once; fewer than ten would never end.
+const PAGE_SIZES: RangeInclusive<usize> = 10..=50_000;
+/// Shorter fails always, longer is a hang.
+const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
+
+/// `250ms`, `10s`, `2m`, or whole seconds without a unit.
+fn duration(value: &str) -> Option<Duration> {
+    let digits = value.len() - value.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = value.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "" | "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+fn http_url(value: &str) -> Option<String> {
+    let url = reqwest::Url::parse(value).ok()?;
+    let plain = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+    plain.then(|| value.trim_end_matches('/').to_owned())
+}
+
+fn postgres_url(value: &str) -> Option<String> {
+    crate::db::parse_url(value).is_ok().then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: (&str, &str) = ("DATABASE_URL", "postgres://someone:hunter2@localhost/seawall");
+
+    fn read(set: &[(&str, &str)]) -> Result<Config, String> {
+        Config::read(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_complete_except_for_the_database() {
+        let config = read(&[URL]).unwrap();
+        assert_eq!((config.database.pool_min, config.database.pool_max), (5, 50));
+        assert_eq!(config.database.connect_timeout, Duration::from_secs(10));
+        assert_eq!(config.database.statement_timeout, Duration::from_secs(30));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.soda.base_url, "https://data.sfgov.org");
+        assert_eq!(config.soda.app_token, None);
+        assert_eq!(read(&[]).unwrap_err().lines().nth(1).unwrap().split(':').next(), Some("  DATABASE_URL is not set"));
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_what_was_expected() {
+        for (name, value, expected) in [
+            ("DB_POOL_MIN", "0", "  DB_POOL_MIN is \"0\": expected a whole number from 1 to 1000"),
+            ("DB_POOL_MIN", "51", "  DB_POOL_MIN is 51: expected at most DB_POOL_MAX, which is 50"),
+            ("DB_POOL_MAX", "many", "  DB_POOL_MAX is \"many\": expected a whole number from 1 to 1000"),
+            (
+                "DB_CONNECT_TIMEOUT",
+                "10 s",
+                "  DB_CONNECT_TIMEOUT is \"10 s\": expected 10ms to 1h, such as 250ms, 10s or 2m",
+            ),
+            ("DB_CONNECT_TIMEOUT", "0", "  DB_CONNECT_TIMEOUT is \"0\": expected 10ms to 1h, such as 250ms, 10s or 2m"),
+            ("PORT", "65536", "  PORT is \"65536\": expected a port from 0 to 65535; 0 takes a free one"),
+            ("BIND", "localhost", "  BIND is \"localhost\": expected an IP address"),
+            (
+                "SODA_BASE_URL",
+                "data.sfgov.org",
+                "  SODA_BASE_URL is \"data.sfgov.org\": expected an http or https URL without a query",
+            ),
+            ("SODA_PAGE_SIZE", "50001", "  SODA_PAGE_SIZE is \"50001\": expected a whole number from 10 to 50000"),
+            ("LOG_FORMAT", "xml", "  LOG_FORMAT is \"xml\": expected text or json"),
+            (
+                "RUST_LOG",
+                "origin=loud",
+                "  RUST_LOG is \"origin=loud\": expected a filter such as info or warn,seawall_origin=debug",
+            ),
+        ] {
+            assert_eq!(read(&[URL, (name, value)]).unwrap_err(), format!("wrong configuration:\n{expected}"));
+        }
+    }
+
+    #[test]
+    fn every_wrong_value_is_reported_and_no_secret_is() {
+        let error = read(&[("DATABASE_URL", "mysql://root:hunter2@db"), ("PORT", "x")]).unwrap_err();
+        assert_eq!(error.lines().count(), 3, "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+        let config = read(&[URL, ("SODA_APP_TOKEN", "hunter2")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_not_set() {
+        assert_eq!(read(&[URL, ("PORT", " "), ("SODA_APP_TOKEN", "")]).unwrap().listen.port(), 8080);
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, expected) in [
+            ("250ms", Some(250)),
+            ("10s", Some(10_000)),
+            ("7", Some(7_000)),
+            ("2m", Some(120_000)),
+            ("1h", None),
+            ("s", None),
+            ("-1s", None),
+        ] {
+            assert_eq!(duration(text), expected.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_struct_reads_exactly_the_listed_variables() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let _ = Config::read(|name| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        });
+        let mut asked = asked.into_inner();
+        let mut listed: Vec<_> = VARIABLES.iter().map(|variable| variable.name.to_owned()).collect();
+        asked.sort();
+        listed.sort();
+        assert_eq!(asked, listed);
+    }
+
+    #[test]
+    fn the_documented_table_is_the_list() {
+        let document = include_str!("../../docs/configuration.md");
+        let rows: Vec<_> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        let listed: Vec<_> = VARIABLES.iter().map(|variable| variable.table_row()).collect();
+        assert_eq!(rows, listed);
     }
 }

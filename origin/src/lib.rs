@@ -4,11 +4,15 @@
 pub mod assets;
 pub mod config;
 pub mod db;
+pub mod digest;
 pub mod error;
 pub mod health;
 pub mod http;
+pub mod logging;
 pub mod pages;
 pub mod permits;
+pub mod policy;
 pub mod sample;
 pub mod server;
 pub mod soda;
+pub mod tls;

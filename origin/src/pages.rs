@@ -1,1 +1,181 @@
-//! The HTML pages.
+//! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
+
+mod data;
+mod report;
+mod search;
+mod text;
+
+use askama::Template;
+use axum::response::{Html, IntoResponse as _, Response};
+use http::StatusCode;
+
+pub(crate) use self::data::about_data;
+pub(crate) use self::report::report;
+pub(crate) use self::search::search;
+use crate::assets;
+use crate::error::Error;
+use crate::permits::limits::{COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_ROWS_MAX, QUERY_CHARS_MAX, VIOLATIONS_MAX};
+use crate::permits::report::routing::STALLED_AFTER_DAYS;
+
+/// Largest page. A page that shows the city's texts divides it among its parts and cuts each text; long lists give
+/// way to their JSON.
+pub const PAGE_BYTES_MAX: usize = 100_000;
+
+/// Searches that show what the box takes: an address, a parcel, a street.
+const EXAMPLES: [&str; 3] = ["1455 Market St", "block 3507 lot 4", "Valencia"];
+
+/// What surrounds every page.
+struct Frame {
+    title: String,
+    description: &'static str,
+    css: String,
+    icon: String,
+    /// Whether the search box is in the header; the landing page has its own.
+    search_on_top: bool,
+    /// What the box holds.
+    query: String,
+    query_chars_max: usize,
+}
+
+impl Frame {
+    fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            description: "Building permits, inspections, plan review, complaints and violations in San Francisco, by parcel.",
+            css: assets::href("site.css"),
+            icon: assets::href("icon.svg"),
+            search_on_top: true,
+            query: String::new(),
+            query_chars_max: QUERY_CHARS_MAX,
+        }
+    }
+}
+
+fn render(template: &impl Template) -> Result<Response, Error> {
+    let html = template.render().map_err(Error::bug)?;
+    Ok(Html(html).into_response())
+}
+
+/// Renders parts in order until the next one would not fit.
+fn spend<T: Template>(bytes_max: usize, parts: impl Iterator<Item = T>) -> Result<Vec<String>, Error> {
+    let mut spent = 0;
+    let mut rendered = Vec::new();
+    for part in parts {
+        let html = part.render().map_err(Error::bug)?;
+        spent += html.len();
+        if spent > bytes_max {
+            break;
+        }
+        rendered.push(html);
+    }
+    Ok(rendered)
+}
+
+#[derive(Template)]
+#[template(path = "landing.html")]
+struct Landing {
+    frame: Frame,
+    examples: [&'static str; 3],
+}
+
+/// `GET /`
+pub(crate) async fn landing() -> Result<Response, Error> {
+    let frame = Frame { search_on_top: false, ..Frame::new("San Francisco permits by address, parcel and name") };
+    render(&Landing { frame, examples: EXAMPLES })
+}
+
+#[derive(Template)]
+#[template(path = "methodology.html")]
+struct Methodology {
+    frame: Frame,
+    name_matches_max: u32,
+    stalled_after_days: i32,
+    permit_rows_max: usize,
+    complaints_max: usize,
+    violations_max: usize,
+}
+
+/// `GET /methodology`
+pub(crate) async fn methodology() -> Result<Response, Error> {
+    render(&Methodology {
+        frame: Frame::new("How the pages are made"),
+        name_matches_max: NAME_MATCHES_MAX,
+        stalled_after_days: STALLED_AFTER_DAYS,
+        permit_rows_max: PERMIT_ROWS_MAX,
+        complaints_max: COMPLAINTS_MAX,
+        violations_max: VIOLATIONS_MAX,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    frame: Frame,
+    status: u16,
+    headline: &'static str,
+    detail: &'a str,
+    /// Only where we would look something up by it.
+    request_id: &'a str,
+}
+
+/// The page of an error. Needs no database.
+pub(crate) fn error(error: &Error, request_id: &str) -> Response {
+    let headline = match error.status() {
+        StatusCode::NOT_FOUND => "Nothing is here",
+        StatusCode::BAD_REQUEST => "That could not be read",
+        StatusCode::SERVICE_UNAVAILABLE => "One moment, please",
+        status if status.is_client_error() => "That is not possible here",
+        _ => "Something went wrong",
+    };
+    let page = ErrorPage {
+        frame: Frame::new(headline),
+        status: error.status().as_u16(),
+        headline,
+        detail: error.public(),
+        request_id: if error.status().is_server_error() { request_id } else { "" },
+    };
+    // Rendering plain text into a template does not fail; if it did, the plain text would still say it.
+    render(&page).unwrap_or_else(|_| error.public().to_owned().into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    async fn text(response: Response) -> String {
+        String::from_utf8(to_bytes(response.into_body(), PAGE_BYTES_MAX).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn pages_that_need_no_database_are_whole() {
+        for page in [landing().await, methodology().await] {
+            let html = text(page.unwrap()).await;
+            assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
+            assert!(html.contains("<main id=\"main\">") && html.contains("href=\"/static/site."));
+        }
+        let html = text(landing().await.unwrap()).await;
+        assert_eq!(html.matches("type=\"search\"").count(), 1);
+        assert!(html.contains("href=\"/search?q=block%203507%20lot%204\""));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_inline_or_from_elsewhere() {
+        let pages = [landing().await.unwrap(), methodology().await.unwrap(), error(&Error::bug("x"), "id-1")];
+        for page in pages {
+            let html = text(page).await;
+            for forbidden in [" style=", "<style", "<script", " onclick", "src=\"http", "url(http"] {
+                assert!(!html.contains(forbidden), "{forbidden}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_page_escapes_and_names_the_request_only_for_our_faults() {
+        let html = text(error(&Error::bad_request("<script>"), "id-1")).await;
+        assert!(html.contains("&#60;script&#62;") && !html.contains("id-1"));
+        let html = text(error(&Error::bug("secret"), "id-1")).await;
+        assert!(html.contains("id-1") && !html.contains("secret"));
+    }
+}

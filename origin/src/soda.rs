@@ -1,1 +1,7 @@
-//! The city's open-data API: client, loader and stand-in server.
+//! The city's open-data API (SODA): the datasets we take, a client, the loader, and a stand-in server.
+
+pub mod client;
+pub mod datasets;
+pub mod ingest;
+pub mod row;
+pub mod stand_in;

@@ -1,1 +1,21 @@
-//! x
+//! What crosses a process: the built Worker in workerd, the origin's program, and Postgres, as they run in
+//! production. What can be tested in one process is tested beside its code.
+//!
+//! Each test starts what it needs through the library of `cargo xtask` and stops it again.
+
+/// Pages are kept at the edge, stay right, and cost the origin one request.
+mod cache;
+/// The city's data is loaded whole, or not at all, and is found again.
+mod data;
+/// The origin is slow, failing or gone.
+mod failure;
+/// No client gets more than its share, and every client gets it.
+mod limits;
+/// The origin without its database.
+mod origin;
+/// What belongs to one visitor reaches no other.
+mod privacy;
+/// Bodies flow, both ways, without being collected on the way.
+mod streaming;
+/// Processes and visitors.
+mod support;

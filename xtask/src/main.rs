@@ -24,6 +24,8 @@ enum Command {
     Test(commands::test::Arguments),
     /// Build origin and edge as they are deployed, and say how big they are.
     Build(commands::build::Arguments),
+    /// Measure on this machine.
+    Bench(commands::bench::Arguments),
     /// Simulate limits that many isolates share: what each mode admits, and how often it asks.
     Simulate(commands::simulate::Arguments),
     /// Remove what `up` and the builds left behind.
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => commands::up::run(&project, &arguments),
         Command::Test(arguments) => commands::test::run(&project, &arguments),
         Command::Build(arguments) => commands::build::run(&project, &arguments),
+        Command::Bench(arguments) => commands::bench::run(&project, &arguments),
         Command::Simulate(arguments) => commands::simulate::run(&project, &arguments),
         Command::Clean(arguments) => commands::clean::run(&project, &arguments),
         Command::Doctor => commands::doctor::run(&project),

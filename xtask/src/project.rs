@@ -21,14 +21,17 @@ pub struct Project {
 }
 
 impl Project {
-    /// The checkout that this program was compiled in.
+    /// The checkout that cargo runs us in; without cargo, the one around the current folder.
     ///
-    /// A checkout that is moved is compiled again by cargo, so the path cannot go stale under `cargo run` and
-    /// `cargo test`.
+    /// The path known at compile time comes last: with one target folder for several checkouts, cargo takes a program
+    /// of one of them for that of another.
     #[must_use]
     pub fn here() -> Self {
-        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Self { root: package.parent().unwrap_or(package).to_path_buf() }
+        let compiled = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let running = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let current = std::env::current_dir().ok();
+        let root = [running.as_deref(), current.as_deref(), Some(compiled)].into_iter().flatten().find_map(root_above);
+        Self { root: root.unwrap_or(compiled).to_path_buf() }
     }
 
     /// The folder with the workspace's `Cargo.toml`.
@@ -157,6 +160,11 @@ impl Drop for Lock {
         // Nothing to do about a failure: the next holder takes over the file as it is.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// The closest folder upwards that has the traffic policy in it.
+fn root_above(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|folder| folder.join("policy.toml").is_file())
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

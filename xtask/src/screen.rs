@@ -68,7 +68,8 @@ impl Screen {
 }
 
 fn columns() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(COLUMNS_DEFAULT, |size| usize::from(size.ws_col)).max(20)
+    let told = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if told == 0 { COLUMNS_DEFAULT } else { told }
 }
 
 /// Wraps `text` in a colour when standard output is a terminal.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::http;
 use crate::process::{self, Logs, Service};
 use crate::project::Project;
+use crate::screen;
 use crate::step::{Step, Steps};
 use crate::tools;
 
@@ -49,6 +50,9 @@ impl Origin {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).env("DATABASE_URL", &self.database_url);
+        if !screen::is_terminal() {
+            command.env("NO_COLOR", "1");
+        }
         command
     }
 
@@ -110,17 +114,18 @@ fn listening(name: &str, command: Command, announced: &str, logs: Logs) -> Resul
     Ok(Listening { service, port })
 }
 
-/// Starts the edge under `wrangler dev` before `origin_url`, and waits until a request goes through.
+/// Starts the edge under `wrangler dev` before `origin_url`, and waits until a request goes through. What workerd stores
+/// lies below `state`.
 ///
 /// # Errors
 /// When it does not come up.
-pub fn edge(project: &Project, port: u16, origin_url: &str, logs: Logs) -> Result<Listening> {
+pub fn edge(project: &Project, port: u16, origin_url: &str, state: &Path, logs: Logs) -> Result<Listening> {
     let mut command = tools::wrangler(project)?;
     command
         .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0", "--show-interactive-dev-session=false"])
         .args(["--port", &port.to_string(), "--var", &format!("ORIGIN:{origin_url}")])
         .arg("--persist-to")
-        .arg(project.state("wrangler/state"));
+        .arg(state);
     let mut service = Service::start("wrangler dev", command, logs)?;
     service.wait_until(EDGE_WITHIN, || http::status(port, "/health").is_ok_and(|status| status == 200))?;
     Ok(Listening { service, port })

@@ -12,6 +12,7 @@ use crate::process;
 use crate::project::Project;
 use crate::step::Steps;
 
+pub mod apt;
 pub mod lockfile;
 mod npm;
 mod rust;
@@ -84,6 +85,8 @@ pub fn wrangler(project: &Project) -> Result<Command> {
     let mut command = node_script(project, "wrangler/wrangler-dist/cli.js")?;
     command
         .env("WRANGLER_SEND_METRICS", "false")
+        // It would ask Cloudflare where this machine is.
+        .env("CLOUDFLARE_CF_FETCH_ENABLED", "false")
         .env("CI", "1")
         .env("NO_COLOR", "1")
         .env("WRANGLER_LOG_PATH", project.state("wrangler/logs"))
@@ -116,6 +119,13 @@ pub fn esbuild(project: &Project) -> Result<PathBuf> {
 pub fn cargo(project: &Project) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(project.root());
+    // Cargo describes the package of what it runs in these. Build scripts that read them would take the one that runs
+    // us for a change, and half of the origin would be compiled again (ring does).
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -155,7 +165,7 @@ pub fn missing_prerequisites(project: &Project) -> Vec<Missing> {
     if !missing_targets(project).is_empty() && process::on_path("rustup").is_none() {
         miss("rustup is missing".to_owned(), "install it from https://rustup.rs; it adds the targets for WASM");
     }
-    if cfg!(target_os = "linux") && CrateTool::WORKER_BUILD.path(project).is_none() && !has_openssl() {
+    if CrateTool::WORKER_BUILD.path(project).is_none() && lacks_openssl() && !apt::can_install() {
         miss(
             "the headers of OpenSSL are missing, and worker-build needs them".to_owned(),
             "install them (Debian: apt install libssl-dev pkg-config; Fedora: dnf install openssl-devel)",
@@ -193,7 +203,17 @@ pub fn free_bytes(project: &Project) -> Option<u64> {
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-fn has_openssl() -> bool {
+/// Whether OpenSSL's headers are missing, which worker-build links on Linux.
+fn lacks_openssl() -> bool {
     let named = ["OPENSSL_DIR", "OPENSSL_LIB_DIR"].iter().any(|name| std::env::var_os(name).is_some());
-    named || process::answer(Command::new("pkg-config").args(["--exists", "openssl"])).is_some()
+    let found = || process::answer(Command::new("pkg-config").args(["--exists", "openssl"])).is_some();
+    cfg!(target_os = "linux") && !named && !found()
+}
+
+/// Installs OpenSSL's headers where they are missing and we may.
+fn ensure_openssl(project: &Project, steps: &Steps) -> Result<()> {
+    if lacks_openssl() && apt::can_install() {
+        apt::install(project, &["libssl-dev", "pkg-config"], steps)?;
+    }
+    Ok(())
 }

@@ -29,7 +29,7 @@ pub fn keep(raw: &str, allowed: &[String]) -> String {
 fn decoded_equals(mut spelled: &[u8], name: &[u8]) -> bool {
     for &expect in name {
         let (byte, rest) = match spelled {
-            [b'%', high, low, rest @ ..] => match (hex(*high), hex(*low)) {
+            [b'%', high, low, rest @ ..] => match (hex_digit(*high), hex_digit(*low)) {
                 (Some(high), Some(low)) => (high << 4 | low, rest),
                 _ => return false,
             },
@@ -45,8 +45,10 @@ fn decoded_equals(mut spelled: &[u8], name: &[u8]) -> bool {
     spelled.is_empty()
 }
 
-/// The value of a hexadecimal digit.
-const fn hex(digit: u8) -> Option<u8> {
+/// The value of a hexadecimal digit, in either case. Whoever reads percent-encoding uses this one, so that key and
+/// path agree on it.
+#[must_use]
+pub const fn hex_digit(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

@@ -70,6 +70,8 @@ pub enum Reason {
     Authorization,
     /// The response sets a cookie, which belongs to one visitor.
     SetCookie,
+    /// The body is encoded, and the host's store does not keep it as it is.
+    Encoded,
     /// It varies on something that no other request can match, or on too much.
     Vary,
     /// It is compressed with a dictionary that only some clients have (RFC 9842).
@@ -101,6 +103,7 @@ impl Reason {
             Self::Private => "private",
             Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
+            Self::Encoded => "encoded",
             Self::Vary => "vary",
             Self::Dictionary => "dictionary",
             Self::Groups => "groups",

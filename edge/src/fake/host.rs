@@ -83,8 +83,7 @@ impl Platform for Host {
     async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         let faults = *self.0.0.faults.borrow();
         let question = if request.query.is_empty() { "" } else { "?" };
-        let call = format!("{} {}{question}{}", request.method, request.path, request.query);
-        self.0.0.calls.borrow_mut().push(call);
+        let _under_way = self.0.call(&format!("{} {}{question}{}", request.method, request.path, request.query));
         if self.0.happens(faults.unreachable) {
             return Err(FetchError::Unreachable);
         }
@@ -127,6 +126,11 @@ impl Platform for Host {
         }
         let until = self.0.now().after(keep_for);
         self.0.0.cache.borrow_mut().insert(*key, Entry { until, stored });
+        Ok(())
+    }
+
+    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
+        self.0.0.cache.borrow_mut().remove(key);
         Ok(())
     }
 

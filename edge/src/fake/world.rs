@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_executor::{LocalPool, LocalSpawner};
-use futures_util::task::LocalSpawnExt;
+use futures_util::{FutureExt, future::abortable, task::LocalSpawnExt};
 use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Timestamp};
 
 use crate::{
@@ -79,6 +79,8 @@ pub(super) struct Inner {
     pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
     pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
     pub(super) calls: RefCell<Vec<String>>,
+    /// By call: how many are under way, and how many were at most.
+    under_way: RefCell<HashMap<String, (usize, usize)>>,
     log: RefCell<Vec<String>>,
 }
 
@@ -102,6 +104,7 @@ impl World {
             waiting: RefCell::default(),
             wakes: RefCell::default(),
             calls: RefCell::default(),
+            under_way: RefCell::default(),
             log: RefCell::default(),
         }))
     }
@@ -192,6 +195,17 @@ impl World {
         }
     }
 
+    /// Sends a request whose client leaves after `patience`: from then on nothing of it runs, as hosts do it.
+    pub fn send_and_leave(&self, edge: &Rc<Edge>, request: Request<Host>, patience: Duration) {
+        let (work, leave) = abortable(pipeline::handle(Rc::clone(edge), Host(self.clone()), request));
+        self.spawn(work.map(drop));
+        let world = self.clone();
+        self.spawn(async move {
+            world.sleep(patience).await;
+            leave.abort();
+        });
+    }
+
     /// Lets everything that goes on come to its end.
     pub fn settle(&self) {
         self.run(None);
@@ -201,6 +215,22 @@ impl World {
     #[must_use]
     pub fn calls(&self) -> Vec<String> {
         self.0.calls.borrow().clone()
+    }
+
+    /// How many calls such as `GET /search?q=a` were under way at one moment, at most.
+    #[must_use]
+    pub fn most_calls_at_once(&self, call: &str) -> usize {
+        self.0.under_way.borrow().get(call).map_or(0, |(_, most)| *most)
+    }
+
+    /// Notes a call that begins; it ends when what comes back is dropped.
+    pub(super) fn call(&self, call: &str) -> UnderWay {
+        self.0.calls.borrow_mut().push(call.to_owned());
+        let mut under_way = self.0.under_way.borrow_mut();
+        let (now, most) = under_way.entry(call.to_owned()).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+        UnderWay { world: self.clone(), call: call.to_owned() }
     }
 
     /// The log lines so far.
@@ -314,6 +344,20 @@ impl Request<Host> {
     #[must_use]
     pub fn from(self, client: [u8; 4]) -> Self {
         Self { client: Some(IpAddr::from(client)), ..self }
+    }
+}
+
+/// A call to the origin that has not ended.
+pub(super) struct UnderWay {
+    world: World,
+    call: String,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some((now, _)) = self.world.0.under_way.borrow_mut().get_mut(&self.call) {
+            *now -= 1;
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use futures_channel::oneshot;
 use seawall_core::{
     cache::{
         Ask, CacheOptions, CacheStatus, Decision, ForwardReason, HttpDate, Keep, Known, Metadata, Stored,
@@ -28,10 +29,12 @@ use seawall_core::{
 use crate::{
     Edge, Platform,
     answer::{self, Answer, Conditions},
-    guard::{self, Fetched},
-    limits::{FLIGHT_MARGIN, FOLLOW_AT_MOST, FOLLOW_ROUNDS_MAX, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
+    failure::{CallFailure, Remembered},
+    guard::{self, Fetched, Unavailable},
+    limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOW_ROUNDS_MAX, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
     lookup::{self, Found, Lookup, look_up},
     message::{Headers, Request, Response},
+    platform::FetchError,
 };
 
 use super::{forward, target_of, unavailable_answer};
@@ -47,6 +50,23 @@ pub(super) struct Cached<'a, P: Platform> {
     pub(super) conditions: &'a Conditions,
 }
 
+/// The same, for work that outlives the request.
+struct Detached<P: Platform> {
+    edge: Rc<Edge>,
+    platform: P,
+    route: Route,
+    options: CacheOptions,
+    key: CacheKey,
+    conditions: Conditions,
+}
+
+impl<P: Platform> Detached<P> {
+    fn cached(&self) -> Cached<'_, P> {
+        let Self { edge, platform, route, options, key, conditions } = self;
+        Cached { edge, platform, route, options: options.clone(), key: *key, conditions }
+    }
+}
+
 impl<P: Platform> Cached<'_, P> {
     /// Answers from what is stored if it may be used, otherwise from the origin.
     pub(super) async fn serve(&self, found: Lookup<P>, request: Request<P>) -> Answer<P> {
@@ -59,29 +79,56 @@ impl<P: Platform> Cached<'_, P> {
         for _ in 0..FOLLOW_ROUNDS_MAX {
             let role = if needed.collapse { Some(self.join(waited)) } else { None };
             let wait = match role {
-                Some(Role::Lead(ticket)) => return self.fetch(needed, request, Some(ticket)).await,
+                Some(Role::Lead(ticket)) => return self.lead(needed, request, ticket).await,
                 Some(Role::Follow { wait }) => wait,
                 Some(Role::Alone(_) | Role::Stale) | None => break,
             };
-            let start = self.platform.now();
+            let since = self.platform.now();
             self.platform.wait(&self.key, wait).await;
-            waited = waited.saturating_add(self.platform.now().since(start));
+            waited = waited.saturating_add(self.platform.now().since(since));
             let found = look_up(self.platform, &self.key, &request.headers, &self.options.vary).await;
             needed = match self.usable(found, &request) {
                 Step::Answer(mut answer) => {
-                    answer.cache = CacheStatus::Forward {
-                        reason,
-                        status: Some(answer.response.status),
-                        stored: false,
-                        collapsed: true,
-                        detail: None,
-                    };
+                    answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
                 Step::Fetch(needed) => needed,
             };
+            if let Some(failure) = self.failure_since(since) {
+                return self.share_failure(needed, &request, failure);
+            }
         }
         self.fetch(needed, request, None).await
+    }
+
+    /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
+    async fn lead(&self, needed: Needed<P>, request: Request<P>, ticket: Ticket) -> Answer<P> {
+        let reason = needed.reason;
+        let (sender, receiver) = oneshot::channel();
+        let detached = self.detached(self.conditions.clone());
+        self.platform.spawn(async move {
+            let answer = detached.cached().fetch(needed, request, Some(ticket)).await;
+            // Nobody listens when the visitor has left; what may be stored is stored all the same.
+            let _ = sender.send(answer);
+        });
+        match receiver.await {
+            Ok(answer) => answer,
+            // The host ended the work that it had promised to go on with.
+            Err(oneshot::Canceled) => {
+                unavailable_answer(self.platform, Unavailable::Failed(FetchError::Unreachable), reason)
+            }
+        }
+    }
+
+    fn detached(&self, conditions: Conditions) -> Detached<P> {
+        Detached {
+            edge: Rc::clone(self.edge),
+            platform: self.platform.clone(),
+            route: self.route.clone(),
+            options: self.options.clone(),
+            key: self.key,
+            conditions,
+        }
     }
 
     /// The answer from what is stored, or what is needed instead.
@@ -143,19 +190,17 @@ impl<P: Platform> Cached<'_, P> {
     /// Starts one refresh of what is stored, unless one is under way.
     fn revalidate_in_background(&self, request: &Request<P>) {
         let Role::Lead(ticket) = self.join(Duration::ZERO) else { return };
-        let (edge, platform, key) = (Rc::clone(self.edge), self.platform.clone(), self.key);
-        let (route, options) = (self.route.clone(), self.options.clone());
         let refresh = again(request, "GET");
+        let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
-            let conditions = Conditions::default();
-            let cached =
-                Cached { edge: &edge, platform: &platform, route: &route, options, key, conditions: &conditions };
+            let cached = detached.cached();
             cached.refresh(refresh).await;
             cached.land(Some(ticket), Landing::Open);
         });
     }
 
-    /// Brings what is stored up to date. When the origin fails it stays as it is.
+    /// Brings what is stored up to date. When the origin fails it stays as it is; when the origin answers with what
+    /// may not be shared, it is no longer right and goes.
     async fn refresh(&self, request: Request<P>) {
         let found = match look_up(self.platform, &self.key, &request.headers, &self.options.vary).await {
             Lookup::Found(found) => Some(found),
@@ -166,12 +211,20 @@ impl<P: Platform> Cached<'_, P> {
         let reason = ForwardReason::Stale;
         let fields = request.headers.clone();
         match self.call(Needed { reason, on_error, validate, collapse: true, found }, request).await {
-            Called::Kept { metadata, response, .. } => self.save(&fields, &metadata, response).await,
-            Called::Passed { response, detail, .. } => self.platform.log(&format!(
-                "edge.refresh dropped reason={} status={}",
-                detail.as_str(),
-                response.status
-            )),
+            Called::Kept { metadata, response, .. } => {
+                // Nobody waits for a refresh, so nobody has to know whether the store took it.
+                let _ = self.save(&fields, &metadata, response).await;
+            }
+            Called::Passed { response, .. } if is_origin_failure(response.status) || response.status == 429 => {
+                self.platform.log(&format!("edge.refresh failed status={}", response.status));
+            }
+            Called::Passed { response, detail, .. } => {
+                let (reason, status) = (detail.as_str(), response.status);
+                self.platform.log(&format!("edge.refresh dropped reason={reason} status={status}"));
+                if let Err(error) = self.platform.remove(&self.key).await {
+                    self.platform.log(&format!("edge.cache.remove failed: {error}"));
+                }
+            }
             Called::Failed { failure: Failure::Status(response), .. } => {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
             }
@@ -197,13 +250,18 @@ impl<P: Platform> Cached<'_, P> {
             }
             Called::Passed { response, status, detail, uncacheable } => {
                 // A failure says nothing about whether the next response can be shared.
-                let uncacheable = uncacheable && asked.method == "GET" && !is_origin_failure(status);
-                self.land(lead, if uncacheable { Landing::Uncacheable } else { Landing::Open });
+                if is_origin_failure(status) {
+                    self.land_failed(lead, CallFailure::Status(status));
+                } else if uncacheable && asked.method == "GET" {
+                    self.land(lead, Landing::Uncacheable);
+                } else {
+                    self.land(lead, Landing::Open);
+                }
                 Answer::plain(response, forward(reason, Some(status), false, Some(detail.as_str())))
             }
             Called::Failed { found, failure } => {
-                self.land(lead, Landing::Open);
-                if let Some(answer) = found.and_then(|found| self.stand_in(*found, &asked, &failure)) {
+                self.land_failed(lead, failure.shared());
+                if let Some(answer) = found.and_then(|found| self.stand_in(*found, &asked, failure.shared())) {
                     return answer;
                 }
                 match failure {
@@ -265,6 +323,10 @@ impl<P: Platform> Cached<'_, P> {
             let uncacheable = keep.is_uncacheable();
             return match (keep, found.take()) {
                 (Keep::Refetch, _) if is_first => continue,
+                // The origin was asked for plain bytes, and not every platform's cache keeps others as they are.
+                (Keep::Store(_), _) if response.headers.field("content-encoding").is_some() => {
+                    Called::Passed { response, status, detail: Reason::Encoded, uncacheable: true }
+                }
                 (Keep::Store(metadata), _) => Called::Kept { metadata, response, status },
                 (Keep::Update(metadata), Some(found)) => {
                     Called::Kept { metadata, response: self.updated(*found, &response, response_time), status }
@@ -322,43 +384,75 @@ impl<P: Platform> Cached<'_, P> {
         let (ours, theirs) = response.body.take().map(|body| self.platform.split(body)).unzip();
         response.body = theirs;
         let copy = Response::new(response.status, response.headers.clone(), ours);
-        let (edge, platform, key) = (Rc::clone(self.edge), self.platform.clone(), self.key);
-        let (route, options) = (self.route.clone(), self.options.clone());
+        let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
-            let conditions = Conditions::default();
-            let cached =
-                Cached { edge: &edge, platform: &platform, route: &route, options, key, conditions: &conditions };
-            cached.save(&fields, &metadata, copy).await;
-            cached.land(lead, Landing::Open);
+            let cached = detached.cached();
+            let landing = cached.save(&fields, &metadata, copy).await;
+            cached.land(lead, landing);
         });
         response
     }
 
-    async fn save(&self, fields: &P::Headers, metadata: &Metadata, mut response: Response<P>) {
+    /// Stores a response. What the store did not take can be shared no more than what may not be stored.
+    async fn save(&self, fields: &P::Headers, metadata: &Metadata, mut response: Response<P>) -> Landing {
         let mut names = Vec::new();
         unstored(&response.headers, &self.options, |name| names.push(name.to_owned()));
         for name in names {
             response.headers.remove(&name);
         }
         let saved = lookup::save(self.platform, &self.key, fields, &self.options.vary, metadata, response).await;
-        if let Err(error) = saved {
-            self.platform.log(&format!("edge.cache.save failed: {error}"));
+        match saved {
+            Ok(()) => Landing::Open,
+            Err(error) => {
+                self.platform.log(&format!("edge.cache.save failed: {error}"));
+                Landing::Uncacheable
+            }
         }
     }
 
     /// What is stored, in place of an origin that failed.
-    fn stand_in(&self, found: Found<P>, asked: &Request<P>, failure: &Failure<P>) -> Option<Answer<P>> {
+    fn stand_in(&self, found: Found<P>, asked: &Request<P>, failure: CallFailure) -> Option<Answer<P>> {
         let state = self.edge.state.borrow();
         let serve = stand_in(&self.ask(target_of(asked), &state.purges), &found.metadata, &self.options)?;
         let cache = match failure {
-            Failure::Status(response) => {
-                forward(ForwardReason::Stale, Some(response.status), false, Some("stale-if-error"))
-            }
-            Failure::Unavailable(unavailable) => {
+            CallFailure::Status(status) => forward(ForwardReason::Stale, Some(status), false, Some("stale-if-error")),
+            CallFailure::Unavailable(unavailable) => {
                 CacheStatus::StaleHit { stale_for: serve.stale_for, detail: unavailable.as_str() }
             }
         };
         Some(Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer })
+    }
+
+    /// What a request gets whose leader failed: what it found stored, or the same failure.
+    fn share_failure(&self, needed: Needed<P>, request: &Request<P>, failure: CallFailure) -> Answer<P> {
+        let (unavailable, status) = match failure {
+            CallFailure::Unavailable(unavailable) => (unavailable, None),
+            CallFailure::Status(status) => (Unavailable::Failed(FetchError::Unreachable), Some(status)),
+        };
+        let cache = collapsed(needed.reason, status, Some(failure.as_str()));
+        let reason = needed.reason;
+        let found = needed.found.filter(|_| needed.on_error == OnError::Serve);
+        if let Some(answer) = found.and_then(|found| self.stand_in(*found, request, failure)) {
+            return answer;
+        }
+        Answer { cache, ..unavailable_answer(self.platform, unavailable, reason) }
+    }
+
+    /// The failure of a call for this key that ended at or after `since`.
+    fn failure_since(&self, since: Timestamp) -> Option<CallFailure> {
+        let remembered = self.edge.state.borrow().failures.get(self.key.low_bits(), self.platform.now())?;
+        (remembered.at >= since).then_some(remembered.failure)
+    }
+
+    /// Ends the lead of a call that failed, and lets those who waited for it know.
+    fn land_failed(&self, lead: Option<Ticket>, failure: CallFailure) {
+        if lead.is_some() {
+            let now = self.platform.now();
+            let expires = now.after(FAILURE_REMEMBERED_FOR);
+            let remembered = Remembered { at: now, failure };
+            self.edge.state.borrow_mut().failures.put(self.key.low_bits(), remembered, expires, now);
+        }
+        self.land(lead, Landing::Open);
     }
 
     /// Takes the lead for this key, or learns who has it.
@@ -378,10 +472,11 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     fn collapse(&self) -> Collapse {
-        let deadline = self.edge.policy.upstream_of(self.route).deadline;
+        let lease = self.edge.policy.upstream_of(self.route).deadline.saturating_add(FLIGHT_MARGIN);
         Collapse {
-            lease: deadline.saturating_add(FLIGHT_MARGIN),
-            wait: FOLLOW_AT_MOST,
+            lease,
+            // As long as a leader may take: who waits for one that was lost leads next.
+            wait: lease,
             followers_max: FOLLOWERS_MAX,
             uncacheable_for: UNCOLLAPSED_FOR,
         }
@@ -428,7 +523,22 @@ enum Failure<P: Platform> {
     /// With an answer that says so.
     Status(Response<P>),
     /// Without one.
-    Unavailable(guard::Unavailable),
+    Unavailable(Unavailable),
+}
+
+impl<P: Platform> Failure<P> {
+    /// What those who waited are told of it.
+    const fn shared(&self) -> CallFailure {
+        match self {
+            Self::Status(response) => CallFailure::Status(response.status),
+            Self::Unavailable(unavailable) => CallFailure::Unavailable(*unavailable),
+        }
+    }
+}
+
+/// The status of a request that another one's call answered.
+const fn collapsed(reason: ForwardReason, status: Option<u16>, detail: Option<&'static str>) -> CacheStatus {
+    CacheStatus::Forward { reason, status, stored: false, collapsed: true, detail }
 }
 
 /// A request for the same, without a body.

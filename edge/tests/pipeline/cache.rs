@@ -1,7 +1,12 @@
 use std::{cell::Cell, rc::Rc};
 
 use seawall_core::headers::Fields;
-use seawall_edge::{fake::Reply, limits, message::Request, platform::FetchError};
+use seawall_edge::{
+    fake::Reply,
+    limits,
+    message::{Request, Response},
+    platform::FetchError,
+};
 
 use super::{body, cache_status, field, get, seconds, world};
 
@@ -355,23 +360,12 @@ fn a_head_brings_a_stored_page_up_to_date_or_ends_its_time() {
 }
 
 #[test]
-fn leaders_that_fail_are_followed_one_by_one() {
-    let (world, edge) = world();
-    world.origin(|_| Reply::fails(FetchError::Unreachable).after(seconds(1)));
-    let answers = world.send_all(&edge, (0..4).map(|_| Request::get("/search?q=a")).collect());
-    assert!(answers.iter().all(|answer| answer.status == 503));
-    assert_eq!(world.calls().len(), 4, "one at a time, each when the one before it had failed");
-    world.origin(|_| Reply::ok("page", &[]).after(seconds(1)));
-    let answers = world.send_all(&edge, (0..4).map(|_| Request::get("/search?q=a")).collect());
-    assert!(answers.iter().all(|answer| body(answer) == "page"));
-    assert_eq!(world.calls().len(), 5);
-}
-
-#[test]
 fn nobody_follows_more_than_so_many_leaders() {
     let (world, edge) = world();
     let step = core::time::Duration::from_millis(100);
-    world.origin(move |_| Reply::fails(FetchError::Unreachable).after(step));
+    // What has to be validated each time is of no use to who waited for it.
+    let fields = [("etag", "\"1\""), ("seawall-cdn-cache-control", "no-cache")];
+    world.origin(move |_| Reply::ok("page", &fields).after(step));
     let start = world.now();
     let _ = world.send_all(&edge, (0..12).map(|_| Request::get("/search?q=a")).collect());
     let rounds = limits::FOLLOW_ROUNDS_MAX + 1;
@@ -387,4 +381,105 @@ fn nobody_waits_for_a_call_that_enough_wait_for() {
     let answers = world.send_all(&edge, (0..requests).map(ask).collect());
     assert!(answers.iter().all(|answer| body(answer) == "page"));
     assert_eq!(world.calls().len(), 2, "the leader, and the one too many");
+}
+
+#[test]
+fn a_slow_origin_is_asked_once_too() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(9)));
+    let answers = world.send_all(&edge, (0..10).map(|_| Request::get("/search?q=a")).collect());
+    assert_eq!(world.calls().len(), 1);
+    assert!(answers.iter().all(|answer| body(answer) == "page"));
+}
+
+#[test]
+fn those_who_waited_share_the_failure_too() {
+    for (reply, status, detail) in [
+        (Reply::status(500, "oops", &[]).after(seconds(1)), 500, "origin-error"),
+        (Reply::fails(FetchError::Unreachable).after(seconds(1)), 503, "unreachable"),
+        (Reply::ok("late", &[]).after(seconds(60)), 503, "timeout"),
+    ] {
+        let (world, edge) = world();
+        let after = reply.after;
+        let result = reply.result.map(|response| (response.status, response.headers, response.body));
+        world.origin(move |_| Reply {
+            after,
+            result: result.clone().map(|(status, headers, body)| Response::new(status, headers, body)),
+        });
+        let answers = world.send_all(&edge, (0..10).map(|_| Request::get("/search?q=a")).collect());
+        assert_eq!(world.calls().len(), 1, "{detail}");
+        assert_eq!(answers[0].status, status);
+        for answer in &answers[1..] {
+            assert_eq!(answer.status, 503);
+            assert!(
+                cache_status(answer).ends_with(&format!("; collapsed; detail={detail}")),
+                "{}",
+                cache_status(answer)
+            );
+        }
+    }
+}
+
+#[test]
+fn those_who_waited_fall_back_on_what_is_stored() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]));
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(seconds(1000));
+    world.origin(|_| Reply::fails(FetchError::Unreachable).after(seconds(1)));
+    let answers = world.send_all(&edge, (0..10).map(|_| Request::get("/search?q=a")).collect());
+    assert_eq!(world.calls().len(), 2);
+    assert!(answers.iter().all(|answer| (answer.status, body(answer)) == (200, "page")));
+}
+
+#[test]
+fn a_visitor_who_leaves_takes_nothing_from_those_who_wait() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(2)));
+    let start = world.now();
+    world.send_and_leave(&edge, Request::get("/search?q=a"), seconds(1));
+    let answers = world.send_all(&edge, (0..5).map(|_| Request::get("/search?q=a")).collect());
+    assert!(answers.iter().all(|answer| body(answer) == "page"));
+    assert_eq!((world.calls().len(), world.now().since(start)), (1, seconds(2)));
+}
+
+#[test]
+fn what_may_not_be_shared_any_more_is_not_served_on() {
+    for (status, fields) in [
+        (200, [("cache-control", "private")]),
+        (200, [("set-cookie", "session=1")]),
+        (403, [("cache-control", "no-store")]),
+    ] {
+        let (world, edge) = world();
+        world.origin(|_| Reply::ok("public", &[]));
+        let _ = get(&world, &edge, "/search?q=a");
+        world.advance(seconds(310));
+        world.origin(move |_| Reply::status(status, "closed", &fields));
+        assert_eq!(body(&get(&world, &edge, "/search?q=a")), "public", "stale, while the origin is asked");
+        world.settle();
+        assert_eq!(body(&get(&world, &edge, "/search?q=a")), "closed", "{status} {fields:?}");
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_kept_is_not_called_stored() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::ok("page", &[("content-encoding", "gzip")]));
+    let answer = get(&world, &edge, "/search?q=a");
+    assert_eq!(cache_status(&answer), "Seawall; fwd=uri-miss; fwd-status=200; detail=encoded");
+}
+
+#[test]
+fn a_database_that_is_away_takes_no_other_page_with_it() {
+    let (world, edge) = world();
+    world.origin(|request| match request.path.as_str() {
+        "/methodology" => Reply::ok("page", &[]),
+        _ => Reply::status(503, "", &[("retry-after", "5")]),
+    });
+    for number in 0..30 {
+        let visitor = Request::get(&format!("/search?q={number}")).from([198, 51, 100, number]);
+        assert_eq!(world.send(&edge, visitor).status, 503);
+    }
+    assert!(cache_status(&get(&world, &edge, "/search?q=x")).ends_with("detail=breaker-open"));
+    assert_eq!(body(&get(&world, &edge, "/methodology")), "page");
 }

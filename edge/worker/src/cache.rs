@@ -11,8 +11,9 @@ use seawall_edge::{
     message::{Headers, Response},
     platform::{StoreError, Stored},
 };
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStream, WritableStream};
 use worker::worker_sys::ext::CacheStorageExt;
 
 use crate::{
@@ -64,9 +65,56 @@ pub(crate) async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duratio
     // The API keeps whole seconds; rounded up, so that what is asked for is still there.
     let seconds = seawall_core::time::seconds_ceil(keep_for);
     headers.set("cache-control", &format!("max-age={seconds}"));
+    let (body, ended) = watched(body);
     let entry = host::response(200, &headers, body.as_ref()).map_err(|error| StoreError(error.to_string()))?;
-    JsFuture::from(store()?.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
+    let store = store()?;
+    // A store that refuses does not read the body, so how that ends is asked only afterwards.
+    JsFuture::from(store.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
+    if let Err(error) = ended.await {
+        // A store may take a body that broke off for a whole one; the local simulator does.
+        remove(key).await?;
+        return Err(StoreError(format!("the body broke off: {}", message(&error))));
+    }
     Ok(())
+}
+
+/// Takes away what is stored under `key`.
+pub(crate) async fn remove(key: &CacheKey) -> Result<(), StoreError> {
+    JsFuture::from(store()?.delete_with_str(&url(key))).await.map(drop).map_err(|error| failed(&error))
+}
+
+/// The same body, and how it ended once it has been read.
+fn watched(body: Option<Body>) -> (Option<Body>, impl Future<Output = Result<(), JsValue>>) {
+    let (body, piped) = match body {
+        Some(Body::Stream(stream)) => {
+            let pipe = IdentityTransformStream::new();
+            let piped = JsFuture::from(stream.pipe_to(&pipe.writable()));
+            (Some(Body::Stream(pipe.readable())), Some(piped))
+        }
+        whole => (whole, None),
+    };
+    let ended = async {
+        match piped {
+            Some(piped) => piped.await.map(drop),
+            None => Ok(()),
+        }
+    };
+    (body, ended)
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// workerd's own pipe: bytes go through it without passing through JavaScript.
+    type IdentityTransformStream;
+
+    #[wasm_bindgen(constructor)]
+    fn new() -> IdentityTransformStream;
+
+    #[wasm_bindgen(method, getter)]
+    fn readable(this: &IdentityTransformStream) -> ReadableStream;
+
+    #[wasm_bindgen(method, getter)]
+    fn writable(this: &IdentityTransformStream) -> WritableStream;
 }
 
 fn store() -> Result<web_sys::Cache, StoreError> {

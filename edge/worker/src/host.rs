@@ -73,6 +73,10 @@ impl Platform for Host {
         cache::save(key, stored, keep_for).await
     }
 
+    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
+        cache::remove(key).await
+    }
+
     fn split(&self, body: Body) -> (Body, Body) {
         match body {
             Body::Text(text) => (Body::Text(Rc::clone(&text)), Body::Text(text)),

@@ -9,7 +9,7 @@ use seawall_edge::{
 };
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, RequestInit, RequestRedirect};
+use web_sys::{AbortController, RequestCache, RequestInit, RequestRedirect};
 use worker::Delay;
 
 use crate::{
@@ -45,6 +45,8 @@ fn start(url: &str, request: &Request<Host>) -> Result<(js_sys::Promise, AbortCo
     init.set_method(&request.method);
     init.set_headers(request.headers.as_js());
     init.set_redirect(RequestRedirect::Manual);
+    // The platform's own cache would stand between the edge and the origin, and keep what nobody here can purge.
+    init.set_cache(RequestCache::NoStore);
     init.set_signal(Some(&abort.signal()));
     match &request.body {
         Some(Body::Stream(stream)) => init.set_body(stream),

@@ -4,40 +4,39 @@
 //! objects. So each waiter makes a promise of its own and a timer of its own; the other side only resolves it.
 
 use core::{cell::RefCell, pin::pin, time::Duration};
-use std::collections::HashMap;
 
 use futures_util::future::select;
 use js_sys::{Function, Promise};
 use seawall_core::cache::key::CacheKey;
+use seawall_edge::waiting::Waiting;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 use worker::Delay;
 
+use crate::host;
+
 thread_local! {
-    static WAITERS: RefCell<HashMap<CacheKey, Vec<Function>>> = RefCell::default();
+    static WAITING: RefCell<Waiting<Function>> = RefCell::default();
 }
 
-/// Waits until [`wake`] or until `at_most` has passed. Above [`WAITERS_MAX`] for one key it does not wait.
+/// Waits until [`wake`] or until `at_most` has passed. Does not wait when too many do.
 pub(crate) async fn wait(key: &CacheKey, at_most: Duration) {
-    let is_full = WAITERS.with_borrow(|waiters| waiters.get(key).is_some_and(|waiting| waiting.len() >= WAITERS_MAX));
-    if is_full {
-        return;
-    }
+    let now = host::now();
+    let mut place = None;
     let woken = Promise::new(&mut |resolve, _| {
-        WAITERS.with_borrow_mut(|waiters| waiters.entry(*key).or_default().push(resolve));
+        place = WAITING.with_borrow_mut(|waiting| waiting.enter(*key, resolve, now.after(at_most), now));
     });
-    let _ = select(pin!(JsFuture::from(woken)), pin!(Delay::from(at_most))).await;
+    if let Some(place) = place {
+        let _ = select(pin!(JsFuture::from(woken)), pin!(Delay::from(at_most))).await;
+        WAITING.with_borrow_mut(|waiting| waiting.leave(place));
+    }
 }
 
-/// Wakes every request that waits for `key`; those that stopped waiting are forgotten.
+/// Wakes the requests that wait for `key`.
 pub(crate) fn wake(key: &CacheKey) {
-    let waiting = WAITERS.with_borrow_mut(|waiters| waiters.remove(key)).unwrap_or_default();
+    let waiting = WAITING.with_borrow_mut(|waiting| waiting.take(key));
     for resolve in waiting {
         // A promise whose request is gone has nobody to tell.
         let _ = resolve.call0(&JsValue::UNDEFINED);
     }
 }
-
-/// Most requests that wait for one response. workerd holds each of them in memory; more would be a flood, and a
-/// flood is better spent on the breaker than on patience.
-const WAITERS_MAX: usize = 1024;

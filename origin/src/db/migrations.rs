@@ -1,15 +1,127 @@
-//! Migrations: embedded in the binary, applied by `origin migrate`.
+//! Migrations: embedded in the binary and applied by `origin migrate`, each in its own transaction.
+//!
+//! A session lock keeps two processes from applying at once; the second waits and then finds nothing to do.
+//! What was applied is remembered with a checksum, so a migration that was edited after its release is refused.
 
-use super::Connection;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+/// One step of the schema.
+#[derive(Debug)]
+pub struct Migration {
+    /// Its number; steps are applied in this order.
+    pub version: i32,
+    /// Its file name without the ending.
+    pub name: &'static str,
+    sql: &'static str,
+}
+
+impl Migration {
+    fn checksum(&self) -> String {
+        crate::digest::hex(&Sha256::digest(self.sql))
+    }
+}
+
+/// Every migration that this binary knows, in order.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "0001_city_data", sql: include_str!("../../migrations/0001_city_data.sql") }];
 
 /// How many migrations this binary knows.
-pub const EXPECTED: usize = 1;
+pub const EXPECTED: usize = MIGRATIONS.len();
 
-/// Names of the migrations that the database still lacks, in the order they would be applied.
+/// Why the schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The text of an applied migration differs from this binary's.
+    #[error("migration {0} was changed after it was applied here; add a new migration instead of editing that one")]
+    Changed(&'static str),
+    /// The database is ahead of this binary.
+    #[error("the database has migration {0}, which this binary does not know; deploy a newer binary")]
+    Newer(i32),
+    /// A migration's own statements failed; the database is as it was before it.
+    #[error("migration {0} failed and was rolled back")]
+    Failed(&'static str, #[source] tokio_postgres::Error),
+    /// The database did not answer.
+    #[error("the database cannot be asked for its migrations")]
+    Database(#[from] tokio_postgres::Error),
+}
+
+/// Names of the migrations that the database still lacks, in the order they would be applied. One query.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn pending(connection: &Connection) -> Result<Vec<&'static str>, tokio_postgres::Error> {
-    connection.simple_query("SELECT 1").await?;
-    Ok(Vec::new())
+pub async fn pending(client: &Client) -> Result<Vec<&'static str>, tokio_postgres::Error> {
+    let applied = applied(client).await?;
+    Ok(MIGRATIONS.iter().filter(|known| !applied.iter().any(|row| row.0 == known.version)).map(|m| m.name).collect())
+}
+
+/// Applies what is missing and calls `on_applied` after each. Does nothing when nothing is missing.
+///
+/// # Errors
+/// When an applied migration was changed, the database is newer than this binary, or a statement fails.
+pub async fn migrate(
+    client: &mut Client,
+    mut on_applied: impl FnMut(&'static Migration, Duration),
+) -> Result<(), MigrateError> {
+    // The lock ends with the session, also when this process dies.
+    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    client.batch_execute(TABLE).await?;
+    let applied = applied(client).await?;
+    for (version, checksum) in &applied {
+        let known = MIGRATIONS.iter().find(|known| known.version == *version).ok_or(MigrateError::Newer(*version))?;
+        if known.checksum() != *checksum {
+            return Err(MigrateError::Changed(known.name));
+        }
+    }
+    for migration in MIGRATIONS.iter().skip(applied.len()) {
+        let started = Instant::now();
+        let failed = |error| MigrateError::Failed(migration.name, error);
+        let transaction = client.transaction().await.map_err(failed)?;
+        transaction.batch_execute(migration.sql).await.map_err(failed)?;
+        transaction
+            .execute(RECORD, &[&migration.version, &migration.name, &migration.checksum()])
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        on_applied(migration, started.elapsed());
+    }
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    Ok(())
+}
+
+async fn applied(client: &Client) -> Result<Vec<(i32, String)>, tokio_postgres::Error> {
+    match client.query("SELECT version, checksum FROM schema_migrations ORDER BY version", &[]).await {
+        Ok(rows) => rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect(),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Any number works that no other lock of ours uses; loads take theirs from the dataset's id.
+const LOCK: i64 = 0x5EA_7A11;
+
+const TABLE: &str = "SET client_min_messages = warning;
+    CREATE TABLE IF NOT EXISTS schema_migrations (
+        version integer PRIMARY KEY,
+        name text NOT NULL,
+        checksum text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+    )";
+
+const RECORD: &str = "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one_and_names_carry_them() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version, i32::try_from(index).unwrap() + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.version)), "{}", migration.name);
+        }
+    }
 }

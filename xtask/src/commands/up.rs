@@ -68,7 +68,8 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         Ok(origin)
     })?;
     let mut edge = steps.run("start the edge under wrangler dev", |step| {
-        let edge = stack::edge(project, arguments.port, &origin.url(), prefix("edge", MAGENTA))?;
+        let state = project.state("wrangler/state");
+        let edge = stack::edge(project, arguments.port, &origin.url(), &state, prefix("edge", MAGENTA))?;
         step.note(&edge.url());
         Ok(edge)
     })?;
@@ -139,6 +140,7 @@ fn prepare_data(project: &Project, arguments: &Arguments, steps: &Steps) -> Resu
     let packages = packages.map_err(|_| anyhow::anyhow!("the thread that installs packages panicked"))?;
     let program = first_cause(packages, program)?;
 
+    let stored = stored_data(project);
     let (cluster, database_url) = steps.run("start Postgres", |step| {
         let cluster = Cluster::open(project, Logs::Keep)?;
         let url = cluster.create_database(DATABASE)?;
@@ -147,7 +149,7 @@ fn prepare_data(project: &Project, arguments: &Arguments, steps: &Steps) -> Resu
     })?;
     let origin = Origin { program, database_url };
     steps.run("bring the schema up to date", |step| origin.migrate(step))?;
-    if stored_data(project).is_none() {
+    if stored.is_none() {
         let files = scratch::dir("sample")?;
         let seed = arguments.seed.unwrap_or(SEED_DEFAULT);
         let permits = arguments.permits.unwrap_or(PERMITS_DEFAULT);
@@ -180,7 +182,7 @@ fn greet(edge: &Listening, origin: &Listening, started: Instant) {
     say("Three things to try:");
     say(&format!("  a search        {url}/search?q=mission"));
     say(&format!("  a report        {url}/report/3507/004"));
-    say(&format!("  a cache hit     curl -sI {url}/report/3507/004 | grep -i -e ^HTTP -e cache-status    (twice)"));
+    say(&format!("  a cache hit     curl -so /dev/null -D - {url}/report/3507/004 | grep -i cache-status    (twice)"));
     say("and then one too many:");
     say(&format!(
         "  a 429           for n in $(seq 20); do curl -so /dev/null -w '%{{http_code}} ' '{url}/search?q='$n; done"
@@ -202,5 +204,28 @@ fn watch(services: &mut [&mut Service]) -> Result<()> {
             }
         }
         thread::sleep(LOOK_EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn the_failure_that_stopped_the_other_side_is_the_one_reported() {
+        let broken = || Err(anyhow!("no disk"));
+        let stopped = || Err(Interrupted.into());
+        let said = |result: Result<()>| result.err().map(|error| error.to_string());
+        for (one, other, expect) in [
+            (Ok(()), Ok(()), None),
+            (broken(), stopped(), Some("no disk")),
+            (stopped(), broken(), Some("no disk")),
+            (Ok(()), broken(), Some("no disk")),
+            (stopped(), Ok(()), Some("interrupted")),
+        ] {
+            assert_eq!(said(first_cause(one, other)).as_deref(), expect);
+        }
     }
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use super::{drops_privileges, own_by_server};
 use crate::process;
 use crate::project::{Project, fingerprint};
+use crate::scratch;
 
 /// Survives a restart of the machine, unlike `/tmp`.
 const REACHABLE: &str = "/var/tmp";
@@ -44,14 +45,16 @@ pub(super) fn copy_of(project: &Project, native: &Path) -> Result<PathBuf> {
     let version = fingerprint(&[&native.with_file_name("package.json")]);
     let copy = outside(project).join(format!("native-{version}"));
     if !copy.is_dir() {
-        let partial = outside(project).join(format!("partial-{}", std::process::id()));
-        let copied = process::answer(Command::new("cp").arg("-R").arg(native).arg(&partial));
-        if copied.is_none() {
-            bail!("cannot copy {} to {}; is the disk full?", native.display(), partial.display());
+        let partial = scratch::dir_in(&outside(project), "partial")?;
+        let copied = partial.path().join("native");
+        if process::answer(Command::new("cp").arg("-R").arg(native).arg(&copied)).is_none() {
+            bail!("cannot copy {} to {}; is the disk full?", native.display(), copied.display());
         }
-        // Two processes may race to this; the second finds a folder that holds the same.
-        if fs::rename(&partial, &copy).is_err() {
-            fs::remove_dir_all(&partial)?;
+        // Two may race to this. The second finds a folder that holds the same, and its own copy goes with `partial`.
+        if let Err(error) = fs::rename(&copied, &copy)
+            && !copy.is_dir()
+        {
+            return Err(error).with_context(|| format!("cannot create {}", copy.display()));
         }
     }
     Ok(copy)

@@ -1,0 +1,166 @@
+//! The list of variables: name, default, meaning and what is accepted.
+
+/// One environment variable.
+#[derive(Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What an absent one stands for; `None` when there is no such thing.
+    pub default: Option<&'static str>,
+    /// What it does.
+    pub meaning: &'static str,
+    /// What is accepted, as error messages say it.
+    pub expected: &'static str,
+    /// Whether its value must not show in messages.
+    pub secret: bool,
+}
+
+impl Variable {
+    /// Its row in `docs/configuration.md`.
+    #[must_use]
+    pub fn table_row(&self) -> String {
+        let default = self.default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
+        format!("| `{}` | {default} | {} | {} |", self.name, self.expected, self.meaning)
+    }
+}
+
+/// Every variable, in the order of the documented table.
+pub const VARIABLES: &[&Variable] = &[
+    &DATABASE_URL,
+    &DB_POOL_MIN,
+    &DB_POOL_MAX,
+    &DB_CONNECT_TIMEOUT,
+    &DB_CHECKOUT_TIMEOUT,
+    &DB_STATEMENT_TIMEOUT,
+    &BIND,
+    &PORT,
+    &SODA_BASE_URL,
+    &SODA_APP_TOKEN,
+    &SODA_TIMEOUT,
+    &SODA_PAGE_SIZE,
+    &POLICY_FILE,
+    &LOG_FORMAT,
+    &RUST_LOG,
+];
+
+pub(super) const DATABASE_URL: Variable = Variable {
+    name: "DATABASE_URL",
+    default: None,
+    meaning: "The database. `sslmode` is `disable`, `prefer`, `require` (encrypted, certificate not verified) or `verify-full`",
+    expected: "a URL such as postgres://user:password@host:5432/name?sslmode=require",
+    secret: true,
+};
+
+pub(super) const DB_POOL_MIN: Variable = Variable {
+    name: "DB_POOL_MIN",
+    default: Some("5"),
+    meaning: "Connections opened ahead, beside the serving, so that the first visitors do not wait for them",
+    expected: "a whole number from 1 to 1000",
+    secret: false,
+};
+
+pub(super) const DB_POOL_MAX: Variable = Variable {
+    name: "DB_POOL_MAX",
+    default: Some("50"),
+    meaning: "Connections at most, per process",
+    expected: "a whole number from 1 to 1000",
+    secret: false,
+};
+
+pub(super) const DB_CONNECT_TIMEOUT: Variable = Variable {
+    name: "DB_CONNECT_TIMEOUT",
+    default: Some("10s"),
+    meaning: "Longest wait for a new database connection",
+    expected: DURATION,
+    secret: false,
+};
+
+pub(super) const DB_CHECKOUT_TIMEOUT: Variable = Variable {
+    name: "DB_CHECKOUT_TIMEOUT",
+    default: Some("5s"),
+    meaning: "Longest wait of a request for a free connection before it is answered 503",
+    expected: DURATION,
+    secret: false,
+};
+
+pub(super) const DB_STATEMENT_TIMEOUT: Variable = Variable {
+    name: "DB_STATEMENT_TIMEOUT",
+    default: Some("30s"),
+    meaning: "Longest statement of the server; the database ends it. Migrations and loads have no such limit",
+    expected: DURATION,
+    secret: false,
+};
+
+pub(super) const BIND: Variable = Variable {
+    name: "BIND",
+    default: Some("127.0.0.1"),
+    meaning: "Address to listen on. A container sets `::` or `0.0.0.0`; the default shows a laptop's server to nobody else",
+    expected: "an IP address",
+    secret: false,
+};
+
+pub(super) const PORT: Variable = Variable {
+    name: "PORT",
+    default: Some("8080"),
+    meaning: "Port to listen on",
+    expected: "a port from 0 to 65535; 0 takes a free one",
+    secret: false,
+};
+
+pub(super) const SODA_BASE_URL: Variable = Variable {
+    name: "SODA_BASE_URL",
+    default: Some("https://data.sfgov.org"),
+    meaning: "The city's open-data API, or a stand-in for it",
+    expected: "an http or https URL without a query",
+    secret: false,
+};
+
+pub(super) const SODA_APP_TOKEN: Variable = Variable {
+    name: "SODA_APP_TOKEN",
+    default: None,
+    meaning: "Sent as `X-App-Token`; without it the city's API throttles sooner",
+    expected: "a token, or nothing",
+    secret: true,
+};
+
+pub(super) const SODA_TIMEOUT: Variable = Variable {
+    name: "SODA_TIMEOUT",
+    default: Some("30s"),
+    meaning: "Longest wait for one whole answer of the city's API",
+    expected: DURATION,
+    secret: false,
+};
+
+pub(super) const SODA_PAGE_SIZE: Variable = Variable {
+    name: "SODA_PAGE_SIZE",
+    default: Some("10000"),
+    meaning: "Rows asked for at once while loading; memory grows with it",
+    expected: "a whole number from 10 to 50000",
+    secret: false,
+};
+
+pub(super) const POLICY_FILE: Variable = Variable {
+    name: "POLICY_FILE",
+    default: None,
+    meaning: "A traffic policy that replaces the built-in `policy.toml`",
+    expected: "a path, or nothing",
+    secret: false,
+};
+
+pub(super) const LOG_FORMAT: Variable = Variable {
+    name: "LOG_FORMAT",
+    default: Some("text"),
+    meaning: "How log lines look",
+    expected: "text or json",
+    secret: false,
+};
+
+pub(super) const RUST_LOG: Variable = Variable {
+    name: "RUST_LOG",
+    default: Some("info"),
+    meaning: "Which log lines are written",
+    expected: "a filter such as info or warn,seawall_origin=debug",
+    secret: false,
+};
+
+const DURATION: &str = "10ms to 1h, such as 250ms, 10s or 2m";

@@ -1,0 +1,119 @@
+//! The report page.
+//!
+//! A parcel can have hundreds of permits, so the page spends bytes: the newest permits in full until
+//! [`CARDS_BYTES_MAX`] is used up, older ones on a line each, and what is left is counted and linked as JSON.
+
+mod view;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+
+use self::view::{Figure, PermitCard, RecordRow};
+use super::text::clip;
+use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use crate::error::Error;
+use crate::http::observe::DatabaseTime;
+use crate::permits::api;
+use crate::permits::report::{self, Report};
+use crate::server::Site;
+
+/// Bytes of permits in full.
+const CARDS_BYTES_MAX: usize = 50_000;
+
+/// Bytes of permits on a line each.
+const ROWS_BYTES_MAX: usize = 24_000;
+
+/// Bytes of complaints, and of notices of violation.
+const LIST_BYTES_MAX: usize = 8_000;
+
+/// Characters of the address and of the neighborhood at the top; the longest address in the city has fifty.
+const PLACE_CHARS_MAX: usize = 120;
+
+/// Bytes of everything else: head, figures, headings, footer, the longest address.
+const FRAME_BYTES_MAX: usize = 10_000;
+
+const _: () = assert!(CARDS_BYTES_MAX + ROWS_BYTES_MAX + 2 * LIST_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct ReportPage {
+    frame: Frame,
+    address: String,
+    block: String,
+    lot: String,
+    neighborhood: String,
+    figures: Vec<Figure>,
+    bounded: String,
+    permits: Vec<String>,
+    compact: Vec<String>,
+    permits_left: usize,
+    complaints: Vec<String>,
+    complaints_left: usize,
+    violations: Vec<String>,
+    violations_left: usize,
+    map: String,
+    json: String,
+}
+
+/// `GET /report/{block}/{lot}`
+pub(crate) async fn report(
+    State(site): State<Arc<Site>>,
+    Path((block, lot)): Path<(String, String)>,
+) -> Result<Response, Error> {
+    let parcel = match api::parcel("", &block, &lot)? {
+        Ok(parcel) => parcel,
+        Err(elsewhere) => return Ok(elsewhere.into_response()),
+    };
+    let started = Instant::now();
+    let report = report::find(&site.pool, &parcel).await?;
+    let report = report.ok_or_else(|| api::not_known(&parcel))?;
+    let waited = started.elapsed();
+    let mut response = render(&ReportPage::of(&report)?)?;
+    response.extensions_mut().insert(DatabaseTime(waited));
+    Ok(response)
+}
+
+impl ReportPage {
+    fn of(report: &Report) -> Result<Self, Error> {
+        let parcel = format!("{}/{}", report.block, report.lot);
+        let address = report.address.as_deref().map(|address| clip(address, PLACE_CHARS_MAX));
+        let address = address.unwrap_or_else(|| format!("Parcel {parcel}"));
+        let permits = spend(CARDS_BYTES_MAX, report.permits.iter().map(PermitCard::of))?;
+        let older = report.permits.iter().skip(permits.len());
+        let compact = spend(ROWS_BYTES_MAX, older.map(RecordRow::of_permit))?;
+        let complaints = spend(LIST_BYTES_MAX, report.complaints.iter().map(RecordRow::of_complaint))?;
+        let violations = spend(LIST_BYTES_MAX, report.violations.iter().map(RecordRow::of_violation))?;
+        Ok(Self {
+            frame: Frame::new(format!("{address}, block {} lot {}", report.block, report.lot)),
+            address,
+            block: report.block.clone(),
+            lot: report.lot.clone(),
+            neighborhood: clip(report.neighborhood.as_deref().unwrap_or_default(), PLACE_CHARS_MAX),
+            figures: Figure::all(&report.summary),
+            bounded: bounded(&report.truncated),
+            permits_left: report.permits.len() - permits.len() - compact.len(),
+            permits,
+            compact,
+            complaints_left: report.complaints.len() - complaints.len(),
+            complaints,
+            violations_left: report.violations.len() - violations.len(),
+            violations,
+            map: report.links.parcel.clone(),
+            json: format!("/api/v1/report/{parcel}"),
+        })
+    }
+}
+
+fn bounded(lists: &[&str]) -> String {
+    if lists.is_empty() {
+        return String::new();
+    }
+    format!("This parcel has more rows than one report reads. These lists hold the newest part: {}.", lists.join(", "))
+}
+
+#[cfg(test)]
+mod tests;

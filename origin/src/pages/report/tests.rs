@@ -1,0 +1,109 @@
+use jiff::civil::{DateTime, date};
+
+use super::*;
+use crate::permits::limits::{COMPLAINTS_MAX, PERMIT_ROWS_MAX, VIOLATIONS_MAX};
+use crate::permits::record::{Complaint, Contact, Inspection, Permit, Violation};
+use crate::permits::report::routing::{Latest, Routing, Stalled};
+use crate::permits::report::{Links, PermitHistory, Summary};
+
+const DAY: DateTime = date(2015, 8, 5).at(11, 6, 52, 0);
+
+fn report(permits: Vec<PermitHistory>) -> Report {
+    Report {
+        block: "3507".into(),
+        lot: "004".into(),
+        address: Some("1455 Market St".into()),
+        neighborhood: Some("Mission".into()),
+        summary: Summary { permits: permits.len(), active_violations: 2, ..Summary::default() },
+        permits,
+        complaints: Vec::new(),
+        violations: Vec::new(),
+        links: Links { parcel: "https://sfplanninggis.org/pim/?search=3507%2F004".into() },
+        truncated: Vec::new(),
+    }
+}
+
+/// A permit with every list and text filled with `text`.
+fn permit(text: &str, others: usize) -> PermitHistory {
+    let row = Permit {
+        permit_number: "201508053399".into(),
+        permit_type_definition: Some("otc alterations permit".into()),
+        status: Some("issued".into()),
+        filed_date: Some(DAY),
+        description: Some(text.into()),
+        estimated_cost: Some(1800.0),
+        street_number: Some("1455".into()),
+        street_name: Some(text.into()),
+        ..Permit::default()
+    };
+    let contact = Contact { role: "contractor".into(), name: Some(text.into()), ..Contact::default() };
+    let inspection = Inspection { scheduled_date: Some(DAY), result: Some(text.into()), ..Inspection::default() };
+    PermitHistory {
+        other_records: (0..others).map(|n| Permit { street_number: Some(n.to_string()), ..row.clone() }).collect(),
+        permit: row,
+        contacts: vec![contact; others],
+        inspections: vec![inspection; others],
+        routing: Some(Routing {
+            addenda_number: Some(2),
+            total: 4,
+            completed: 1,
+            approved: 1,
+            comments: 0,
+            pending: 3,
+            pct: 25,
+            is_all_clear: false,
+            pending_stations: vec![text.into(); others],
+            stalled: vec![Stalled { station: text.into(), days: 31 }; others],
+            latest: Some(Latest { station: "CPB".into(), result: Some(text.into()), date: DAY }),
+        }),
+        link: "https://dbiweb02.sfgov.org/dbipts/default.aspx?page=PermitDetails&PermitNumber=201508053399".into(),
+    }
+}
+
+#[test]
+fn a_report_reads_from_top_to_bottom() {
+    let html = ReportPage::of(&report(vec![permit("kitchen & bath", 2)])).unwrap().render().unwrap();
+    for expected in [
+        "<h1>1455 Market St</h1>",
+        "<h3>OTC alterations permit</h3><span class=\"chip issued\">issued</span>",
+        "filed Aug 5, 2015 · $1,800",
+        "kitchen &#38; bath",
+        "Plan review: 1 of 4 steps of revision 2 done",
+        "<summary>2 contacts</summary>",
+        "<summary>2 inspections</summary>",
+        "Untouched at kitchen &#38; bath for 31 days",
+        "<div class=\"alarm\"><dt>active violations</dt><dd>2</dd></div>",
+        "No complaint is on record for this parcel.",
+        "/api/v1/report/3507/004",
+    ] {
+        assert!(html.contains(expected), "{expected} is not in\n{html}");
+    }
+}
+
+#[test]
+fn the_fullest_parcel_stays_within_a_page() {
+    let text = "&<>\"'".repeat(200);
+    for text in ["x".repeat(300), text] {
+        let mut report = report((0..PERMIT_ROWS_MAX).map(|_| permit(&text, 30)).collect());
+        let complaint = Complaint { complaint_description: Some(text.clone()), ..Complaint::default() };
+        let violation = Violation { nov_item_description: Some(text.clone()), ..Violation::default() };
+        report.complaints = vec![complaint; COMPLAINTS_MAX];
+        report.violations = vec![violation; VIOLATIONS_MAX];
+        report.address = Some(text.repeat(10));
+        report.neighborhood = Some(text.repeat(10));
+        report.truncated = vec!["permits", "contacts", "inspections", "routing", "complaints", "violations"];
+        let page = ReportPage::of(&report).unwrap();
+        let shown = page.permits.len() + page.compact.len() + page.permits_left;
+        assert_eq!(shown, PERMIT_ROWS_MAX);
+        let html = page.render().unwrap();
+        assert!(html.len() < PAGE_BYTES_MAX, "{}", html.len());
+        assert!(html.contains("earlier permits are in"));
+        assert!(html.contains("more rows than one report reads"));
+    }
+}
+
+#[test]
+fn what_fits_is_shown_whole() {
+    let page = ReportPage::of(&report((0..10).map(|_| permit("short", 1)).collect())).unwrap();
+    assert_eq!((page.permits.len(), page.compact.len(), page.permits_left), (10, 0, 0));
+}

@@ -1,0 +1,327 @@
+//! The search page.
+//!
+//! Texts of the city's are cut, and hits are shown until [`HITS_BYTES_MAX`] is used up; what is left is counted and
+//! linked as JSON.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use askama::Template;
+use axum::extract::{Query as Parameters, State};
+use axum::response::Response;
+
+use super::text::{clip, count, date, money, sentence};
+use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use crate::error::Error;
+use crate::http::observe::DatabaseTime;
+use crate::permits::api::SearchParameters;
+use crate::permits::search::query::Refusal;
+use crate::permits::search::{self, Found, Hit, Page, Place};
+use crate::permits::standing::Stage;
+use crate::server::Site;
+
+/// Characters of a description; the city cuts its own at 300.
+const DESCRIPTION_CHARS_MAX: usize = 240;
+
+/// Characters of an address, a kind of permit, a number or a status; the longest of the city's have fifty.
+const FIELD_CHARS_MAX: usize = 120;
+
+/// Further addresses of one permit.
+const OTHERS_MAX: usize = 5;
+
+/// Bytes of hits. A full page of usual ones takes 25,000.
+const HITS_BYTES_MAX: usize = 90_000;
+
+/// Bytes of everything else: head, headings, footer, links, and the query five times, escaped.
+const FRAME_BYTES_MAX: usize = 10_000;
+
+const _: () = assert!(HITS_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage {
+    frame: Frame,
+    /// Nothing was asked yet.
+    blank: bool,
+    advice: String,
+    headline: String,
+    note: String,
+    /// Whether the note says something unexpected.
+    fell_through: bool,
+    parcel: Option<String>,
+    /// The number of the first hit on this page.
+    first: u32,
+    hits: Vec<String>,
+    /// Hits of this page that were left out because it would have grown too long.
+    left: usize,
+    /// The same page of results as JSON.
+    json: String,
+    page: u32,
+    pages: u32,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "hit.html")]
+struct HitView {
+    address: String,
+    report: Option<String>,
+    number: String,
+    kind: String,
+    status: String,
+    stage: &'static str,
+    facts: String,
+    matched: String,
+    description: String,
+    others: Vec<Other>,
+    others_left: usize,
+}
+
+struct Other {
+    address: String,
+    report: Option<String>,
+}
+
+/// `GET /search?q=&page=`
+pub(crate) async fn search(
+    State(site): State<Arc<Site>>,
+    Parameters(parameters): Parameters<SearchParameters>,
+) -> Result<Response, Error> {
+    let page = parameters.page()?;
+    if parameters.q.trim().is_empty() {
+        return render(&SearchPage::blank());
+    }
+    let query = parameters.query()?;
+    let started = Instant::now();
+    let found = search::find(&site.pool, &query, page).await?;
+    let waited = started.elapsed();
+    let mut response = render(&SearchPage::of(found, page)?)?;
+    response.extensions_mut().insert(DatabaseTime(waited));
+    Ok(response)
+}
+
+impl SearchPage {
+    fn blank() -> Self {
+        Self {
+            frame: Frame::new("Search"),
+            blank: true,
+            advice: Refusal::Empty.to_string(),
+            headline: String::new(),
+            note: String::new(),
+            fell_through: false,
+            parcel: None,
+            first: 1,
+            hits: Vec::new(),
+            left: 0,
+            json: String::new(),
+            page: 1,
+            pages: 0,
+            previous: None,
+            next: None,
+        }
+    }
+
+    fn of(found: Found, page: Page) -> Result<Self, Error> {
+        let mut frame = Frame::new(format!("Search: {}", found.query));
+        let link = |page: u32| format!("/search?q={}&page={page}", encode(&found.query));
+        let found_here = found.results.len();
+        let json = format!("/api/v1{}", link(page.number()));
+        let number = page.number();
+        let headline = headline(&found);
+        let note = note(&found);
+        let previous = (number > 1).then(|| link(number - 1));
+        let next = (number < found.pages).then(|| link(number + 1));
+        frame.query.clone_from(&found.query);
+        let hits = spend(HITS_BYTES_MAX, found.results.into_iter().map(HitView::of))?;
+        Ok(Self {
+            frame,
+            blank: false,
+            advice: String::new(),
+            headline,
+            note,
+            fell_through: found.instead_of.is_some() || found.suffix_ignored,
+            parcel: found.report,
+            first: (number - 1) * found.page_size + 1,
+            left: found_here - hits.len(),
+            hits,
+            json,
+            page: number,
+            pages: found.pages,
+            previous,
+            next,
+        })
+    }
+}
+
+fn headline(found: &Found) -> String {
+    if found.total == 0 {
+        return format!("Nothing found for “{}”", found.query);
+    }
+    let at_least = if found.total_is_at_least { "At least " } else { "" };
+    format!("{at_least}{} for “{}”", count(found.total, "permit"), found.query)
+}
+
+/// Says which kind matched when it is not the one that the text looked like.
+fn note(found: &Found) -> String {
+    match (found.kind, found.instead_of) {
+        (Some(kind), Some(closest)) => {
+            format!("No {} like this has a permit, so this is what it found as a {}.", closest.words(), kind.words())
+        }
+        (Some(_), None) if found.suffix_ignored => {
+            "Nothing has this street suffix, so this is the name with any other.".to_owned()
+        }
+        (Some(kind), None) => format!("Matched as {}. Newest first.", kind.words()),
+        (None, _) => String::new(),
+    }
+}
+
+/// A query parameter's value: everything but unreserved characters as percent and hexadecimal.
+fn encode(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            text.push_str(&crate::digest::hex(&[byte]).to_ascii_uppercase());
+        }
+        text
+    })
+}
+
+impl HitView {
+    fn of(hit: Hit) -> Self {
+        let facts = [
+            hit.filed_date.map(|day| format!("filed {}", date(day))),
+            hit.issued_date.map(|day| format!("issued {}", date(day))),
+            hit.completed_date.map(|day| format!("completed {}", date(day))),
+            hit.revised_cost.filter(|cost| *cost > 0.0).or(hit.estimated_cost).map(money),
+        ];
+        let mut places = hit.addresses.into_iter().map(Other::of);
+        let first = places.next();
+        let mut others: Vec<Other> = places.collect();
+        let others_left = others.len().saturating_sub(OTHERS_MAX);
+        others.truncate(OTHERS_MAX);
+        let (address, report) = first.map_or_else(Default::default, |place| (place.address, place.report));
+        Self {
+            address,
+            report,
+            number: clip(&hit.permit_number, FIELD_CHARS_MAX),
+            kind: clip(&sentence(hit.permit_type_definition.as_deref().unwrap_or("permit")), FIELD_CHARS_MAX),
+            stage: Stage::of(hit.status.as_deref()).as_str(),
+            status: clip(hit.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
+            facts: facts.into_iter().flatten().collect::<Vec<_>>().join(" · "),
+            matched: clip(&hit.matched.unwrap_or_default(), DESCRIPTION_CHARS_MAX),
+            description: clip(&hit.description.unwrap_or_default(), DESCRIPTION_CHARS_MAX),
+            others,
+            others_left,
+        }
+    }
+}
+
+impl Other {
+    fn of(place: Place) -> Self {
+        let address = if place.address.is_empty() { "Address not recorded" } else { &place.address };
+        let address = clip(address, FIELD_CHARS_MAX);
+        Self { address, report: place.report }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::permits::limits::{PAGE_SIZE, QUERY_CHARS_MAX};
+    use crate::permits::search::query::Kind;
+    use crate::soda::row::{CODE_BYTES_MAX, TEXT_BYTES_MAX};
+
+    fn found(total: i64, results: Vec<Hit>) -> Found {
+        Found {
+            query: "1455 Market & <b>".into(),
+            kind: (total > 0).then_some(Kind::Address),
+            instead_of: None,
+            page: 1,
+            page_size: PAGE_SIZE,
+            total,
+            total_is_at_least: false,
+            pages: u32::try_from(total).unwrap().div_ceil(PAGE_SIZE),
+            suffix_ignored: false,
+            report: None,
+            results,
+        }
+    }
+
+    fn hit(text: &str, addresses: usize) -> Hit {
+        let place = |_| Place {
+            record_id: text.into(),
+            address: text.into(),
+            block: None,
+            lot: None,
+            report: Some("/report/3507/004".into()),
+        };
+        Hit {
+            permit_number: text.into(),
+            permit_type_definition: None,
+            status: None,
+            filed_date: None,
+            issued_date: None,
+            completed_date: None,
+            estimated_cost: Some(1e9),
+            revised_cost: Some(0.0),
+            description: Some(text.into()),
+            matched: Some(text.into()),
+            addresses: (0..addresses).map(place).collect(),
+        }
+    }
+
+    #[test]
+    fn hits_link_to_reports_and_texts_are_escaped() {
+        let html = SearchPage::of(found(60, vec![hit("<i>x</i>", 8)]), Page::FIRST).unwrap().render().unwrap();
+        assert!(html.contains("60 permits for “1455 Market &#38; &#60;b&#62;”"), "{html}");
+        assert!(html.contains("<a href=\"/report/3507/004\">&#60;i&#62;x&#60;/i&#62;</a>"));
+        assert!(html.contains("and 2 more") && html.contains("$1,000,000,000"));
+        assert!(html.contains("href=\"/search?q=1455%20Market%20%26%20%3Cb%3E&#38;page=2\""));
+        assert!(!html.contains("<i>") && !html.contains("rel=\"prev\""));
+    }
+
+    #[test]
+    fn nothing_found_offers_other_ways() {
+        let html = SearchPage::of(found(0, Vec::new()), Page::FIRST).unwrap().render().unwrap();
+        assert!(html.contains("Nothing found for") && html.contains("Other ways to look"));
+    }
+
+    #[test]
+    fn the_fullest_page_stays_small_and_counts_what_it_leaves_out() {
+        // Every field as long as the loader lets it be; five bytes for each character after escaping.
+        let (code, text) = ("&".repeat(CODE_BYTES_MAX), "&".repeat(TEXT_BYTES_MAX));
+        let fullest = || Hit {
+            permit_number: code.clone(),
+            permit_type_definition: Some(text.clone()),
+            status: Some(code.clone()),
+            description: Some(text.clone()),
+            ..hit(&text, 50)
+        };
+        for hits in [1, PAGE_SIZE as usize] {
+            let mut found = found(60, (0..hits).map(|_| fullest()).collect());
+            found.query = "&".repeat(QUERY_CHARS_MAX);
+            let page = SearchPage::of(found, Page::FIRST).unwrap();
+            assert_eq!(page.hits.len() + page.left, hits);
+            // One hit always has room, so a page that found something shows something.
+            assert_eq!(page.left > 0, hits > 1);
+            let html = page.render().unwrap();
+            assert!(html.len() <= PAGE_BYTES_MAX, "{}", html.len());
+            assert_eq!(html.contains("are in <a href=\"/api/v1/search?q=%26"), hits > 1);
+        }
+    }
+
+    #[test]
+    fn a_full_page_of_usual_hits_is_shown_whole() {
+        let long = "The longest description that the city publishes ".repeat(7);
+        let usual = |_| Hit {
+            permit_number: "201508053399".into(),
+            description: Some(long.clone()),
+            ..hit("1455 Market St", 29)
+        };
+        let page = SearchPage::of(found(60, (0..PAGE_SIZE).map(usual).collect()), Page::FIRST).unwrap();
+        assert_eq!((page.hits.len(), page.left), (PAGE_SIZE as usize, 0));
+    }
+}

@@ -1,0 +1,40 @@
+//! Bounds on what one search or report asks of the database. Reaching one is said in the answer.
+
+/// Longest search text, in characters; the longest address in the city's data has a third of it. A longer one
+/// gets 400.
+pub const QUERY_CHARS_MAX: usize = 120;
+
+/// Permits on one page of results.
+pub const PAGE_SIZE: u32 = 25;
+
+/// Last page of results that can be asked for; every page before it is read and dropped. A later one gets 400.
+pub const PAGE_MAX: u32 = 400;
+
+/// Rows read for one page of results. A permit has one row for each of its addresses: 29 at most in the city's
+/// data, so this holds 25 permits of twice that.
+pub const PAGE_ROWS_MAX: u32 = 1500;
+
+/// Shortest text looked up among people and firms: the index knows groups of three characters.
+pub const NAME_CHARS_MIN: usize = 3;
+
+/// Contacts that one name may match; the newest permits among these are shown, and the total says "at least".
+/// Measured on a million contacts: 5,000 cost some 50 ms, 20,000 some 200 ms.
+pub const NAME_MATCHES_MAX: u32 = 5_000;
+
+/// Permit rows in a report. The largest parcel in the city's data has 150.
+pub const PERMIT_ROWS_MAX: usize = 500;
+
+/// Contacts in a report: four for each permit row.
+pub const CONTACTS_MAX: usize = 2000;
+
+/// Inspections in a report: four for each permit row.
+pub const INSPECTIONS_MAX: usize = 2000;
+
+/// Plan-review steps in a report: the current revision of the open permits, a dozen each.
+pub const STEPS_MAX: usize = 2000;
+
+/// Complaints in a report.
+pub const COMPLAINTS_MAX: usize = 200;
+
+/// Notices of violation in a report.
+pub const VIOLATIONS_MAX: usize = 300;

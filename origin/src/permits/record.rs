@@ -1,0 +1,264 @@
+//! Rows as the city publishes them: the table's columns, serialised under DataSF's names.
+
+use jiff::civil::DateTime;
+use serde::Serialize;
+use tokio_postgres::Row;
+
+/// A field that may be left out, as DataSF leaves out what is null.
+pub(crate) trait Absent {
+    fn absent(&self) -> bool;
+}
+
+impl<T> Absent for Option<T> {
+    fn absent(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl Absent for String {
+    fn absent(&self) -> bool {
+        false
+    }
+}
+
+/// Declares a struct whose fields are the columns of one SELECT list, in order.
+macro_rules! record {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, Serialize)]
+        pub(crate) struct $name {
+            $(
+                #[serde(skip_serializing_if = "Absent::absent")]
+                $(#[$field_meta])*
+                pub(crate) $field: $type,
+            )*
+        }
+
+        impl $name {
+            /// The columns, in the order [`Self::read`] takes them.
+            pub(crate) const COLUMNS: &[&str] = &[$(stringify!($field)),*];
+
+            /// Reads the columns from `first` on.
+            pub(crate) fn read(row: &Row, first: usize) -> Result<Self, tokio_postgres::Error> {
+                let mut columns = first..;
+                Ok(Self { $($field: row.try_get(columns.next().unwrap_or_default())?,)* })
+            }
+        }
+    };
+}
+
+record! {
+    /// One row of `permits`: a permit at one address.
+    Permit {
+        permit_number: String,
+        record_id: String,
+        permit_type: Option<String>,
+        permit_type_definition: Option<String>,
+        status: Option<String>,
+        status_date: Option<DateTime>,
+        description: Option<String>,
+        filed_date: Option<DateTime>,
+        issued_date: Option<DateTime>,
+        approved_date: Option<DateTime>,
+        completed_date: Option<DateTime>,
+        estimated_cost: Option<f64>,
+        revised_cost: Option<f64>,
+        existing_use: Option<String>,
+        proposed_use: Option<String>,
+        existing_units: Option<i32>,
+        proposed_units: Option<i32>,
+        street_number: Option<String>,
+        street_number_suffix: Option<String>,
+        street_name: Option<String>,
+        street_suffix: Option<String>,
+        unit: Option<String>,
+        unit_suffix: Option<String>,
+        zipcode: Option<String>,
+        #[serde(rename = "neighborhoods_analysis_boundaries")]
+        neighborhood: Option<String>,
+        supervisor_district: Option<String>,
+        block: Option<String>,
+        lot: Option<String>,
+        adu: Option<String>,
+        primary_address_flag: Option<String>,
+        longitude: Option<f64>,
+        latitude: Option<f64>,
+        data_as_of: Option<DateTime>,
+    }
+}
+
+record! {
+    /// One row of `contacts`: a person or firm on a permit.
+    Contact {
+        permit_number: String,
+        source: String,
+        role: String,
+        name: Option<String>,
+        first_name: Option<String>,
+        last_name: Option<String>,
+        firm_name: Option<String>,
+        pts_agent_id: Option<String>,
+        license_number: Option<String>,
+        sf_business_license: Option<String>,
+        phone: Option<String>,
+        address: Option<String>,
+        city: Option<String>,
+        state: Option<String>,
+        zipcode: Option<String>,
+        is_applicant: Option<String>,
+        from_date: Option<DateTime>,
+    }
+}
+
+record! {
+    /// One row of `inspections`.
+    Inspection {
+        reference_number: String,
+        reference_number_type: Option<String>,
+        source: String,
+        scheduled_date: Option<DateTime>,
+        inspector: Option<String>,
+        result: Option<String>,
+        inspection_description: Option<String>,
+    }
+}
+
+record! {
+    /// One row of `addenda`: a step of plan review.
+    Step {
+        application_number: String,
+        addenda_number: Option<i32>,
+        step: Option<i32>,
+        station: Option<String>,
+        arrive: Option<DateTime>,
+        start_date: Option<DateTime>,
+        finish_date: Option<DateTime>,
+        plan_checked_by: Option<String>,
+        review_results: Option<String>,
+        hold_description: Option<String>,
+        addenda_status: Option<String>,
+        department: Option<String>,
+    }
+}
+
+record! {
+    /// One row of `complaints`.
+    Complaint {
+        complaint_number: String,
+        date_filed: Option<DateTime>,
+        date_abated: Option<DateTime>,
+        status: Option<String>,
+        complaint_description: Option<String>,
+        nov_type: Option<String>,
+        receiving_division: Option<String>,
+        assigned_division: Option<String>,
+        street_number: Option<String>,
+        street_name: Option<String>,
+        street_suffix: Option<String>,
+        unit: Option<String>,
+        zip_code: Option<String>,
+        block: Option<String>,
+        lot: Option<String>,
+        parcel_number: Option<String>,
+    }
+}
+
+record! {
+    /// One row of `violations`: an item of a notice of violation.
+    Violation {
+        complaint_number: String,
+        item_sequence_number: Option<String>,
+        date_filed: Option<DateTime>,
+        status: Option<String>,
+        nov_category_description: Option<String>,
+        item: Option<String>,
+        nov_item_description: Option<String>,
+        receiving_division: Option<String>,
+        assigned_division: Option<String>,
+        street_number: Option<String>,
+        street_name: Option<String>,
+        street_suffix: Option<String>,
+        unit: Option<String>,
+        zipcode: Option<String>,
+        block: Option<String>,
+        lot: Option<String>,
+        #[serde(rename = "neighborhoods_analysis_boundaries")]
+        neighborhood: Option<String>,
+    }
+}
+
+impl Permit {
+    /// Number, street and unit, as far as the row has them: `1455 Market St, unit 600`. `0` stands for no unit.
+    pub(crate) fn address(&self) -> String {
+        address(
+            [&self.street_number, &self.street_number_suffix, &self.street_name, &self.street_suffix],
+            [&self.unit, &self.unit_suffix],
+        )
+    }
+
+    /// The cost to show: the revised one where there is one, else the estimate.
+    pub(crate) fn cost(&self) -> Option<f64> {
+        self.revised_cost.filter(|cost| *cost > 0.0).or(self.estimated_cost)
+    }
+}
+
+fn address(street: [&Option<String>; 4], unit: [&Option<String>; 2]) -> String {
+    let words = |parts: &[&Option<String>]| {
+        let parts = parts.iter().filter_map(|part| part.as_deref()).map(str::trim).filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(" ")
+    };
+    let (street, unit) = (words(&street), words(&unit));
+    match unit.as_str() {
+        "" | "0" => street,
+        _ => format!("{street}, unit {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permit(parts: [&str; 5]) -> Permit {
+        let [number, suffix, name, kind, unit] = parts.map(|part| (part != "-").then(|| part.to_owned()));
+        Permit {
+            street_number: number,
+            street_number_suffix: suffix,
+            street_name: name,
+            street_suffix: kind,
+            unit,
+            ..Permit::default()
+        }
+    }
+
+    #[test]
+    fn an_address_leaves_out_what_is_missing() {
+        for (parts, expected) in [
+            (["1455", "-", "Market", "St", "-"], "1455 Market St"),
+            (["1455", "-", "Market", "St", "0"], "1455 Market St"),
+            (["1455", "A", "Market", "St", "600"], "1455 A Market St, unit 600"),
+            (["1", "-", "The Embarcadero", "-", ""], "1 The Embarcadero"),
+            (["-", "-", "-", "-", "-"], ""),
+        ] {
+            assert_eq!(permit(parts).address(), expected);
+        }
+    }
+
+    #[test]
+    fn a_revised_cost_of_zero_is_none() {
+        for (estimated, revised, expected) in
+            [(Some(1.0), Some(0.0), Some(1.0)), (Some(1.0), Some(5.0), Some(5.0)), (None, None, None)]
+        {
+            let permit = Permit { estimated_cost: estimated, revised_cost: revised, ..Permit::default() };
+            assert_eq!(permit.cost(), expected);
+        }
+    }
+
+    #[test]
+    fn absent_fields_are_left_out_and_names_are_the_citys() {
+        let permit = Permit { neighborhood: Some("Mission".into()), ..Permit::default() };
+        let json = serde_json::to_value(permit).unwrap();
+        let expected =
+            serde_json::json!({"permit_number": "", "record_id": "", "neighborhoods_analysis_boundaries": "Mission"});
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,295 @@
+//! The report of a parcel: everything the city has published about it.
+//!
+//! [`read`] asks for all of it in one round trip: the statements are sent together on one connection, in one
+//! read-only snapshot, and none waits for another's rows. The number of statements does not depend on the parcel.
+
+pub mod routing;
+mod sql;
+
+use jiff::civil::{Date, DateTime};
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use self::routing::Routing;
+use super::limits::{COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX};
+use super::parcel::Parcel;
+use super::reader::Reader;
+use super::record::{Complaint, Contact, Inspection, Permit, Step, Violation};
+use super::standing::{Stage, Standing};
+use crate::db::Pool;
+use crate::error::Error;
+
+/// Everything about one parcel.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) block: String,
+    pub(crate) lot: String,
+    /// The address of the newest permit, or of a complaint or notice where there is no permit.
+    pub(crate) address: Option<String>,
+    pub(crate) neighborhood: Option<String>,
+    pub(crate) summary: Summary,
+    pub(crate) permits: Vec<PermitHistory>,
+    pub(crate) complaints: Vec<Complaint>,
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) links: Links,
+    /// The lists that were cut at their bound: more rows exist than are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) truncated: Vec<&'static str>,
+}
+
+/// The counts at the top of the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) permits: usize,
+    /// Permits in review or issued and not finished.
+    pub(crate) open_permits: usize,
+    pub(crate) complaints: usize,
+    pub(crate) active_complaints: usize,
+    pub(crate) violations: usize,
+    pub(crate) active_violations: usize,
+    /// Permits with a review step that nobody has touched for a while.
+    pub(crate) stalled_permits: usize,
+    pub(crate) last_filed: Option<DateTime>,
+}
+
+/// One permit and what belongs to it.
+#[derive(Debug, Serialize)]
+pub(crate) struct PermitHistory {
+    /// The newest row of the permit.
+    #[serde(flatten)]
+    pub(crate) permit: Permit,
+    /// The rows of its other addresses on this parcel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) other_records: Vec<Permit>,
+    pub(crate) contacts: Vec<Contact>,
+    pub(crate) inspections: Vec<Inspection>,
+    /// Progress of plan review, for permits that are still under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) routing: Option<Routing>,
+    /// The permit in the city's own tracker.
+    pub(crate) link: String,
+}
+
+/// Where the city shows the parcel.
+#[derive(Debug, Serialize)]
+pub(crate) struct Links {
+    /// The planning department's property map.
+    pub(crate) parcel: String,
+}
+
+/// What the database said, before it is put together.
+#[derive(Debug, Default)]
+struct Rows {
+    today: Date,
+    permits: Vec<Permit>,
+    contacts: Vec<Contact>,
+    inspections: Vec<Inspection>,
+    steps: Vec<Step>,
+    complaints: Vec<Complaint>,
+    violations: Vec<Violation>,
+}
+
+/// Borrows a connection and reads the report; `None` when nothing is known about the parcel.
+///
+/// # Errors
+/// When no connection is free, or the database fails.
+pub(crate) async fn find(pool: &Pool, parcel: &Parcel) -> Result<Option<Report>, Error> {
+    let reader = Reader::borrow(pool).await?;
+    let report = read(&reader, parcel).await?;
+    reader.finish();
+    Ok(report)
+}
+
+/// Reads the report; `None` when nothing is known about the parcel.
+///
+/// Seven statements in one round trip, whatever the parcel.
+async fn read(reader: &Reader, parcel: &Parcel) -> Result<Option<Report>, tokio_postgres::Error> {
+    let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
+    let (blocks, lots) = (&blocks, &lots);
+    let ask = |statement: &'static str| async move {
+        reader.query_typed(statement, &[(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY)]).await
+    };
+    // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
+    let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
+        biased;
+        reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        reader.query_typed(sql::TODAY, &[]),
+        ask(&sql::PERMITS),
+        ask(&sql::CONTACTS),
+        ask(&sql::INSPECTIONS),
+        ask(&sql::STEPS),
+        ask(&sql::COMPLAINTS),
+        ask(&sql::VIOLATIONS),
+        reader.batch_execute("COMMIT"),
+    )?;
+    let rows = Rows {
+        today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
+        permits: all(&permits, Permit::read)?,
+        contacts: all(&contacts, Contact::read)?,
+        inspections: all(&inspections, Inspection::read)?,
+        steps: all(&steps, Step::read)?,
+        complaints: all(&complaints, Complaint::read)?,
+        violations: all(&violations, Violation::read)?,
+    };
+    Ok(assemble(parcel, rows))
+}
+
+fn all<T>(
+    rows: &[Row],
+    read: impl Fn(&Row, usize) -> Result<T, tokio_postgres::Error>,
+) -> Result<Vec<T>, tokio_postgres::Error> {
+    rows.iter().map(|row| read(row, 0)).collect()
+}
+
+fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
+    if rows.permits.is_empty() && rows.complaints.is_empty() && rows.violations.is_empty() {
+        return None;
+    }
+    let bounded = [
+        ("permits", cut(&mut rows.permits, PERMIT_ROWS_MAX)),
+        ("contacts", cut(&mut rows.contacts, CONTACTS_MAX)),
+        ("inspections", cut(&mut rows.inspections, INSPECTIONS_MAX)),
+        ("routing", cut(&mut rows.steps, STEPS_MAX)),
+        ("complaints", cut(&mut rows.complaints, COMPLAINTS_MAX)),
+        ("violations", cut(&mut rows.violations, VIOLATIONS_MAX)),
+    ];
+    let truncated = bounded.iter().filter(|(_, more)| *more).map(|(name, _)| *name).collect();
+
+    let address = address(&rows);
+    let neighborhood = rows.permits.iter().find_map(|permit| permit.neighborhood.clone());
+    let mut permits = group(rows.permits);
+    attach(&mut permits, rows.contacts, |c| &c.permit_number, |permit, contacts| permit.contacts = contacts);
+    attach(&mut permits, rows.inspections, |i| &i.reference_number, |permit, found| permit.inspections = found);
+    attach(
+        &mut permits,
+        rows.steps,
+        |s| &s.application_number,
+        |permit, steps| {
+            permit.routing = routing::progress(&steps, rows.today);
+        },
+    );
+    for permit in &mut permits {
+        permit.contacts.sort_by_key(rank);
+    }
+
+    let summary = summary(&permits, &rows.complaints, &rows.violations);
+    Some(Report {
+        block: parcel.block().to_owned(),
+        lot: parcel.lot().to_owned(),
+        address,
+        neighborhood,
+        summary,
+        permits,
+        complaints: rows.complaints,
+        violations: rows.violations,
+        links: Links::of(parcel),
+        truncated,
+    })
+}
+
+/// Keeps the first `max` rows and says whether there were more. Each statement reads one row beyond its bound, so
+/// that a list that just fits is not taken for a cut one.
+fn cut<T>(rows: &mut Vec<T>, max: usize) -> bool {
+    let more = rows.len() > max;
+    rows.truncate(max);
+    more
+}
+
+fn address(rows: &Rows) -> Option<String> {
+    let join = |parts: [&Option<String>; 3]| {
+        let parts = parts.iter().filter_map(|part| part.as_deref()).collect::<Vec<_>>();
+        parts.join(" ")
+    };
+    let permits = rows.permits.iter().map(|p| join([&p.street_number, &p.street_name, &p.street_suffix]));
+    let complaints = rows.complaints.iter().map(|c| join([&c.street_number, &c.street_name, &c.street_suffix]));
+    let violations = rows.violations.iter().map(|v| join([&v.street_number, &v.street_name, &v.street_suffix]));
+    permits.chain(complaints).chain(violations).find(|address| !address.is_empty())
+}
+
+/// Rows of one permit become one, in the order in which the permits first occur.
+fn group(rows: Vec<Permit>) -> Vec<PermitHistory> {
+    let mut permits: Vec<PermitHistory> = Vec::new();
+    for row in rows {
+        // At most PERMIT_ROWS_MAX rows, and rows of one permit mostly follow each other.
+        match permits.iter_mut().rev().find(|known| known.permit.permit_number == row.permit_number) {
+            Some(known) => known.other_records.push(row),
+            None => permits.push(PermitHistory {
+                link: tracker(&row.permit_number),
+                permit: row,
+                other_records: Vec::new(),
+                contacts: Vec::new(),
+                inspections: Vec::new(),
+                routing: None,
+            }),
+        }
+    }
+    permits
+}
+
+/// Gives each permit its rows, which come ordered by permit.
+fn attach<T>(
+    permits: &mut [PermitHistory],
+    rows: Vec<T>,
+    number: impl Fn(&T) -> &str,
+    set: impl Fn(&mut PermitHistory, Vec<T>),
+) {
+    let mut by_number = std::collections::HashMap::<String, Vec<T>>::new();
+    for row in rows {
+        by_number.entry(number(&row).to_owned()).or_default().push(row);
+    }
+    for permit in permits {
+        if let Some(rows) = by_number.remove(&permit.permit.permit_number) {
+            set(permit, rows);
+        }
+    }
+}
+
+/// The applicant first, then who builds, designs and calculates, then everyone else as they came.
+fn rank(contact: &Contact) -> u8 {
+    if contact.is_applicant.as_deref().is_some_and(|flag| flag.eq_ignore_ascii_case("y")) {
+        return 1;
+    }
+    match contact.role.as_str() {
+        "applicant" => 1,
+        "contractor" => 2,
+        "architect" => 3,
+        "engineer" => 4,
+        _ => 5,
+    }
+}
+
+fn summary(permits: &[PermitHistory], complaints: &[Complaint], violations: &[Violation]) -> Summary {
+    let open = |permit: &&PermitHistory| {
+        permit.permit.completed_date.is_none()
+            && matches!(Stage::of(permit.permit.status.as_deref()), Stage::Review | Stage::Issued)
+    };
+    let active = |status: &Option<String>| Standing::of(status.as_deref()) == Standing::Active;
+    let stalled = |permit: &&PermitHistory| permit.routing.as_ref().is_some_and(|routing| !routing.stalled.is_empty());
+    Summary {
+        permits: permits.len(),
+        open_permits: permits.iter().filter(open).count(),
+        complaints: complaints.len(),
+        active_complaints: complaints.iter().filter(|complaint| active(&complaint.status)).count(),
+        violations: violations.len(),
+        active_violations: violations.iter().filter(|violation| active(&violation.status)).count(),
+        stalled_permits: permits.iter().filter(stalled).count(),
+        last_filed: permits.iter().filter_map(|permit| permit.permit.filed_date).max(),
+    }
+}
+
+/// The permit in the building department's tracker. Permit numbers are letters and digits.
+fn tracker(permit_number: &str) -> String {
+    let number: String = permit_number.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("https://dbiweb02.sfgov.org/dbipts/default.aspx?page=PermitDetails&PermitNumber={number}")
+}
+
+impl Links {
+    fn of(parcel: &Parcel) -> Self {
+        let (block, lot) = (parcel.block(), parcel.lot());
+        Self { parcel: format!("https://sfplanninggis.org/pim/?search={block}%2F{lot}") }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! Search: one box for everything a person may have at hand.
+//!
+//! [`query`] reads the text into look-ups; [`find`] asks the database for each in turn until one finds something.
+//! Every look-up is one statement that uses an index and gives the page of hits together with their number.
+
+pub mod query;
+mod sql;
+mod street;
+
+use jiff::civil::DateTime;
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use self::query::{Kind, Lookup, Query};
+use super::limits::{PAGE_MAX, PAGE_SIZE};
+use super::parcel::Parcel;
+use super::reader::Reader;
+use super::record::Permit;
+use crate::db::Pool;
+use crate::error::Error;
+
+/// Which page of results: from 1 to [`PAGE_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page(u32);
+
+impl Page {
+    /// The first page.
+    pub const FIRST: Self = Self(1);
+
+    /// Reads a page number: `3` is one, `0`, `401` and `x` are none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.then(|| text.parse().ok())??;
+        (1..=PAGE_MAX).contains(&number).then_some(Self(number))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    fn offset(self) -> u32 {
+        (self.0 - 1) * PAGE_SIZE
+    }
+}
+
+/// One page of what a search found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Found {
+    /// What was looked up.
+    pub(crate) query: String,
+    /// The kind that matched; `None` when nothing did.
+    pub(crate) kind: Option<Kind>,
+    /// The closest kind the text could have meant, when that found nothing and a later one did.
+    pub(crate) instead_of: Option<Kind>,
+    pub(crate) page: u32,
+    pub(crate) page_size: u32,
+    /// Permits found on all pages.
+    pub(crate) total: i64,
+    /// Whether there may be more than `total`, because the name fits more contacts than are looked at.
+    pub(crate) total_is_at_least: bool,
+    /// The last page that can be asked for.
+    pub(crate) pages: u32,
+    /// Whether the street's suffix had to be ignored to find anything.
+    pub(crate) suffix_ignored: bool,
+    /// The report of the parcel that was looked up, even when no permit is on it.
+    pub(crate) report: Option<String>,
+    pub(crate) results: Vec<Hit>,
+}
+
+/// One permit with every address it was granted for.
+#[derive(Debug, Serialize)]
+pub(crate) struct Hit {
+    pub(crate) permit_number: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) permit_type_definition: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) filed_date: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issued_date: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) completed_date: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) estimated_cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revised_cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// The person or firm that matched, for a search by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) matched: Option<String>,
+    pub(crate) addresses: Vec<Place>,
+}
+
+/// One address of a permit, and the report of its parcel.
+#[derive(Debug, Serialize)]
+pub(crate) struct Place {
+    pub(crate) record_id: String,
+    pub(crate) address: String,
+    pub(crate) block: Option<String>,
+    pub(crate) lot: Option<String>,
+    /// Where the parcel's report is; `None` when the row names no parcel.
+    pub(crate) report: Option<String>,
+}
+
+/// Borrows a connection and looks the text up.
+///
+/// # Errors
+/// 404 for a page past the last one; otherwise when no connection is free, or the database fails.
+pub(crate) async fn find(pool: &Pool, query: &Query, page: Page) -> Result<Found, Error> {
+    let reader = Reader::borrow(pool).await?;
+    let found = run(&reader, query, page).await?;
+    reader.finish();
+    if found.total > 0 && found.results.is_empty() {
+        return Err(Error::not_found(format!("This search has {} pages.", found.pages)));
+    }
+    Ok(found)
+}
+
+/// Looks the text up. Costs one round trip for each look-up tried: one, mostly; five at most.
+async fn run(reader: &Reader, query: &Query, page: Page) -> Result<Found, tokio_postgres::Error> {
+    let mut found = Found {
+        query: query.text.clone(),
+        kind: None,
+        instead_of: None,
+        page: page.number(),
+        page_size: PAGE_SIZE,
+        total: 0,
+        total_is_at_least: false,
+        pages: 0,
+        suffix_ignored: false,
+        report: query.lookups.iter().find_map(|lookup| match lookup {
+            Lookup::Parcel(parcel) => Some(parcel.path()),
+            _ => None,
+        }),
+        results: Vec::new(),
+    };
+    for lookup in &query.lookups {
+        let hits = ask(reader, lookup, page).await?;
+        if hits.total > 0 {
+            let closest = query.lookups.first().map(Lookup::kind);
+            found.kind = Some(lookup.kind());
+            found.instead_of = closest.filter(|closest| *closest != lookup.kind());
+            found.suffix_ignored = lookup.ignores_suffix_of(query.lookups.first());
+            found.total = hits.total;
+            found.total_is_at_least = hits.capped;
+            found.pages = pages(hits.total);
+            found.results = hits.results;
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn pages(total: i64) -> u32 {
+    let pages = u64::try_from(total).unwrap_or(0).div_ceil(u64::from(PAGE_SIZE));
+    u32::try_from(pages).map_or(PAGE_MAX, |pages| pages.min(PAGE_MAX))
+}
+
+/// What one look-up found.
+struct Hits {
+    total: i64,
+    capped: bool,
+    results: Vec<Hit>,
+}
+
+async fn ask(reader: &Reader, lookup: &Lookup, page: Page) -> Result<Hits, tokio_postgres::Error> {
+    let limit = i64::from(PAGE_SIZE);
+    let offset = i64::from(page.offset());
+    let rows = match lookup {
+        Lookup::PermitNumber(number) => {
+            read(reader, &sql::BY_PERMIT_NUMBER, limit, offset, &[(number, Type::TEXT)]).await?
+        }
+        Lookup::Parcel(parcel) => {
+            let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
+            let parameters: [Parameter<'_>; 2] = [(&blocks, Type::TEXT_ARRAY), (&lots, Type::TEXT_ARRAY)];
+            read(reader, &sql::BY_PARCEL, limit, offset, &parameters).await?
+        }
+        Lookup::Address { number, street } => {
+            let names = street.all_names();
+            let parameters: [Parameter<'_>; 4] = [
+                (&names, Type::TEXT_ARRAY),
+                (&street.suffixes, Type::TEXT_ARRAY),
+                (&street.whole, Type::TEXT_ARRAY),
+                (number, Type::TEXT),
+            ];
+            read(reader, &sql::BY_ADDRESS, limit, offset, &parameters).await?
+        }
+        Lookup::Street(street) => {
+            let names = street.all_names();
+            let parameters: [Parameter<'_>; 3] =
+                [(&names, Type::TEXT_ARRAY), (&street.suffixes, Type::TEXT_ARRAY), (&street.whole, Type::TEXT_ARRAY)];
+            read(reader, &sql::BY_STREET, limit, offset, &parameters).await?
+        }
+        Lookup::Name(words) => read(reader, &sql::BY_NAME, limit, offset, &[(&pattern(words), Type::TEXT)]).await?,
+    };
+    let mut hits = Hits { total: 0, capped: false, results: Vec::new() };
+    for row in &rows {
+        hits.total = row.try_get(0)?;
+        hits.capped = row.try_get(1)?;
+        // A page past the last one is a single row that holds the total alone.
+        if row.try_get::<_, Option<&str>>(3)?.is_some() {
+            add(&mut hits.results, row.try_get(2)?, Permit::read(row, 3)?);
+        }
+    }
+    Ok(hits)
+}
+
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+async fn read(
+    reader: &Reader,
+    statement: &str,
+    limit: i64,
+    offset: i64,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let mut all: Vec<Parameter<'_>> = vec![(&limit, Type::INT8), (&offset, Type::INT8)];
+    all.extend(parameters.iter().cloned());
+    reader.query_typed(statement, &all).await
+}
+
+/// Adds a row to the hit it belongs to; rows of one permit follow each other.
+fn add(results: &mut Vec<Hit>, matched: Option<String>, row: Permit) {
+    let parcel = row.block.as_deref().zip(row.lot.as_deref());
+    let parcel = parcel.and_then(|(block, lot)| Parcel::parse(block, lot).ok());
+    let place = Place {
+        record_id: row.record_id.clone(),
+        address: row.address(),
+        block: row.block.clone(),
+        lot: row.lot.clone(),
+        report: parcel.map(|parcel| parcel.path()),
+    };
+    match results.last_mut() {
+        Some(hit) if hit.permit_number == row.permit_number => hit.addresses.push(place),
+        _ => results.push(Hit {
+            permit_number: row.permit_number,
+            permit_type_definition: row.permit_type_definition,
+            status: row.status,
+            filed_date: row.filed_date,
+            issued_date: row.issued_date,
+            completed_date: row.completed_date,
+            estimated_cost: row.estimated_cost,
+            revised_cost: row.revised_cost,
+            description: row.description,
+            matched,
+            addresses: vec![place],
+        }),
+    }
+}
+
+/// The words in this order with anything between them, for LIKE.
+fn pattern(words: &[String]) -> String {
+    let mut pattern = String::from("%");
+    for word in words {
+        for c in word.chars() {
+            if matches!(c, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_numbers_are_bounded() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("400", Some(PAGE_MAX)),
+            ("401", None),
+            ("0", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.0", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(Page::parse(text).map(Page::number), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_pages_is_what_can_be_asked_for() {
+        for (total, expected) in [(0, 0), (1, 1), (25, 1), (26, 2), (10_000, 400), (10_001, 400), (i64::MAX, 400)] {
+            assert_eq!(pages(total), expected, "{total}");
+        }
+    }
+
+    #[test]
+    fn wildcards_in_a_name_are_letters() {
+        let words = ["50%", "a_b", "c\\"].map(str::to_owned);
+        assert_eq!(pattern(&words), "%50\\%%a\\_b%c\\\\%");
+    }
+
+    #[test]
+    fn rows_of_one_permit_become_one_hit() {
+        let row = |number: &str, record: &str, lot: Option<&str>| Permit {
+            permit_number: number.into(),
+            record_id: record.into(),
+            block: Some("3507".into()),
+            lot: lot.map(Into::into),
+            ..Permit::default()
+        };
+        let mut hits = Vec::new();
+        for row in [row("1", "a", Some("004")), row("1", "b", None), row("2", "c", Some("odd"))] {
+            add(&mut hits, None, row);
+        }
+        let shown: Vec<_> = hits
+            .iter()
+            .map(|hit| {
+                (hit.permit_number.as_str(), hit.addresses.iter().map(|a| a.report.as_deref()).collect::<Vec<_>>())
+            })
+            .collect();
+        assert_eq!(shown, [("1", vec![Some("/report/3507/004"), None]), ("2", vec![None])]);
+    }
+}

@@ -1,0 +1,323 @@
+//! What the text in the search box may name.
+//!
+//! One text can name several kinds of thing ("3507004" is a permit number or a block and lot), so it becomes a
+//! short list of look-ups. They are tried in order and the first that finds something answers.
+
+use super::street;
+use crate::permits::limits::{NAME_CHARS_MIN, QUERY_CHARS_MAX};
+use crate::permits::parcel::Parcel;
+
+pub use super::street::Street;
+
+/// A search text that can be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The text, with spaces and control characters tidied.
+    pub text: String,
+    /// What to try, in order; may be empty when nothing in the text can be looked up.
+    pub lookups: Vec<Lookup>,
+}
+
+/// One kind of thing to look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// A permit by its number, in capitals.
+    PermitNumber(String),
+    /// Everything on a parcel.
+    Parcel(Parcel),
+    /// A house number on a street.
+    Address {
+        /// Without leading zeros.
+        number: String,
+        /// The street.
+        street: Street,
+    },
+    /// A street as a whole.
+    Street(Street),
+    /// A person or a firm on a permit: words in lower case, found in this order.
+    Name(Vec<String>),
+}
+
+impl Lookup {
+    /// The kind, as the API and the page name it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::PermitNumber(_) => Kind::PermitNumber,
+            Self::Parcel(_) => Kind::Parcel,
+            Self::Address { .. } => Kind::Address,
+            Self::Street(_) => Kind::Street,
+            Self::Name(_) => Kind::Name,
+        }
+    }
+
+    /// Whether this look-up is `closest` without the suffix of its street.
+    #[must_use]
+    pub fn ignores_suffix_of(&self, closest: Option<&Self>) -> bool {
+        let suffixed = |lookup: &Self| match lookup {
+            Self::Address { street, .. } | Self::Street(street) => Some(!street.suffixes.is_empty()),
+            _ => None,
+        };
+        closest.and_then(suffixed) == Some(true) && suffixed(self) == Some(false)
+    }
+}
+
+/// The kind of thing a search matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A permit number.
+    PermitNumber,
+    /// A block and lot.
+    Parcel,
+    /// A house number on a street.
+    Address,
+    /// A street as a whole.
+    Street,
+    /// A person or a firm.
+    Name,
+}
+
+impl Kind {
+    /// The kind in words that fit "matched as …".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::PermitNumber => "permit number",
+            Self::Parcel => "block and lot",
+            Self::Address => "address",
+            Self::Street => "street",
+            Self::Name => "person or firm",
+        }
+    }
+}
+
+/// Why a text cannot be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no text.
+    #[error("Type a permit number, an address, a block and lot, a street, or the name of a person or firm.")]
+    Empty,
+    /// More than [`QUERY_CHARS_MAX`] characters.
+    #[error("A search can have {QUERY_CHARS_MAX} characters at most.")]
+    TooLong,
+}
+
+impl Query {
+    /// Reads a search text: `1455 Market St` is an address, then a street, then a name; an empty one is refused.
+    ///
+    /// # Errors
+    /// When the text is empty or longer than [`QUERY_CHARS_MAX`].
+    pub fn parse(raw: &str) -> Result<Self, Refusal> {
+        // Counted before anything is copied, so that a long text costs nothing.
+        if raw.chars().nth(QUERY_CHARS_MAX).is_some() {
+            return Err(Refusal::TooLong);
+        }
+        let plain: String = raw
+            .chars()
+            .map(|c| match c {
+                '\u{2018}' | '\u{2019}' => '\'',
+                '\u{2010}'..='\u{2015}' => '-',
+                c if c.is_control() => ' ',
+                c => c,
+            })
+            .collect();
+        let text = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        // ASCII only: what else has two cases is left to the database, whose locale decides.
+        let lower = text.to_ascii_lowercase();
+        let mut lookups = Vec::new();
+        lookups.extend(labelled_parcel(&lower).map(Lookup::Parcel));
+        if lookups.is_empty() {
+            lookups.extend(permit_number(&lower).map(Lookup::PermitNumber));
+            lookups.extend(bare_parcel(&lower).map(Lookup::Parcel));
+            lookups.extend(street::lookups(&lower));
+            lookups.extend(name(&lower).map(Lookup::Name));
+        }
+        Ok(Self { text, lookups })
+    }
+}
+
+/// 11 or 12 digits starting with the year, 7 digits and perhaps an S, M and 6 or 7 digits, and the trades'
+/// letters and digits: at most two letters, 6 to 14 digits, at most one letter. People also group the digits of
+/// long ones ("2015 0430 4998"), but a dash or a space in a short one means something else.
+fn permit_number(text: &str) -> Option<String> {
+    let text = ["permit number", "permit no.", "permit no", "permit #", "permit"]
+        .iter()
+        .find_map(|label| text.strip_prefix(label))
+        .unwrap_or(text)
+        .trim_start_matches(['#', ':', ' ']);
+    let joined: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.')).collect();
+    let grouped = joined.len() != text.len();
+    let letters_before = joined.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let digits = joined.bytes().skip(letters_before).take_while(u8::is_ascii_digit).count();
+    let rest = &joined.as_bytes()[letters_before + digits..];
+    let plain = letters_before <= 2 && (6..=14).contains(&digits) && rest.len() <= 1;
+    let plain = plain && rest.iter().all(u8::is_ascii_alphabetic);
+    if !plain || (grouped && (digits < 11 || letters_before > 0)) {
+        return None;
+    }
+    Some(joined.to_ascii_uppercase())
+}
+
+/// `block 3507 lot 4`, `blk 3507, lt 4`, `lot 4 block 3507`.
+fn labelled_parcel(text: &str) -> Option<Parcel> {
+    let words: Vec<&str> = text.split([' ', ',', '/', '#', ':']).filter(|word| !word.is_empty()).collect();
+    let [first, a, second, b] = words.as_slice() else { return None };
+    let is_block = |word: &str| matches!(word, "block" | "blk" | "blk.");
+    let is_lot = |word: &str| matches!(word, "lot" | "lt" | "lt.");
+    match () {
+        () if is_block(first) && is_lot(second) => Parcel::parse(a, b).ok(),
+        () if is_lot(first) && is_block(second) => Parcel::parse(b, a).ok(),
+        () => None,
+    }
+}
+
+/// `3507/004`, `3507-004`, `3507 004`, `3507004`, `apn 3507-004`.
+fn bare_parcel(text: &str) -> Option<Parcel> {
+    let text = text.strip_prefix("apn").unwrap_or(text).trim_start_matches(['#', ':', ' ']);
+    if let Some((block, lot)) = text.split_once(['/', '-']) {
+        return Parcel::parse(block, lot).ok();
+    }
+    if let Some((block, lot)) = text.split_once(' ') {
+        // "3507 4" is more likely a house number and a street, so a space asks for the lot in full.
+        let full = lot.bytes().take_while(u8::is_ascii_digit).count() >= 3;
+        return full.then(|| Parcel::parse(block, lot).ok())?;
+    }
+    let block_digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    match (block_digits, text.len()) {
+        (7, 7 | 8) => Parcel::parse(&text[..4], &text[4..]).ok(),
+        // 0222A021 and 0222A021A
+        (4, 8 | 9) if text.is_ascii() => Parcel::parse(&text[..5], &text[5..]).ok(),
+        _ => None,
+    }
+}
+
+/// The words of a person's or a firm's name, when there is enough of it to look up.
+fn name(text: &str) -> Option<Vec<String>> {
+    let words: Vec<String> = text
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '"' | '(' | ')'))
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let letters = words.iter().flat_map(|word| word.chars()).filter(|c| c.is_alphabetic()).count();
+    let longest = words.iter().map(|word| word.chars().filter(|c| c.is_alphanumeric()).count()).max()?;
+    (letters >= NAME_CHARS_MIN && longest >= NAME_CHARS_MIN).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The look-ups of a text, one short word each.
+    fn lookups(text: &str) -> String {
+        let query = match Query::parse(text) {
+            Ok(query) => query,
+            Err(refusal) => return format!("{refusal:?}"),
+        };
+        let show = |lookup: &Lookup| match lookup {
+            Lookup::PermitNumber(number) => format!("permit {number}"),
+            Lookup::Parcel(parcel) => format!("parcel {parcel}"),
+            Lookup::Address { number, street } => format!("address {number} {street}"),
+            Lookup::Street(street) => format!("street {street}"),
+            Lookup::Name(words) => format!("name {}", words.join("+")),
+        };
+        query.lookups.iter().map(show).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn permit_numbers() {
+        for (text, expected) in [
+            ("201508053399", "permit 201508053399"),
+            (" 201508053399 ", "permit 201508053399"),
+            ("2015 0805 3399", "permit 201508053399"),
+            ("2015.08.05.3399", "permit 201508053399"),
+            ("2015-0805-3399", "permit 201508053399"),
+            ("permit #201508053399", "permit 201508053399"),
+            ("permit no. 201508053399", "permit 201508053399"),
+            ("20000104123", "permit 20000104123"),
+            ("7713422s", "permit 7713422S; parcel 7713/422S"),
+            ("m365547", "permit M365547"),
+            ("M1000747", "permit M1000747"),
+            ("E202301012345", "permit E202301012345"),
+            ("PW20230101123", "permit PW20230101123"),
+        ] {
+            let found = lookups(text);
+            assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn parcels() {
+        for (text, expected) in [
+            ("3507/004", "parcel 3507/004"),
+            ("3507/4", "parcel 3507/004"),
+            ("3507-004", "parcel 3507/004"),
+            ("3507 / 4", "parcel 3507/004"),
+            ("3507 004", "parcel 3507/004"),
+            ("3507–004", "parcel 3507/004"),
+            ("42/1", "parcel 0042/001"),
+            ("0222a/021a", "parcel 0222A/021A"),
+            ("block 3507 lot 4", "parcel 3507/004"),
+            ("Block 3507, Lot 004", "parcel 3507/004"),
+            ("blk 3507 lt 21A", "parcel 3507/021A"),
+            ("lot 4 block 3507", "parcel 3507/004"),
+            ("block: 3507 / lot: 4", "parcel 3507/004"),
+            ("APN 3507-004", "parcel 3507/004"),
+            ("0222A021A", "parcel 0222A/021A"),
+            ("3507004", "permit 3507004; parcel 3507/004"),
+        ] {
+            let found = lookups(text);
+            assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn addresses_fall_through_to_the_street_and_to_names() {
+        for (text, expected) in [
+            ("1455 Market St", "address 1455 market (st); address 1455 market; street market; name 1455+market+st"),
+            ("1455 market", "address 1455 market; street market; name 1455+market"),
+            ("market", "street market; name market"),
+            ("Turner Construction", "street turner construction; name turner+construction"),
+            ("3507 4", ""),
+            ("1455", ""),
+            ("st", ""),
+        ] {
+            assert_eq!(lookups(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn letting_go_of_a_suffix_is_known() {
+        let query = Query::parse("1455 Market Ave").unwrap();
+        let ignored: Vec<bool> =
+            query.lookups.iter().map(|lookup| lookup.ignores_suffix_of(query.lookups.first())).collect();
+        assert_eq!(ignored, [false, true, true, false]);
+    }
+
+    #[test]
+    fn odd_texts_are_refused_or_harmless() {
+        let longest = "x".repeat(QUERY_CHARS_MAX);
+        assert_eq!(lookups(&longest), format!("street {longest}; name {longest}"));
+        for (text, expected) in [
+            ("", "Empty"),
+            (" \t\n ", "Empty"),
+            ("\0", "Empty"),
+            (format!("{longest}x").as_str(), "TooLong"),
+            ("%", ""),
+            ("__", ""),
+            ("🏠", ""),
+            ("ab", "street ab"),
+            ("Peña", "street peña; name peña"),
+        ] {
+            assert_eq!(lookups(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_shown_text_is_tidied() {
+        assert_eq!(Query::parse("  1455\tMarket\u{0} St ").unwrap().text, "1455 Market St");
+    }
+}

@@ -1,0 +1,43 @@
+//! The traffic policy that this process obeys.
+
+use anyhow::Context as _;
+use seawall_core::breaker;
+use seawall_core::policy::Policy;
+
+use crate::config::Config;
+
+/// The policy that this binary was built with; `POLICY_FILE` replaces it.
+pub const BUILT_IN: &str = include_str!("../../policy.toml");
+
+/// Reads and compiles the policy: the built-in one, or that of `POLICY_FILE`.
+///
+/// # Errors
+/// When the file cannot be read, or the policy does not hold together; names the line at fault.
+pub fn load(config: &Config) -> anyhow::Result<Policy> {
+    let Some(path) = &config.policy_file else {
+        return Policy::compile(BUILT_IN).context("the built-in policy does not hold together");
+    };
+    let source =
+        std::fs::read_to_string(path).with_context(|| format!("POLICY_FILE {} cannot be read", path.display()))?;
+    Policy::compile(&source).with_context(|| format!("POLICY_FILE {} does not hold together", path.display()))
+}
+
+/// When calls to the city's API are held back.
+///
+/// # Errors
+/// When the policy has no `[upstream.soda]`.
+pub fn soda_breaker(policy: &Policy) -> anyhow::Result<breaker::Config> {
+    let upstream =
+        policy.upstream("soda").context("the policy has no [upstream.soda], which loads and reports call")?;
+    Ok(upstream.breaker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_policy_knows_the_citys_api() {
+        assert!(soda_breaker(&Policy::compile(BUILT_IN).unwrap()).is_ok());
+    }
+}

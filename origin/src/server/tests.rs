@@ -1,0 +1,141 @@
+//! The routes in all their layers, with a database that is away.
+
+use axum::body::{Body, Bytes, to_bytes};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, Request, StatusCode};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::db;
+
+/// A site as an operator could configure it, whose database is at a port where nobody listens.
+fn site() -> Router {
+    let set = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+        ("DB_POOL_MIN", "1"),
+        ("DB_POOL_MAX", "2"),
+        ("DB_CONNECT_TIMEOUT", "1s"),
+        ("DB_CHECKOUT_TIMEOUT", "1s"),
+    ];
+    let value = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+    let config = Config::read(value).unwrap();
+    router(db::open(&config.database).unwrap(), Policy::compile(policy::BUILT_IN).unwrap())
+}
+
+async fn ask(app: &Router, method: &str, path: &str) -> (StatusCode, HeaderMap, Bytes) {
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+    (parts.status, parts.headers, to_bytes(body, usize::MAX).await.unwrap())
+}
+
+#[tokio::test]
+async fn every_answer_of_a_site_without_its_database() {
+    let html = "text/html; charset=utf-8";
+    let problem = "application/problem+json";
+    let app = site();
+    for (method, path, status, kind) in [
+        ("GET", "/", 200, html),
+        ("GET", "/methodology", 200, html),
+        ("GET", "/search", 200, html),
+        ("GET", "/search?q=", 200, html),
+        ("GET", "/static/site.css", 200, "text/css; charset=utf-8"),
+        ("GET", "/static/icon.svg", 200, "image/svg+xml"),
+        ("GET", "/search?q=market", 503, html),
+        ("GET", "/report/3507/004", 503, html),
+        ("GET", "/about-data", 503, html),
+        ("GET", "/api/v1/search?q=market", 503, problem),
+        ("GET", "/api/v1/report/3507/004", 503, problem),
+        ("GET", "/health", 503, "application/json"),
+        ("GET", "/health/ready", 503, "application/json"),
+        ("GET", "/report/x/1", 400, html),
+        ("GET", "/report/3507/4%FF", 400, html),
+        ("GET", "/search?q=%FF", 503, html),
+        ("GET", "/search?q=a&q=b", 400, html),
+        ("GET", "/search?q=a&page=401", 400, html),
+        ("GET", "/api/v1/search", 400, problem),
+        ("GET", "/api/v1/report/x/1", 400, problem),
+        ("GET", "/nowhere", 404, html),
+        ("GET", "/search/", 404, html),
+        ("GET", "/static/none.css", 404, html),
+        ("GET", "/api/v1/nowhere", 404, problem),
+        ("GET", "/health/nowhere", 404, problem),
+        ("POST", "/", 405, html),
+        ("DELETE", "/api/v1/search", 405, problem),
+    ] {
+        let (answered, headers, content) = ask(&app, method, path).await;
+        let about = format!("{method} {path}");
+        assert_eq!(answered, status, "{about}");
+        assert_eq!(headers[CONTENT_TYPE], kind, "{about}");
+        assert!(!content.is_empty(), "{about}");
+        assert!(!headers.contains_key(SET_COOKIE), "{about}");
+        assert_eq!(headers["x-frame-options"], "DENY", "{about}");
+        assert!(headers["x-response-time"].to_str().unwrap().ends_with("ms"), "{about}");
+        assert!(headers["server-timing"].to_str().unwrap().contains("total;dur="), "{about}");
+        assert!(headers.contains_key("x-request-id") && headers.contains_key("content-security-policy"), "{about}");
+        assert_eq!(headers.contains_key(ALLOW), status == 405, "{about}");
+        assert_eq!(headers.contains_key(RETRY_AFTER), status == 503 && kind != "application/json", "{about}");
+        assert_eq!(headers[CACHE_CONTROL] == "no-store", status != 200, "{about}");
+        let text = String::from_utf8_lossy(&content);
+        assert!(!text.contains("127.0.0.1") && !text.contains("nobody"), "{about}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_fields_of_get_and_no_content() {
+    let app = site();
+    for path in ["/", "/static/site.css"] {
+        let (_, get, content) = ask(&app, "GET", path).await;
+        let (status, head, nothing) = ask(&app, "HEAD", path).await;
+        assert_eq!((status, nothing.len()), (StatusCode::OK, 0), "{path}");
+        assert_eq!(head[ETAG], get[ETAG], "{path}");
+        assert_eq!(head[CONTENT_LENGTH], content.len().to_string(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_parcel_has_one_address() {
+    let app = site();
+    for (path, canonical) in [
+        ("/report/3507/4", "/report/3507/004"),
+        ("/report/42/1", "/report/0042/001"),
+        ("/report/0222a/021a", "/report/0222A/021A"),
+        ("/api/v1/report/3507/4", "/api/v1/report/3507/004"),
+    ] {
+        let (status, headers, _) = ask(&app, "GET", path).await;
+        assert_eq!((status, &headers[LOCATION]), (StatusCode::PERMANENT_REDIRECT, &canonical.parse().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn health_says_what_is_wrong_and_its_figures_add_up() {
+    let app = site();
+    let (_, _, content) = ask(&app, "GET", "/health").await;
+    let health: serde_json::Value = serde_json::from_slice(&content).unwrap();
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(health["database"]["reachable"], false);
+    let figure = |name: &str| health["pool"][name].as_u64().unwrap();
+    assert_eq!(figure("in_use") + figure("idle"), figure("size"));
+    assert_eq!(figure("max"), 2);
+
+    let (_, _, content) = ask(&app, "GET", "/health/ready").await;
+    let ready: serde_json::Value = serde_json::from_slice(&content).unwrap();
+    assert_eq!((&ready["ready"], &ready["checks"]["db_pool"]), (&false.into(), &false.into()));
+}
+
+#[tokio::test]
+async fn a_body_too_long_is_refused() {
+    let app = site();
+    let request = Request::post("/").header(CONTENT_LENGTH, BODY_BYTES_MAX + 1);
+    let body = Body::from(vec![0; BODY_BYTES_MAX + 1]);
+    let response = app.oneshot(request.body(body).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn a_panic_is_a_fault_of_ours_and_keeps_its_text() {
+    for panic in [Box::new("static") as Box<dyn Any + Send>, Box::new("owned".to_owned()), Box::new(1)] {
+        let response = panicked(panic);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.extensions().get::<Error>().unwrap().internal().unwrap().starts_with("panic: "));
+    }
+}

@@ -1,0 +1,233 @@
+//! The database's side of a load: the temporary table, and the transaction that makes ours equal to it.
+
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use super::{REFUSED_KEPT_MAX, Read};
+use crate::soda::datasets::{Dataset, From, Key};
+use crate::soda::row::{Encoder, Refusal};
+
+/// What a load did to the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Rows that are new.
+    pub inserted: u64,
+    /// Rows whose content changed.
+    pub updated: u64,
+    /// Rows that were already there.
+    pub unchanged: u64,
+    /// Rows that the city no longer publishes.
+    pub deleted: u64,
+    /// Rows left out because their unique value was read twice.
+    pub repeated: u64,
+}
+
+impl Changes {
+    /// Rows of the table after the load.
+    #[must_use]
+    pub const fn stored(&self) -> u64 {
+        self.inserted + self.updated + self.unchanged
+    }
+}
+
+/// Creates the temporary table `incoming`.
+pub(super) async fn prepare(session: &Client, dataset: &Dataset) -> Result<(), tokio_postgres::Error> {
+    let table = dataset.name;
+    session.batch_execute(&format!("SET work_mem = '{WORK_MEM}'; CREATE TEMP TABLE incoming (LIKE {table})")).await
+}
+
+pub(super) fn copy_statement(dataset: &'static Dataset) -> String {
+    format!("COPY incoming ({}) FROM STDIN", Encoder::columns(dataset).join(", "))
+}
+
+/// How many rows the table holds now.
+pub(super) async fn held(session: &Client, dataset: &Dataset) -> Result<u64, tokio_postgres::Error> {
+    let statement = format!("SELECT count(*) FROM {} ours WHERE {}", dataset.name, own_rows(dataset));
+    let row = session.query_one(&statement, &[]).await?;
+    Ok(row.get::<_, i64>(0).cast_unsigned())
+}
+
+/// How a row is refused whose unique value was read before.
+pub(super) fn repeated(dataset: &Dataset) -> Refusal {
+    Refusal::Repeated(match dataset.key {
+        Key::Unique(column) => column,
+        Key::Fields(_) | Key::Digest => "row_key",
+    })
+}
+
+/// Makes the table equal to `incoming`, in one transaction with the log of the load.
+pub(super) async fn merge(
+    session: &mut Client,
+    dataset: &'static Dataset,
+    read: &Read,
+) -> Result<Changes, tokio_postgres::Error> {
+    let statements = Statements::new(dataset);
+    let table = dataset.name;
+    let transaction = session.transaction().await?;
+    transaction.execute("DELETE FROM ingest_refused WHERE dataset_id = $1", &[&dataset.id]).await?;
+    let (reasons, rows): (Vec<_>, Vec<_>) =
+        read.kept.iter().map(|(refusal, row)| (refusal.to_string(), stored_form(row))).unzip();
+    transaction.execute(KEEP_REFUSED, &[&dataset.id, &reasons, &rows]).await?;
+
+    let mut changes = Changes::default();
+    match dataset.key {
+        Key::Unique(_) => {
+            let room = i64::try_from(REFUSED_KEPT_MAX - read.kept.len()).unwrap_or_default();
+            let reason = repeated(dataset).to_string();
+            let row = transaction.query_one(&statements.drop_repeated, &[&dataset.id, &reason, &room]).await?;
+            changes.repeated = row.get::<_, i64>(0).cast_unsigned();
+        }
+        Key::Fields(_) | Key::Digest => {
+            transaction.execute(&statements.number_occurrences, &[]).await?;
+        }
+    }
+    transaction.batch_execute("ANALYZE incoming").await?;
+    changes.deleted = transaction.execute(&statements.delete, &[]).await?;
+    changes.updated = transaction.execute(&statements.update, &[]).await?;
+    changes.inserted = transaction.execute(&statements.insert, &[]).await?;
+    let staged: i64 = transaction.query_one("SELECT count(*) FROM incoming", &[]).await?.get(0);
+    changes.unchanged = staged.cast_unsigned() - changes.inserted - changes.updated;
+
+    let rows_read = i64::try_from(read.rows).unwrap_or(i64::MAX);
+    let refused = rows_read - staged;
+    transaction.execute(LOG, &[&dataset.id, &dataset.title, &rows_read, &staged, &refused]).await?;
+    transaction.commit().await?;
+    let changed = changes.deleted + changes.updated + changes.inserted > 0;
+    if changed && let Err(error) = session.batch_execute(&format!("ANALYZE {table}")).await {
+        // The load stands; only plans may be worse until Postgres looks at the table by itself.
+        tracing::warn!(event = "ingest.analyze_failed", table, %error, "{table} could not be analysed: {error}");
+    }
+    Ok(changes)
+}
+
+/// Sorting and joining the largest dataset in memory would need more; this keeps the smaller ones off the disk.
+const WORK_MEM: &str = "64MB";
+
+const KEEP_REFUSED: &str = "INSERT INTO ingest_refused (dataset_id, reason, row)
+    SELECT $1, reason, row::jsonb FROM unnest($2::text[], $3::text[]) AS kept (reason, row)";
+
+const LOG: &str = "INSERT INTO ingest_log
+        (dataset_id, dataset_name, last_fetched, rows_read, rows_stored, rows_refused, data_as_of)
+    VALUES ($1, $2, now(), $3, $4, $5, (SELECT max(data_as_of) FROM incoming))
+    ON CONFLICT (dataset_id) DO UPDATE SET
+        dataset_name = excluded.dataset_name, last_fetched = excluded.last_fetched, rows_read = excluded.rows_read,
+        rows_stored = excluded.rows_stored, rows_refused = excluded.rows_refused, data_as_of = excluded.data_as_of";
+
+/// The statements that depend on the dataset's columns. Names come from constants, never from data.
+struct Statements {
+    drop_repeated: String,
+    number_occurrences: String,
+    delete: String,
+    update: String,
+    insert: String,
+}
+
+impl Statements {
+    fn new(dataset: &'static Dataset) -> Self {
+        let table = dataset.name;
+        let columns = Encoder::columns(dataset);
+        let all = columns.join(", ");
+        let keys = dataset.key_columns();
+        let key = keys[0];
+        let same: Vec<_> = keys.iter().map(|key| format!("ours.{key} = incoming.{key}")).collect();
+        let same = same.join(" AND ");
+        let content: Vec<_> = columns.iter().filter(|column| !keys.contains(column)).copied().collect();
+        let set: Vec<_> = content.iter().map(|column| format!("{column} = incoming.{column}")).collect();
+        let compared = |side: &str| {
+            let columns = content.iter().filter(|column| **column != "data_as_of");
+            columns.map(|column| format!("{side}.{column}")).collect::<Vec<_>>().join(", ")
+        };
+        // Of rows that share a key, the order does not depend on how they were read.
+        let numbered = |order: &str| {
+            format!(
+                "SELECT ctid AS at, row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS number FROM incoming
+                 WHERE {key} IN (SELECT {key} FROM incoming GROUP BY {key} HAVING count(*) > 1)"
+            )
+        };
+        Self {
+            drop_repeated: format!(
+                "WITH repeated AS ({}),
+                 gone AS (DELETE FROM incoming USING repeated WHERE incoming.ctid = repeated.at AND repeated.number > 1
+                     RETURNING to_jsonb(incoming) AS row),
+                 kept AS (INSERT INTO ingest_refused (dataset_id, reason, row) SELECT $1, $2, row FROM gone LIMIT $3)
+                 SELECT count(*) FROM gone",
+                numbered(&format!("data_as_of DESC NULLS LAST, {all}"))
+            ),
+            number_occurrences: format!(
+                "UPDATE incoming SET occurrence = repeated.number FROM ({}) repeated
+                 WHERE incoming.ctid = repeated.at AND repeated.number > 1",
+                numbered(&content.join(", "))
+            ),
+            delete: format!(
+                "DELETE FROM {table} ours WHERE {} AND NOT EXISTS (SELECT FROM incoming WHERE {same})",
+                own_rows(dataset)
+            ),
+            update: format!(
+                "UPDATE {table} ours SET {} FROM incoming WHERE {same} AND ({}) IS DISTINCT FROM ({})",
+                set.join(", "),
+                compared("ours"),
+                compared("incoming")
+            ),
+            insert: format!(
+                "INSERT INTO {table} ({all}) SELECT {all} FROM incoming
+                 WHERE NOT EXISTS (SELECT FROM {table} ours WHERE {same})"
+            ),
+        }
+    }
+}
+
+/// Which rows of the table are this dataset's: several may share one table, told apart by `source`.
+fn own_rows(dataset: &Dataset) -> String {
+    let constants = dataset.columns.iter().filter_map(|column| match column.from {
+        From::Constant(value) => Some(format!("ours.{} = '{value}'", column.name)),
+        _ => None,
+    });
+    constants.chain(["true".to_owned()]).collect::<Vec<_>>().join(" AND ")
+}
+
+/// Longest refused row that is kept whole.
+const ROW_BYTES_MAX: usize = 16 * 1024;
+
+/// A refused row as JSON text that Postgres takes: without NUL characters, and only its start when it is long.
+fn stored_form(row: &Value) -> String {
+    let text = without_nul(row).to_string();
+    if text.len() <= ROW_BYTES_MAX {
+        return text;
+    }
+    let end = text.floor_char_boundary(ROW_BYTES_MAX);
+    Value::String(text[..end].to_owned()).to_string()
+}
+
+fn without_nul(value: &Value) -> Value {
+    let clean = |text: &str| text.replace('\0', "");
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(values) => values.iter().map(without_nul).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (clean(name), without_nul(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn refused_rows_take_a_form_that_postgres_holds() {
+        assert_eq!(stored_form(&json!({"a\u{0}": ["b\u{0}c", 1, null]})), r#"{"a":["bc",1,null]}"#);
+        let long = stored_form(&json!({"a": "é".repeat(ROW_BYTES_MAX)}));
+        assert!(serde_json::from_str::<Value>(&long).unwrap().as_str().unwrap().len() <= ROW_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_new_stamp_alone_is_no_change() {
+        for dataset in crate::soda::datasets::DATASETS {
+            let update = Statements::new(dataset).update;
+            let (set, compared) = update.split_once(" FROM incoming ").unwrap();
+            assert!(set.contains("data_as_of = incoming.data_as_of"), "{update}");
+            assert!(!compared.contains("data_as_of"), "{update}");
+        }
+    }
+}

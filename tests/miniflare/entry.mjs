@@ -1,0 +1,61 @@
+// The built Worker with two things in a test's hands: the clock, and how the authority of the shared limits behaves.
+// The module and its glue are the build's own. A test speaks to this file under /__test/, which no route has.
+
+import Edge, { Limiter as Authority } from "../../edge/worker/build/index.js";
+
+// The clock stands still until a test moves it, so that every age and wait has one right value. Timers stay real.
+// It stands at a whole second, because HTTP dates do. workerd has no time yet while it loads this module.
+const realNow = Date.now;
+let startMs = 0;
+let aheadMs = 0;
+Date.now = () => (startMs ||= Math.floor(realNow() / 1000) * 1000) + aheadMs;
+
+// The origin lives in the same moment: without this a response to an advanced clock would arrive hours old.
+const realFetch = globalThis.fetch;
+globalThis.fetch = async (...call) => {
+  const response = await realFetch(...call);
+  const date = Date.parse(response.headers.get("date"));
+  if (aheadMs === 0 || Number.isNaN(date)) return response;
+  const moved = new Response(response.body, response);
+  moved.headers.set("date", new Date(date + aheadMs).toUTCString());
+  return moved;
+};
+
+let authority = "answers";
+
+function command(url) {
+  const [, , name, value] = url.pathname.split("/");
+  switch (name) {
+    case "clock":
+      return new Response(Date.now());
+    case "advance":
+      aheadMs += Number(value);
+      return new Response(Date.now());
+    case "authority":
+      authority = value;
+      return new Response(authority);
+    default:
+      return new Response(`no such command: ${url.pathname}`, { status: 404 });
+  }
+}
+
+export default class extends Edge {
+  fetch(request) {
+    const url = new URL(request.url);
+    return url.pathname.startsWith("/__test/") ? command(url) : super.fetch(request);
+  }
+}
+
+export class Limiter extends Authority {
+  async fetch(request) {
+    switch (authority) {
+      case "fails":
+        throw new Error("the test made the authority fail");
+      case "hangs":
+        await new Promise((resolve) => setTimeout(resolve, LONGER_THAN_ANY_DEADLINE_MS));
+    }
+    return super.fetch(request);
+  }
+}
+
+const LONGER_THAN_ANY_DEADLINE_MS = 30_000;

@@ -1,0 +1,44 @@
+// Runs the built Worker in workerd, before the origin at the first argument. Prints where it listens, and runs until
+// it is stopped. The second argument, if there is one, is a folder that keeps what is stored.
+
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
+
+const [origin, storage] = process.argv.slice(2);
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+
+const workerd = new Miniflare(
+  convertV4MiniflareOptions({
+    host: "127.0.0.1",
+    port: 0,
+    cf: false,
+    log: new Log(LogLevel.WARN),
+    resourcePersistencePath: storage,
+    workers: [
+      {
+        name: "edge",
+        modulesRoot: root,
+        compatibilityDate: "2026-11-01",
+        modules: [
+          { type: "ESModule", path: `${root}/tests/miniflare/entry.mjs` },
+          { type: "ESModule", path: `${root}/edge/worker/build/index.js` },
+          { type: "CompiledWasm", path: `${root}/edge/worker/build/index_bg.wasm` },
+        ],
+        bindings: { ORIGIN: origin },
+        durableObjects: { LIMITER: { className: "Limiter", useSQLite: true } },
+        unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+      },
+    ],
+  }),
+);
+
+const stop = async () => {
+  await workerd.dispose();
+  process.exit(0);
+};
+process.once("SIGTERM", stop);
+
+const url = await workerd.ready;
+const direct = await workerd.unsafeGetDirectURL("edge");
+console.log(`edge listening on ${url.port} and ${direct.port}`);

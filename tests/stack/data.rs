@@ -1,0 +1,246 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
+
+use anyhow::{Context, Result, ensure};
+use flate2::read::GzDecoder;
+use futures_util::future::try_join_all;
+use http::uri::PathAndQuery;
+use seawall_xtask::process::Logs;
+use seawall_xtask::project::Project;
+use seawall_xtask::scratch;
+use seawall_xtask::step::Steps;
+use serde_json::{Value, json};
+
+use crate::support::city::{Loaded, shared};
+use crate::support::{City, Database, Visitor};
+
+/// The datasets of which real rows exist.
+const REAL_DATASETS: [&str; 5] = ["permits", "contacts", "addenda", "complaints", "violations"];
+
+/// Connections that ask side by side.
+const SESSIONS: usize = 8;
+
+/// Real rows of the city's, where a checkout has them beside it. They are no part of the project.
+fn real_data() -> Option<PathBuf> {
+    let folder = Project::here().path("../shared/data");
+    if !folder.join("permits-slice.jsonl.gz").is_file() {
+        println!("skipped: {} holds no real data", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+/// A database with the real rows in it.
+struct RealCity {
+    database: Database,
+    folder: PathBuf,
+}
+
+impl RealCity {
+    fn shared(folder: PathBuf) -> Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<RealCity>> = Mutex::new(Weak::new());
+        shared(&SHARED, || {
+            let database = Database::create("real")?;
+            let stand_in = database.origin.stand_in(&folder, Logs::Keep)?;
+            let load = database.ingest(&stand_in.url(), &REAL_DATASETS)?;
+            ensure!(load.succeeded, "{}", load.text);
+            Ok(Self { database, folder })
+        })
+    }
+
+    /// The permit rows as the city published them: the fields that say who they are.
+    fn permits(&self) -> Result<Vec<Published>> {
+        let path = self.folder.join("permits-slice.jsonl.gz");
+        let lines = BufReader::new(GzDecoder::new(File::open(path)?)).lines();
+        lines.map(|line| Published::read(&serde_json::from_str(&line?)?)).collect()
+    }
+}
+
+/// Who a published permit row is.
+struct Published {
+    record_id: String,
+    permit_number: String,
+    parcel: Option<(String, String)>,
+}
+
+impl Published {
+    fn read(row: &Value) -> Result<Self> {
+        let field = |name: &str| row[name].as_str().map(str::to_owned);
+        let required = |name: &str| field(name).with_context(|| format!("a row without {name}: {row}"));
+        Ok(Self {
+            record_id: required("record_id")?,
+            permit_number: required("permit_number")?,
+            parcel: field("block").zip(field("lot")),
+        })
+    }
+}
+
+#[tokio::test]
+async fn every_real_row_is_stored_and_a_repeat_changes_nothing() -> Result<()> {
+    let Some(folder) = real_data() else { return Ok(()) };
+    let city = RealCity::shared(folder)?;
+    let before = city.database.contents().await?;
+    let rows: BTreeMap<&str, i64> = before.iter().map(|(table, (rows, _))| (*table, *rows)).collect();
+    let expected = [
+        ("addenda", 77),
+        ("complaints", 1000),
+        ("contacts", 19),
+        ("inspections", 0),
+        ("permits", 20_000),
+        ("violations", 1000),
+    ];
+    assert_eq!(rows, BTreeMap::from(expected));
+    assert_eq!(city.database.number("SELECT count(DISTINCT permit_number) FROM permits").await?, 17_113);
+
+    let stand_in = city.database.origin.stand_in(&city.folder, Logs::Keep)?;
+    let repeat = city.database.ingest(&stand_in.url(), &REAL_DATASETS)?;
+    assert!(repeat.succeeded, "{}", repeat.text);
+    for dataset in REAL_DATASETS {
+        let rows = u64::try_from(rows[dataset])?;
+        let unchanged =
+            Loaded { read: rows, stored: rows, inserted: 0, updated: 0, unchanged: rows, deleted: 0, refused: 0 };
+        assert_eq!(repeat.of(dataset)?, unchanged, "{dataset}");
+    }
+    assert_eq!(city.database.contents().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_real_permit_number_is_found_by_search() -> Result<()> {
+    let Some(folder) = real_data() else { return Ok(()) };
+    let city = RealCity::shared(folder)?;
+    let mut records: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in city.permits()? {
+        records.entry(row.permit_number).or_default().insert(row.record_id);
+    }
+    assert_eq!(records.len(), 17_113);
+    let site = city.database.serve()?;
+    let check = |(number, records): &(String, BTreeSet<String>), found: &Value| {
+        let hit = found["results"].as_array().into_iter().flatten().find(|hit| hit["permit_number"] == **number);
+        let hit = hit.with_context(|| format!("search does not find {number}: {found}"))?;
+        let places = hit["addresses"].as_array().into_iter().flatten();
+        let shown: BTreeSet<String> =
+            places.filter_map(|place| place["record_id"].as_str()).map(str::to_owned).collect();
+        ensure!(shown == *records, "search finds {number} at {shown:?} and not at {records:?}");
+        Ok(())
+    };
+    ask_all(site.visitor(), records.into_iter().collect(), |(number, _)| format!("/api/v1/search?q={number}"), check)
+        .await
+}
+
+#[tokio::test]
+async fn every_real_record_is_in_the_report_of_its_parcel() -> Result<()> {
+    let Some(folder) = real_data() else { return Ok(()) };
+    let city = RealCity::shared(folder)?;
+    let mut parcels: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for row in city.permits()? {
+        let parcel = row.parcel.with_context(|| format!("{} is on no parcel", row.record_id))?;
+        parcels.entry(parcel).or_default().insert(row.record_id);
+    }
+    assert_eq!((parcels.len(), parcels.values().map(BTreeSet::len).sum::<usize>()), (7_749, 20_000));
+    let site = city.database.serve()?;
+    let check = |(parcel, records): &((String, String), BTreeSet<String>), report: &Value| {
+        let permits = report["permits"].as_array().into_iter().flatten();
+        let rows = permits
+            .flat_map(|permit| [permit].into_iter().chain(permit["other_records"].as_array().into_iter().flatten()));
+        let shown: BTreeSet<String> = rows.filter_map(|row| row["record_id"].as_str()).map(str::to_owned).collect();
+        ensure!(shown == *records, "the report of {parcel:?} has {shown:?} and not {records:?}");
+        Ok(())
+    };
+    let path = |((block, lot), _): &((String, String), _)| format!("/api/v1/report/{block}/{lot}");
+    ask_all(site.visitor(), parcels.into_iter().collect(), path, check).await
+}
+
+/// Asks for every case and checks what is answered, over a few connections.
+async fn ask_all<Case>(
+    visitor: Visitor,
+    cases: Vec<Case>,
+    target: impl Fn(&Case) -> String,
+    check: impl Fn(&Case, &Value) -> Result<()>,
+) -> Result<()> {
+    let next = Mutex::new(cases.iter());
+    let (next, target, check) = (&next, &target, &check);
+    let ask = || async move {
+        let mut session = visitor.session().await?;
+        // The lock is held for this statement only.
+        while let Some(case) = next.lock().ok().and_then(|mut next| next.next()) {
+            let target = target(case);
+            ensure!(target.parse::<PathAndQuery>().is_ok(), "no target: {target}");
+            let answer = session.get(&target).await?;
+            ensure!(answer.status == 200, "{target} is {}: {}", answer.status, answer.text());
+            check(case, &answer.json()?)?;
+        }
+        Ok(())
+    };
+    try_join_all((0..SESSIONS).map(|_| ask())).await.map(drop)
+}
+
+#[tokio::test]
+async fn the_generated_city_loads_whole_and_a_repeat_changes_nothing() -> Result<()> {
+    let city = City::shared()?;
+    let database = Database::create("generated_twice")?;
+    let stand_in = database.origin.stand_in(city.files(), Logs::Keep)?;
+    let first = database.ingest(&stand_in.url(), &[])?;
+    assert!(first.succeeded, "{}", first.text);
+    let contents = database.contents().await?;
+    for (table, (rows, _)) in &contents {
+        let lines = BufReader::new(File::open(city.files().join(format!("{table}.jsonl")))?).lines().count();
+        assert_eq!(usize::try_from(*rows)?, lines, "{table}");
+        assert_eq!(first.of(table)?.inserted, lines as u64, "{table}");
+    }
+
+    let repeat = database.ingest(&stand_in.url(), &[])?;
+    assert!(repeat.succeeded, "{}", repeat.text);
+    for table in contents.keys() {
+        let loaded = repeat.of(table)?;
+        assert_eq!((loaded.inserted, loaded.updated, loaded.deleted), (0, 0, 0), "{table}");
+    }
+    assert_eq!(database.contents().await?, contents);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_load_that_fails_leaves_the_data_as_it_was() -> Result<()> {
+    let city = City::shared()?;
+    let database = Database::create("failing_loads")?;
+    let first = database.origin.stand_in(city.files(), Logs::Keep)?;
+    assert!(database.ingest(&first.url(), &["permits"])?.succeeded);
+    let before = database.contents().await?;
+
+    // The city has changed since: every row of it would be another.
+    let files = scratch::dir("other-city")?;
+    Steps::new().run("generate another city", |step| database.origin.sample(2, 2500, files.path(), step))?;
+    let other = database.origin.stand_in(files.path(), Logs::Keep)?;
+    let faults = Visitor::local(other.port);
+    let one_page_passes = json!({ "remaining": 2 });
+    for (what, orders) in [
+        ("the API answers with errors", vec![json!({ "status": 500 })]),
+        ("the API fails in the middle", vec![one_page_passes.clone(), json!({ "status": 503 })]),
+        ("the API is overloaded", vec![json!({ "status": 429, "retry_after": 3600 })]),
+        ("a page breaks off", vec![json!({ "truncate": 5000 })]),
+        ("the connection is lost", vec![one_page_passes.clone(), json!({ "drop": true })]),
+        ("the API hangs", vec![one_page_passes, json!({ "delay_ms": 60_000 })]),
+        ("rows are missing", vec![json!({ "omit": 1 })]),
+    ] {
+        for order in orders {
+            let request = faults.ask("POST", "/stand-in/faults").field("content-type", "application/json");
+            let answer = request.text(&order.to_string()).send().await?;
+            ensure!(answer.status == 204, "{order} was refused: {}", answer.text());
+        }
+        let load = database.ingest(&other.url(), &["permits"])?;
+        assert!(!load.succeeded && load.text.contains("permits: failed: "), "{what}: {}", load.text);
+        assert_eq!(database.contents().await?, before, "{what}");
+        faults.ask("DELETE", "/stand-in/faults").send().await?;
+    }
+
+    // One failure is no reason to give up.
+    let request = faults.ask("POST", "/stand-in/faults").field("content-type", "application/json");
+    request.text(&json!({ "status": 503, "remaining": 1 }).to_string()).send().await?;
+    let load = database.ingest(&other.url(), &["permits"])?;
+    assert!(load.succeeded, "{}", load.text);
+    assert_ne!(database.contents().await?, before);
+    Ok(())
+}

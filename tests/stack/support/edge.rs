@@ -1,0 +1,145 @@
+//! The built Worker in workerd.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use seawall_xtask::process::{Logs, Service};
+use seawall_xtask::project::Project;
+use seawall_xtask::step::Steps;
+use seawall_xtask::{build, tools};
+
+use super::visitor::{Answer, Visitor};
+use super::{LOOK_EVERY, soon};
+
+/// A Worker of its own for one test: an isolate, a cache and limits that nobody else has touched. Dropping it stops
+/// it.
+///
+/// Its clock stands still until [`Edge::advance`] moves it.
+pub(crate) struct Edge {
+    address: SocketAddr,
+    direct: SocketAddr,
+    service: Service,
+}
+
+/// What the Durable Objects that hold the shared limits do when they are asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Authority {
+    Answers,
+    Fails,
+    Hangs,
+}
+
+impl Edge {
+    /// Starts it before the origin at `origin_url`.
+    pub(crate) fn before(origin_url: &str) -> Result<Self> {
+        Self::start(origin_url, None)
+    }
+
+    /// The same with what it stores in a folder, where the next one finds it.
+    pub(crate) fn before_keeping(origin_url: &str, storage: &Path) -> Result<Self> {
+        Self::start(origin_url, Some(storage))
+    }
+
+    fn start(origin_url: &str, storage: Option<&Path>) -> Result<Self> {
+        require_worker()?;
+        let project = Project::here();
+        let mut node = Command::new(tools::node(&project)?);
+        node.current_dir(project.root()).arg(project.path("tests/miniflare/host.mjs")).arg(origin_url).args(storage);
+        let mut service = Service::start("workerd", node, Logs::Keep)?;
+        let ports = service.wait_for_line("edge listening on ", READY_WITHIN)?;
+        let (port, direct) = ports.split_once(" and ").context("two ports were announced")?;
+        let address = |port: &str| Ok::<_, anyhow::Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)));
+        Ok(Self { address: address(port)?, direct: address(direct)?, service })
+    }
+
+    /// Someone with the address 127.0.0.`host`. Visitors with different addresses are different clients.
+    pub(crate) fn visitor(&self, host: u8) -> Visitor {
+        Visitor::new(Ipv4Addr::new(127, 0, 0, host), self.address)
+    }
+
+    /// Someone whose requests reach the Worker as they are. In front of the others stands Miniflare's own Worker, which
+    /// names the client as Cloudflare does, and rewrites paths as a URL parser does.
+    pub(crate) fn direct_visitor(&self) -> Visitor {
+        Visitor::new(Ipv4Addr::LOCALHOST, self.direct)
+    }
+
+    /// Moves the Worker's clock.
+    pub(crate) async fn advance(&self, by: Duration) -> Result<()> {
+        self.command(&format!("advance/{}", by.as_millis())).await.map(drop)
+    }
+
+    /// Moves the Worker's clock to where another one's stands.
+    pub(crate) async fn set_clock(&self, unix_ms: i64) -> Result<()> {
+        self.command(&format!("advance/{}", unix_ms - self.clock().await?)).await.map(drop)
+    }
+
+    /// Where the Worker's clock stands, in milliseconds since 1970.
+    pub(crate) async fn clock(&self) -> Result<i64> {
+        Ok(self.command("clock").await?.parse()?)
+    }
+
+    /// Decides what the authority of the shared limits does from now on.
+    pub(crate) async fn set_authority(&self, authority: Authority) -> Result<()> {
+        let word = match authority {
+            Authority::Answers => "answers",
+            Authority::Fails => "fails",
+            Authority::Hangs => "hangs",
+        };
+        self.command(&format!("authority/{word}")).await.map(drop)
+    }
+
+    /// Asks for a page until it is as it should be, and returns it.
+    pub(crate) async fn until(&self, target: &str, wanted: impl Fn(&Answer) -> bool) -> Result<Answer> {
+        let look = async {
+            loop {
+                let answer = self.visitor(WATCHER).get(target).await?;
+                if wanted(&answer) {
+                    return Ok(answer);
+                }
+                ensure!(answer.status != 429, "the watcher has used up its limit; {target} is {}", answer.text());
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        soon(target, look).await?
+    }
+
+    /// Waits until a page is served fresh from the cache: a Worker stores it while it sends it, and may end a moment
+    /// later.
+    pub(crate) async fn until_stored(&self, target: &str) -> Result<Answer> {
+        let is_fresh = |line: String| line.starts_with("Seawall; hit; ") && !line.contains("detail=");
+        self.until(target, |answer| is_fresh(answer.field("cache-status"))).await
+    }
+
+    /// What the Worker wrote last.
+    pub(crate) fn log(&self) -> String {
+        self.service.last_lines()
+    }
+
+    async fn command(&self, command: &str) -> Result<String> {
+        let answer = self.visitor(1).get(&format!("/__test/{command}")).await?;
+        ensure!(answer.status == 200, "the test's own entry module refused {command}: {}", answer.text());
+        Ok(answer.text())
+    }
+}
+
+/// Builds the Worker unless what is built is current, once for all tests.
+fn require_worker() -> Result<()> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let build = || {
+        let (project, steps) = (Project::here(), Steps::new());
+        tools::ensure_all(&project, &steps)?;
+        build::worker(&project, &steps)
+    };
+    let built = BUILT.get_or_init(|| build().map(drop).map_err(|error: anyhow::Error| format!("{error:#}")));
+    built.clone().map_err(anyhow::Error::msg)
+}
+
+/// The last part of the address of [`Edge::until`]'s requests.
+const WATCHER: u8 = 250;
+
+/// How long workerd may take to load the Worker; half a second on an idle machine.
+const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -1,0 +1,34 @@
+//! Packages of Debian and Ubuntu, where we may install them.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process;
+use crate::project::Project;
+use crate::step::Steps;
+
+/// Whether we may install packages: as root, where there is apt. Everyone else is told what to install.
+#[must_use]
+pub fn can_install() -> bool {
+    cfg!(target_os = "linux") && rustix::process::geteuid().is_root() && process::on_path("apt-get").is_some()
+}
+
+/// Installs `packages`; says so in a step of its own.
+///
+/// # Errors
+/// When apt fails, as it does without a network.
+pub fn install(project: &Project, packages: &[&str], steps: &Steps) -> Result<()> {
+    let named = packages.join(" ");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").current_dir(project.root());
+        command
+    };
+    steps.run(&format!("apt-get install {named}"), |step| {
+        process::run("apt-get update", apt(&["update"]), step)?;
+        let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
+        install.args(packages);
+        process::run("apt-get install", install, step).with_context(|| format!("cannot install {named}"))
+    })
+}
