@@ -15,6 +15,8 @@
 //! # What several hosts together admit
 //!
 //! A quota bounds one store. A limit that lives in each of `n` isolates admits up to `n` times its quota.
+//! [`distributed`] lets isolates share one store without a call for each request, and says by how much that
+//! exceeds the quota at most.
 
 mod algorithm;
 mod concurrency;

@@ -8,6 +8,7 @@
 mod lifetime;
 mod name;
 mod pattern;
+mod table;
 
 #[cfg(feature = "toml")]
 mod compile;
@@ -18,6 +19,7 @@ mod tests;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
@@ -27,9 +29,12 @@ pub use lifetime::{BrowserLifetime, CacheRule, Lifetime};
 pub use name::{Name, NameError};
 pub use pattern::{Pattern, PatternError};
 
-use crate::breaker;
+use crate::limit::distributed::{Mode, Terms};
 use crate::limit::fields::Unit;
 use crate::limit::{Algorithm, LIMITS_PER_REQUEST_MAX, LimitId};
+use crate::priority::Priority;
+use crate::{breaker, overload, retry, throttle};
+use table::Table;
 
 /// Every rule, checked and ready to be asked.
 ///
@@ -40,6 +45,8 @@ pub struct Policy {
     upstreams: Vec<Upstream>,
     limits: Vec<Limit>,
     routes: Vec<Route>,
+    overload: overload::Config,
+    table: Table,
 }
 
 /// A dependency that is called: the origin, or what the origin itself depends on.
@@ -52,6 +59,10 @@ pub struct Upstream {
     pub deadline: Duration,
     /// When calls to it are held back.
     pub breaker: breaker::Config,
+    /// How far calls to it may run ahead of what it accepts.
+    pub throttle: throttle::Config,
+    /// When calls to it are tried again.
+    pub retry: retry::Config,
 }
 
 /// The place of an upstream in its policy.
@@ -75,6 +86,10 @@ pub struct Limit {
     pub key: LimitKey,
     /// Where the counter lives.
     pub scope: Scope,
+    /// How isolates share a counter that is one for all; [`Mode::Exact`] for any other.
+    pub mode: Mode,
+    /// About how many isolates serve one key: what one of them may do by itself is a part of so many.
+    pub isolates: NonZeroU32,
 }
 
 /// What a limit counts separately.
@@ -126,6 +141,8 @@ pub struct Route {
     pub limits: Vec<LimitId>,
     /// Which query parameters reach the upstream and tell stored responses apart.
     pub query: Query,
+    /// How much its requests matter when not all can be served.
+    pub priority: Priority,
     /// How long responses may be reused; `None`: never.
     pub cache: Option<CacheRule>,
 }
@@ -155,17 +172,18 @@ impl Policy {
     pub const UPSTREAMS_MAX: usize = 16;
     /// Most limits.
     pub const LIMITS_MAX: usize = 64;
-    /// Most routes: a request is compared with each of them until one fits.
+    /// Most routes: enough for a site, and few enough for a person to read in order.
     pub const ROUTES_MAX: usize = 256;
 
     /// The first route that takes `method` and `path`; `None` when no route does.
     ///
     /// `path` is the path of the request target without the query, as the host has made it canonical: this
-    /// compares bytes, and decodes no percent sign and no dot segment. Allocates nothing; each route costs
-    /// one walk over the path at most.
+    /// compares bytes, and decodes no percent sign and no dot segment. Allocates nothing. The cost grows with
+    /// the segments of the path and with the routes that share its first segments, not with the others.
     #[must_use]
     pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.methods.take(method) && route.pattern.matches(path))
+        let place = self.table.find(&self.routes, method, path)?;
+        self.routes.get(usize::from(place))
     }
 
     /// All routes, in the order in which they are tried.
@@ -213,17 +231,28 @@ impl Policy {
         &self.upstreams[usize::from(route.upstream.0)]
     }
 
+    /// How many calls a native host takes on at a time.
+    #[must_use]
+    pub const fn overload(&self) -> &overload::Config {
+        &self.overload
+    }
+
     /// Puts a policy together, if every id finds its target and every route stays within its bounds.
     fn from_parts(parts: Parts) -> Result<Self, PartsError> {
-        let Parts { upstreams, limits, routes } = parts;
+        let Parts { upstreams, limits, routes, overload } = parts;
+        if routes.len() > Self::ROUTES_MAX {
+            return Err(PartsError);
+        }
         for route in &routes {
             let limits_found = route.limits.iter().all(|id| usize::from(id.0) < limits.len());
             let upstream_found = usize::from(route.upstream.0) < upstreams.len();
-            if !limits_found || !upstream_found || route.limits.len() > LIMITS_PER_REQUEST_MAX {
+            let bounded = route.limits.len() <= LIMITS_PER_REQUEST_MAX && route.pattern.is_bounded();
+            if !limits_found || !upstream_found || !bounded {
                 return Err(PartsError);
             }
         }
-        Ok(Self { upstreams, limits, routes })
+        let table = Table::new(&routes);
+        Ok(Self { upstreams, limits, routes, overload, table })
     }
 }
 
@@ -232,6 +261,22 @@ impl Upstream {
     pub const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(600);
     /// The deadline when none is written.
     pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+}
+
+impl Limit {
+    /// Most `isolates`: more serve no single key.
+    pub const ISOLATES_MAX: u32 = 100_000;
+
+    /// What isolates go by that share this limit; `None` when they count apart, or by a rule that only its authority
+    /// can follow.
+    #[must_use]
+    pub fn terms(&self) -> Option<Terms> {
+        match (&self.algorithm, self.scope) {
+            // A compiled mode is within its range.
+            (Algorithm::Gcra(quota), Scope::Shared { .. }) => Terms::new(*quota, self.mode).ok(),
+            _ => None,
+        }
+    }
 }
 
 impl Methods {
@@ -288,11 +333,12 @@ struct Parts {
     upstreams: Vec<Upstream>,
     limits: Vec<Limit>,
     routes: Vec<Route>,
+    overload: overload::Config,
 }
 
 impl From<Policy> for Parts {
-    fn from(Policy { upstreams, limits, routes }: Policy) -> Self {
-        Self { upstreams, limits, routes }
+    fn from(Policy { upstreams, limits, routes, overload, .. }: Policy) -> Self {
+        Self { upstreams, limits, routes, overload }
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Problem<'a> {
 enum Kind<'a> {
     QuotaExceeded { violated: Vec<&'a str> },
     TemporaryReducedCapacity,
+    AbnormalUsage { violated: Vec<&'a str> },
     Plain(Status),
 }
 
@@ -65,6 +66,13 @@ impl<'a> Problem<'a> {
         Self { kind: Kind::TemporaryReducedCapacity, detail }
     }
 
+    /// The client is on a deny list, or in the penalty that its pattern of requests has earned: 429, naming what it
+    /// broke, which may be nothing that has a name (same draft, problem type `abnormal-usage-detected`).
+    #[must_use]
+    pub fn abnormal_usage(violated: impl IntoIterator<Item = &'a str>, detail: &'a str) -> Self {
+        Self { kind: Kind::AbnormalUsage { violated: violated.into_iter().collect() }, detail }
+    }
+
     /// A problem that its status explains (RFC 9457 §4.2.1, `about:blank`).
     #[must_use]
     pub const fn plain(status: Status, detail: &'a str) -> Self {
@@ -75,7 +83,7 @@ impl<'a> Problem<'a> {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self.kind {
-            Kind::QuotaExceeded { .. } => 429,
+            Kind::QuotaExceeded { .. } | Kind::AbnormalUsage { .. } => 429,
             Kind::TemporaryReducedCapacity => 503,
             Kind::Plain(status) => status as u16,
         }
@@ -93,6 +101,10 @@ impl<'a> Problem<'a> {
                 "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
                 "Request cannot be satisfied due to temporary server capacity constraints",
             ),
+            Kind::AbnormalUsage { .. } => (
+                "https://iana.org/assignments/http-problem-types#abnormal-usage-detected",
+                "Request not satisfied due to detection of abnormal request pattern",
+            ),
             Kind::Plain(status) => ("about:blank", status.phrase()),
         };
         let mut json = String::from("{\"type\":");
@@ -103,7 +115,7 @@ impl<'a> Problem<'a> {
         let _ = write!(json, ",\"status\":{}", self.status());
         json.push_str(",\"detail\":");
         append_string(&mut json, self.detail);
-        if let Kind::QuotaExceeded { violated } = &self.kind {
+        if let Kind::QuotaExceeded { violated } | Kind::AbnormalUsage { violated } = &self.kind {
             json.push_str(",\"violated-policies\":[");
             for (at, name) in violated.iter().enumerate() {
                 if at > 0 {
@@ -182,6 +194,15 @@ mod tests {
                     r#"{"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","#,
                     r#""title":"Request cannot be satisfied due to temporary server capacity constraints","#,
                     r#""status":503,"detail":"The origin rests."}"#
+                ),
+            ),
+            (
+                Problem::abnormal_usage([], "Ask the operator."),
+                429,
+                concat!(
+                    r#"{"type":"https://iana.org/assignments/http-problem-types#abnormal-usage-detected","#,
+                    r#""title":"Request not satisfied due to detection of abnormal request pattern","status":429,"#,
+                    r#""detail":"Ask the operator.","violated-policies":[]}"#
                 ),
             ),
             (

@@ -18,7 +18,7 @@ use seawall_core::{
     },
     headers::Fields,
     limit::Admission,
-    policy::{Lifetime, Query, Route},
+    policy::{Query, Route},
     problem::{Problem, Status},
     time::Timestamp,
 };
@@ -59,8 +59,8 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
 
     let admitted = admit::admit(&edge, &platform, route, client);
     let (admitted, answer) = match cacheable(route, &request) {
-        Ok(lifetime) => {
-            let options = CacheOptions::from(lifetime);
+        Ok(options) => {
+            let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
             // The limits and the look-up do not wait for each other; a refusal drops what was found.
             let found = look_up(&platform, &key, &forward.headers, &options.vary);
@@ -107,15 +107,15 @@ fn log<P: Platform>(
     ));
 }
 
-/// The lifetimes of a route whose responses may be shared, or why this request must not touch the cache.
-fn cacheable<'a, P: Platform>(route: &'a Route, request: &Request<P>) -> Result<&'a Lifetime, ForwardReason> {
-    let lifetime = route.cache.as_ref().and_then(|rule| rule.edge.as_ref()).ok_or(ForwardReason::Bypass)?;
+/// The choices of a route whose responses may be shared, or why this request must not touch the cache.
+fn cacheable<'a, P: Platform>(route: &'a Route, request: &Request<P>) -> Result<&'a CacheOptions, ForwardReason> {
+    let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some()).ok_or(ForwardReason::Bypass)?;
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         Err(ForwardReason::Method)
     } else if request.headers.field("authorization").is_some() {
         Err(ForwardReason::Request)
     } else {
-        Ok(lifetime)
+        Ok(&rule.options)
     }
 }
 

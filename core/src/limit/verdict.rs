@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::time::{nanos, seconds_ceil};
+
 /// The place of a limit in its policy; [`Policy::limit`](crate::policy::Policy::limit) finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -69,6 +71,22 @@ impl Admission {
         self.verdicts.iter().filter(|verdict| verdict.ruling != Ruling::Allow)
     }
 
+    /// Lengthens the wait of each refusal by a random part of up to a tenth, so that clients who were refused in the
+    /// same moment do not come back in the same moment. `random` is any number, drawn once for each answer.
+    ///
+    /// Waits get longer only, so who obeys them passes as before; effective windows go along.
+    pub fn jitter(&mut self, random: u32) {
+        for verdict in &mut self.verdicts {
+            if let Ruling::Deny { retry_after } = &mut verdict.ruling {
+                let longest = nanos(*retry_after) / JITTER_PARTS;
+                // A part of 64 bits by one below 2^32, in units of 2^32.
+                let added = (u128::from(longest) * u128::from(random)) >> 32;
+                *retry_after = retry_after.saturating_add(Duration::from_nanos(added as u64));
+                verdict.effective_window_seconds = seconds_ceil(*retry_after).max(1);
+            }
+        }
+    }
+
     /// Adds what limits asked elsewhere said about the same request.
     pub fn extend(&mut self, other: Self) {
         self.verdicts.extend(other.verdicts);
@@ -83,5 +101,46 @@ impl Verdict {
             Ruling::Deny { retry_after } => Some(retry_after),
             Ruling::Allow | Ruling::Never => None,
         }
+    }
+}
+
+/// A wait grows by at most one of so many parts.
+const JITTER_PARTS: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_waits_up_to_a_tenth_longer() {
+        let seconds = Duration::from_secs;
+        for (random, expect) in [(0, 20_000), (1 << 31, 21_000), (u32::MAX, 22_000)] {
+            let deny = Verdict {
+                limit: LimitId(0),
+                ruling: Ruling::Deny { retry_after: seconds(20) },
+                remaining: 0,
+                effective_window_seconds: 20,
+            };
+            let allow = Verdict { ruling: Ruling::Allow, ..deny };
+            let mut admission = Admission { verdicts: vec![deny, allow] };
+            admission.jitter(random);
+            let [jittered, same] = admission.verdicts[..] else { panic!("two verdicts") };
+            let wait = jittered.retry_after().expect("it still refuses");
+            assert_eq!(wait.as_nanos().div_ceil(1_000_000), expect);
+            assert_eq!(jittered.effective_window_seconds, seconds_ceil(wait));
+            assert_eq!(same, allow);
+            assert_eq!(admission.refusal(), Some(Refusal { retry_after: Some(wait) }));
+        }
+        let forever = Verdict {
+            limit: LimitId(0),
+            ruling: Ruling::Deny { retry_after: Duration::MAX },
+            remaining: 0,
+            effective_window_seconds: 1,
+        };
+        let mut admission = Admission { verdicts: vec![forever] };
+        admission.jitter(u32::MAX);
+        assert_eq!(admission.verdicts[0].retry_after(), Some(Duration::MAX));
     }
 }

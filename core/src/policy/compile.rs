@@ -3,9 +3,11 @@
 //! The TOML tree is walked by hand instead of being deserialised, because every fault then knows its line,
 //! its field and what would have been right.
 
+mod cache;
 mod error;
 mod limit;
 mod nearest;
+mod overload;
 mod reader;
 mod route;
 mod time;
@@ -14,12 +16,14 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
+use alloc::string::ToString;
+
 use toml::de::DeTable;
 
 pub use error::PolicyError;
 use reader::{Section, Source};
 
-use super::Policy;
+use super::{Parts, Policy};
 
 impl Policy {
     /// The version of the file format that this release reads.
@@ -35,12 +39,15 @@ impl Policy {
         let source = Source(source);
         let document = DeTable::parse(source.0).map_err(|error| source.syntax(&error))?;
         let root = Section::root(source, document.get_ref());
-        root.only(&["version", "upstream", "limit", "route"])?;
+        root.only(&["version", "upstream", "limit", "overload", "route"])?;
         root.require("version")?.whole(Self::VERSION..=Self::VERSION)?;
 
         let upstreams = upstream::read_all(&root)?;
         let limits = limit::read_all(&root)?;
         let routes = route::read_all(&root, &upstreams, &limits)?;
-        Ok(Self { upstreams, limits, routes })
+        let overload = overload::read(&root)?;
+        let parts = Parts { upstreams, limits, routes, overload };
+        // Every name was looked up and every list counted above.
+        Self::from_parts(parts).map_err(|error| root.error(error.to_string()))
     }
 }

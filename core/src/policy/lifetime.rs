@@ -5,14 +5,18 @@ use alloc::string::String;
 use core::fmt::Write;
 use core::time::Duration;
 
+use crate::cache::CacheOptions;
+
 /// How long the responses of a route may be reused, at the edge and in browsers.
 ///
 /// At least one of the two parts is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CacheRule {
     /// In caches that Seawall runs; `None`: not there.
     pub edge: Option<Lifetime>,
+    /// What caches that Seawall runs may choose besides; of no meaning without `edge`.
+    pub options: CacheOptions,
     /// In the visitor's browser; `None`: only to be revalidated.
     pub browser: Option<BrowserLifetime>,
 }

@@ -24,7 +24,7 @@ pub struct Pattern {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-enum Segment {
+pub(super) enum Segment {
     Literal(String),
     /// `{name}`; the name is for the reader.
     Any,
@@ -79,7 +79,22 @@ impl Pattern {
         fits && (self.open || actual.next().is_none()) && self.takes_file(path)
     }
 
-    fn takes_file(&self, path: &str) -> bool {
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Whether it is as short as [`Pattern::parse`] makes one.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.segments.len() <= Self::SEGMENTS_MAX
+    }
+
+    /// Whether any number of segments may follow.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether the last segment of `path`, without its first slash, is what the pattern asks for.
+    pub(super) fn takes_file(&self, path: &str) -> bool {
         if !self.hashed && self.extensions.is_empty() {
             return true;
         }

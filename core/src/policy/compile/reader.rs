@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{PolicyError, nearest, time};
+use crate::breaker::ConfigError;
 use crate::policy::Name;
 
 /// The text of a policy, to turn spans into lines and columns.
@@ -87,6 +88,38 @@ impl<'a> Section<'a> {
         Some(Entry { source: self.source, value: value.get_ref(), field: self.field_of(key), span: value.span() })
     }
 
+    /// The number of `key` in `range`, or its default.
+    pub(super) fn whole_or<T>(&self, key: &str, range: RangeInclusive<T>, default: T) -> Result<T, PolicyError>
+    where
+        T: Copy + Into<u64> + TryFrom<u64>,
+    {
+        let Some(entry) = self.get(key) else { return Ok(default) };
+        let number = entry.whole((*range.start()).into()..=(*range.end()).into())?;
+        // In range, so it fits the type of the range.
+        Ok(T::try_from(number).unwrap_or(default))
+    }
+
+    /// The time of `key` in `range`, a whole number of milliseconds, or its default.
+    pub(super) fn time_or(
+        &self,
+        key: &str,
+        range: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Result<Duration, PolicyError> {
+        self.get(key).map_or(Ok(default), |entry| entry.time(range, MILLISECOND))
+    }
+
+    /// The switch of `key`, or its default.
+    pub(super) fn boolean_or(&self, key: &str, default: bool) -> Result<bool, PolicyError> {
+        self.get(key).map_or(Ok(default), |entry| entry.boolean())
+    }
+
+    /// The word of `key` among `choices`, or the first of them.
+    pub(super) fn choice<T: Copy, const N: usize>(&self, key: &str, choices: [(&str, T); N]) -> Result<T, PolicyError> {
+        let known = choices.map(|(word, _)| word);
+        self.get(key).map_or(Ok(choices[0].1), |entry| Ok(choices[entry.word(&known)?].1))
+    }
+
     /// The value of `key`, which must be there.
     pub(super) fn require(&self, key: &str) -> Result<Entry<'a>, PolicyError> {
         self.get(key).ok_or_else(|| self.source.error(&self.span, &self.field_of(key), "missing".to_owned()))
@@ -95,6 +128,11 @@ impl<'a> Section<'a> {
     /// A fault of the table as a whole.
     pub(super) fn error(&self, message: String) -> PolicyError {
         self.source.error(&self.span, &self.field, message)
+    }
+
+    /// A fault of settings that do not go together. Each that was written is in its range, so a default is among them.
+    pub(super) fn unfit(&self, error: &ConfigError) -> PolicyError {
+        self.error(format!("{error}; the default does not fit, so set it"))
     }
 
     /// The tables of this table, each with its key as a name, in the order of the file.
@@ -182,6 +220,22 @@ impl<'a> Entry<'a> {
         Ok(texts)
     }
 
+    /// A list of words that fit, at least one: an empty one would take nothing at all.
+    pub(super) fn words(
+        &self,
+        expected: &str,
+        max: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, PolicyError> {
+        let texts = self.texts(expected, max)?;
+        if texts.is_empty() {
+            return Err(self.expected(expected));
+        }
+        let word =
+            |(entry, text): (Self, &str)| if fits(text) { Ok(text.to_owned()) } else { Err(entry.expected(expected)) };
+        texts.into_iter().map(word).collect()
+    }
+
     /// A text; `expected` describes it for the error.
     pub(super) fn text(&self, expected: &str) -> Result<&'a str, PolicyError> {
         match self.value {
@@ -244,6 +298,9 @@ impl<'a> Entry<'a> {
         Name::try_from(text.to_owned()).map_err(|error| self.expected(&format!("{error}")))
     }
 }
+
+/// The finest time that can be written.
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// How much of a wrong text an error repeats.
 const FOUND_CHARS_MAX: usize = 40;

@@ -2,16 +2,14 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::reader::{Entry, Section};
-use super::{PolicyError, nearest};
+use super::{PolicyError, cache, nearest};
 use crate::limit::{LIMITS_PER_REQUEST_MAX, LimitId};
-use crate::policy::{
-    BrowserLifetime, CacheRule, Lifetime, Limit, Methods, Name, Pattern, Policy, Query, Route, Upstream, UpstreamId,
-};
+use crate::policy::{Limit, Methods, Name, Pattern, Policy, Query, Route, Upstream, UpstreamId};
+use crate::priority::Priority;
 
 pub(super) fn read_all(
     root: &Section<'_>,
@@ -49,7 +47,18 @@ struct Targets<'a> {
 }
 
 fn read(name: Name, section: &Section<'_>, targets: &Targets<'_>) -> Result<Route, PolicyError> {
-    section.only(&["name", "path", "extensions", "hashed", "methods", "upstream", "limits", "query", "cache"])?;
+    section.only(&[
+        "name",
+        "path",
+        "extensions",
+        "hashed",
+        "methods",
+        "upstream",
+        "limits",
+        "query",
+        "priority",
+        "cache",
+    ])?;
     Ok(Route {
         name,
         pattern: read_pattern(section)?,
@@ -57,7 +66,8 @@ fn read(name: Name, section: &Section<'_>, targets: &Targets<'_>) -> Result<Rout
         upstream: read_upstream(section, targets.upstreams)?,
         limits: read_limits(section, targets.limits)?,
         query: read_query(section)?,
-        cache: section.get("cache").map(read_cache).transpose()?,
+        priority: read_priority(section)?,
+        cache: section.get("cache").map(cache::read).transpose()?,
     })
 }
 
@@ -71,7 +81,7 @@ fn read_pattern(section: &Section<'_>) -> Result<Pattern, PolicyError> {
             (1..=EXTENSION_BYTES_MAX).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
-        pattern = pattern.with_extensions(words(&entry, expected, Pattern::EXTENSIONS_MAX, fits)?);
+        pattern = pattern.with_extensions(entry.words(expected, Pattern::EXTENSIONS_MAX, fits)?);
     }
     if section.get("hashed").map_or(Ok(false), |entry| entry.boolean())? {
         pattern = pattern.with_hash();
@@ -82,7 +92,7 @@ fn read_pattern(section: &Section<'_>) -> Result<Pattern, PolicyError> {
 fn read_methods(section: &Section<'_>) -> Result<Methods, PolicyError> {
     let Some(entry) = section.get("methods") else { return Ok(Methods::All) };
     let expected = format!("methods among {}; HEAD comes with GET", METHODS.join(", "));
-    let methods = words(&entry, &expected, METHODS.len(), |text| METHODS.contains(&text))?;
+    let methods = entry.words(&expected, METHODS.len(), |text| METHODS.contains(&text))?;
     Ok(Methods::Only(methods))
 }
 
@@ -112,6 +122,11 @@ fn place(name: &str, names: &[&str]) -> Option<u16> {
     names.iter().position(|known| *known == name).and_then(|at| u16::try_from(at).ok())
 }
 
+fn read_priority(section: &Section<'_>) -> Result<Priority, PolicyError> {
+    let Some(entry) = section.get("priority") else { return Ok(Priority::Normal) };
+    Ok(Priority::ALL[entry.word(&Priority::ALL.map(Priority::as_str))?])
+}
+
 fn read_query(section: &Section<'_>) -> Result<Query, PolicyError> {
     let Some(entry) = section.get("query") else { return Ok(Query::All) };
     let mut names = Vec::new();
@@ -122,60 +137,6 @@ fn read_query(section: &Section<'_>) -> Result<Query, PolicyError> {
         names.push(name.to_owned());
     }
     Ok(Query::Only(names))
-}
-
-fn read_cache(entry: Entry<'_>) -> Result<CacheRule, PolicyError> {
-    let section = entry.section()?;
-    section.only(&["edge", "browser"])?;
-    let rule = CacheRule {
-        edge: section.get("edge").map(read_edge).transpose()?,
-        browser: section.get("browser").map(read_browser).transpose()?,
-    };
-    if rule.edge.is_none() && rule.browser.is_none() {
-        return Err(section.error("expected edge or browser or both, found neither".to_string()));
-    }
-    Ok(rule)
-}
-
-fn read_edge(entry: Entry<'_>) -> Result<Lifetime, PolicyError> {
-    let section = entry.section()?;
-    section.only(&["fresh", "stale_while_revalidate", "stale_if_error"])?;
-    Ok(Lifetime {
-        fresh: lifetime(section.require("fresh")?)?,
-        stale_while_revalidate: section.get("stale_while_revalidate").map_or(Ok(Duration::ZERO), lifetime)?,
-        stale_if_error: section.get("stale_if_error").map_or(Ok(Duration::ZERO), lifetime)?,
-    })
-}
-
-fn read_browser(entry: Entry<'_>) -> Result<BrowserLifetime, PolicyError> {
-    let section = entry.section()?;
-    section.only(&["fresh", "stale_while_revalidate", "immutable"])?;
-    Ok(BrowserLifetime {
-        fresh: lifetime(section.require("fresh")?)?,
-        stale_while_revalidate: section.get("stale_while_revalidate").map_or(Ok(Duration::ZERO), lifetime)?,
-        immutable: section.get("immutable").map_or(Ok(false), |entry| entry.boolean())?,
-    })
-}
-
-/// A lifetime: whole seconds, because HTTP knows no others (RFC 9111 §1.2.2).
-fn lifetime(entry: Entry<'_>) -> Result<Duration, PolicyError> {
-    entry.time(Duration::ZERO..=CacheRule::LIFETIME_MAX, Duration::from_secs(1))
-}
-
-/// A list of words that fit, at least one: an empty one would take no request at all.
-fn words(
-    entry: &Entry<'_>,
-    expected: &str,
-    max: usize,
-    fits: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, PolicyError> {
-    let texts = entry.texts(expected, max)?;
-    if texts.is_empty() {
-        return Err(entry.expected(expected));
-    }
-    let word =
-        |(entry, text): (Entry<'_>, &str)| if fits(text) { Ok(text.to_owned()) } else { Err(entry.expected(expected)) };
-    texts.into_iter().map(word).collect()
 }
 
 /// The upstream of a route that names none.

@@ -1,5 +1,7 @@
 //! Faulty policies and the exact line that each of them earns.
 
+mod options;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -79,7 +81,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "version = 1",
         "version = 1\nsurprise = true",
-        r#"2:1: surprise: unknown option; it may be version, upstream, limit, route"#,
+        r#"2:1: surprise: unknown option; it may be version, upstream, limit, overload, route"#,
     ),
     // Upstreams.
     (
@@ -142,8 +144,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
     // Limits.
     (
         r#"algorithm = "gcra""#,
-        r#"algorithm = "sliding-window""#,
-        r#"8:13: limit.search.algorithm: expected "gcra", found "sliding-window""#,
+        r#"algorithm = "leaky""#,
+        r#"8:13: limit.search.algorithm: expected one of gcra, sliding-window, fixed-window, interval-bucket, sliding-log, concurrency, found "leaky""#,
     ),
     (r#"algorithm = "gcra""#, "", r#"7:8: limit.search.algorithm: missing"#),
     (
@@ -234,7 +236,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         r#"path = "/search""#,
         "path = \"/search\"\npattern = \"/search\"",
-        r#"27:1: route "search".pattern: unknown option; it may be name, path, extensions, hashed, methods, upstream, limits, query, cache"#,
+        r#"27:1: route "search".pattern: unknown option; it may be name, path, extensions, hashed, methods, upstream, limits, query, priority, cache"#,
     ),
     (
         r#"path = "/search""#,
