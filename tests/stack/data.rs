@@ -236,11 +236,51 @@ async fn a_load_that_fails_leaves_the_data_as_it_was() -> Result<()> {
         faults.ask("DELETE", "/stand-in/faults").send().await?;
     }
 
-    // One failure is no reason to give up.
+    // One failure is no reason to give up. That all rows are others has to be allowed.
     let request = faults.ask("POST", "/stand-in/faults").field("content-type", "application/json");
     request.text(&json!({ "status": 503, "remaining": 1 }).to_string()).send().await?;
-    let load = database.ingest(&other.url(), &["permits"])?;
+    let load = database.ingest_with(&["--allow-shrink"], &other.url(), &["permits"])?;
     assert!(load.succeeded, "{}", load.text);
     assert_ne!(database.contents().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_load_that_would_take_away_too_much_changes_nothing() -> Result<()> {
+    let city = City::shared()?;
+    let database = Database::create("shrinking_loads")?;
+    let whole = database.origin.stand_in(city.files(), Logs::Keep)?;
+    assert!(database.ingest(&whole.url(), &["permits"])?.succeeded);
+    let before = database.contents().await?;
+    let text = std::fs::read_to_string(city.files().join("permits.jsonl"))?;
+    let all = text.lines().count();
+    let first = |rows: usize| text.lines().take(rows).map(|line| format!("{line}\n")).collect::<String>();
+    let renamed = |field: &str| text.replace(&format!("\"{field}\":"), &format!("\"{field}_new\":"));
+
+    for (what, permits, message, can_be_allowed) in [
+        ("the key has another name", renamed("record_id"), "refused, most because record_id is missing", false),
+        ("an optional field has another name", renamed("block"), "no row has a value for block,", true),
+        ("a ninth of the rows is gone", first(all - all / 9), "rows would be deleted", true),
+    ] {
+        let files = scratch::dir("shrunk-city")?;
+        std::fs::write(files.path().join("permits.jsonl"), permits)?;
+        let shrunk = database.origin.stand_in(files.path(), Logs::Keep)?;
+        let load = database.ingest(&shrunk.url(), &["permits"])?;
+        assert!(!load.succeeded && load.text.contains(message), "{what}: {}", load.text);
+        assert_eq!(database.contents().await?, before, "{what}");
+
+        let load = database.ingest_with(&["--allow-shrink"], &shrunk.url(), &["permits"])?;
+        assert_eq!(load.succeeded, can_be_allowed, "{what}: {}", load.text);
+        assert_eq!(database.contents().await? == before, !can_be_allowed, "{what}");
+        assert!(database.ingest(&whole.url(), &["permits"])?.succeeded, "{what}: the way back");
+        assert_eq!(database.contents().await?, before, "{what}");
+    }
+
+    // A few rows go as they did.
+    let files = scratch::dir("shrunk-city")?;
+    std::fs::write(files.path().join("permits.jsonl"), first(all - all / 11))?;
+    let shrunk = database.origin.stand_in(files.path(), Logs::Keep)?;
+    let load = database.ingest(&shrunk.url(), &["permits"])?;
+    assert_eq!(usize::try_from(load.of("permits")?.deleted)?, all / 11, "{}", load.text);
     Ok(())
 }
