@@ -284,3 +284,38 @@ async fn a_load_that_would_take_away_too_much_changes_nothing() -> Result<()> {
     assert_eq!(usize::try_from(load.of("permits")?.deleted)?, all / 11, "{}", load.text);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_search_is_bounded_in_contacts_and_in_rows() -> Result<()> {
+    const CONTACTS_MAX: i64 = 5_000;
+    const ROWS_MAX: usize = 1_500;
+    let database = Database::create("bounds")?;
+    let add = async |rows: &str| {
+        database.number(&format!("WITH rows AS ({rows} RETURNING 1) SELECT count(*) FROM rows")).await
+    };
+    // A page of permits, each with one address more than fits.
+    let permits = "INSERT INTO permits (record_id, permit_number, block, lot, filed_date)
+        SELECT permit || '-' || place, permit::text, '3507', '004', '2024-01-01'
+        FROM generate_series(1001, 1025) permit, generate_series(1, 61) place";
+    assert_eq!(add(permits).await?, 25 * 61);
+    let contacts = |from: i64, to: i64| {
+        format!(
+            "INSERT INTO contacts (row_key, occurrence, source, permit_number, role, name)
+             SELECT 'c' || n, 1, 'building', '1001', 'owner', 'Common Name' FROM generate_series({from}, {to}) n"
+        )
+    };
+    let site = database.serve()?;
+
+    let found = site.visitor().get("/api/v1/search?q=3507/004").await?.json()?;
+    let hits = found["results"].as_array().context("no results")?;
+    let rows = hits.iter().filter_map(|hit| hit["addresses"].as_array()).map(Vec::len).sum::<usize>();
+    assert_eq!((hits.len(), rows), (25, ROWS_MAX), "{found}");
+
+    for (from, to, at_least) in [(1, CONTACTS_MAX - 1, false), (CONTACTS_MAX, CONTACTS_MAX, true)] {
+        assert_eq!(add(&contacts(from, to)).await?, to - from + 1);
+        let found = site.visitor().get("/api/v1/search?q=common+name").await?.json()?;
+        assert_eq!((&found["kind"], &found["total"]), (&json!("name"), &json!(1)), "{found}");
+        assert_eq!(found["total_is_at_least"], at_least, "{to} contacts");
+    }
+    Ok(())
+}
