@@ -33,6 +33,9 @@ enum Command {
         /// Load only this dataset, by name or identifier; may be repeated
         #[arg(long = "dataset", value_name = "NAME", value_parser = dataset)]
         datasets: Vec<&'static Dataset>,
+        /// Load even what deletes more than a tenth of our rows, or empties a column that is in use
+        #[arg(long)]
+        allow_shrink: bool,
     },
     /// Generate a city as JSON-lines files
     Sample {
@@ -97,7 +100,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             server::serve(config, pool).await?;
         }
         Command::Migrate => migrate(&configured()?).await?,
-        Command::Ingest { datasets } => return load(&configured()?, &datasets).await,
+        Command::Ingest { datasets, allow_shrink } => {
+            let shrink = if allow_shrink { ingest::Shrink::Allow } else { ingest::Shrink::Refuse };
+            return load(&configured()?, &datasets, shrink).await;
+        }
         Command::Sample { city, out } => {
             let options = sample::Options { seed: city.seed, permits: city.permits, today: city.today };
             for (name, rows) in sample::write(&options, &out)? {
@@ -138,7 +144,7 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn load(config: &Config, chosen: &[&'static Dataset]) -> anyhow::Result<ExitCode> {
+async fn load(config: &Config, chosen: &[&'static Dataset], shrink: ingest::Shrink) -> anyhow::Result<ExitCode> {
     let session = db::session(&config.database, "seawall-ingest").await?;
     let pending = db::migrations::pending(&session).await.context("the schema cannot be checked")?;
     anyhow::ensure!(pending.is_empty(), "the schema lacks {}; run `origin migrate` first", pending.join(", "));
@@ -149,7 +155,7 @@ async fn load(config: &Config, chosen: &[&'static Dataset]) -> anyhow::Result<Ex
     let mut results = Vec::new();
     for dataset in DATASETS.iter().filter(|dataset| chosen.is_empty() || chosen.iter().any(|one| one.id == dataset.id))
     {
-        let result = ingest::load(config, &client, dataset, &progress).await;
+        let result = ingest::load(config, &client, dataset, shrink, &progress).await;
         progress.end();
         results.push((dataset, result));
     }

@@ -236,11 +236,86 @@ async fn a_load_that_fails_leaves_the_data_as_it_was() -> Result<()> {
         faults.ask("DELETE", "/stand-in/faults").send().await?;
     }
 
-    // One failure is no reason to give up.
+    // One failure is no reason to give up. That all rows are others has to be allowed.
     let request = faults.ask("POST", "/stand-in/faults").field("content-type", "application/json");
     request.text(&json!({ "status": 503, "remaining": 1 }).to_string()).send().await?;
-    let load = database.ingest(&other.url(), &["permits"])?;
+    let load = database.ingest_with(&["--allow-shrink"], &other.url(), &["permits"])?;
     assert!(load.succeeded, "{}", load.text);
     assert_ne!(database.contents().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_load_that_would_take_away_too_much_changes_nothing() -> Result<()> {
+    let city = City::shared()?;
+    let database = Database::create("shrinking_loads")?;
+    let whole = database.origin.stand_in(city.files(), Logs::Keep)?;
+    assert!(database.ingest(&whole.url(), &["permits"])?.succeeded);
+    let before = database.contents().await?;
+    let text = std::fs::read_to_string(city.files().join("permits.jsonl"))?;
+    let all = text.lines().count();
+    let first = |rows: usize| text.lines().take(rows).map(|line| format!("{line}\n")).collect::<String>();
+    let renamed = |field: &str| text.replace(&format!("\"{field}\":"), &format!("\"{field}_new\":"));
+
+    for (what, permits, message, can_be_allowed) in [
+        ("the key has another name", renamed("record_id"), "refused, most because record_id is missing", false),
+        ("an optional field has another name", renamed("block"), "no row has a value for block,", true),
+        ("a ninth of the rows is gone", first(all - all / 9), "rows would be deleted", true),
+    ] {
+        let files = scratch::dir("shrunk-city")?;
+        std::fs::write(files.path().join("permits.jsonl"), permits)?;
+        let shrunk = database.origin.stand_in(files.path(), Logs::Keep)?;
+        let load = database.ingest(&shrunk.url(), &["permits"])?;
+        assert!(!load.succeeded && load.text.contains(message), "{what}: {}", load.text);
+        assert_eq!(database.contents().await?, before, "{what}");
+
+        let load = database.ingest_with(&["--allow-shrink"], &shrunk.url(), &["permits"])?;
+        assert_eq!(load.succeeded, can_be_allowed, "{what}: {}", load.text);
+        assert_eq!(database.contents().await? == before, !can_be_allowed, "{what}");
+        assert!(database.ingest(&whole.url(), &["permits"])?.succeeded, "{what}: the way back");
+        assert_eq!(database.contents().await?, before, "{what}");
+    }
+
+    // A few rows go as they did.
+    let files = scratch::dir("shrunk-city")?;
+    std::fs::write(files.path().join("permits.jsonl"), first(all - all / 11))?;
+    let shrunk = database.origin.stand_in(files.path(), Logs::Keep)?;
+    let load = database.ingest(&shrunk.url(), &["permits"])?;
+    assert_eq!(usize::try_from(load.of("permits")?.deleted)?, all / 11, "{}", load.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_search_is_bounded_in_contacts_and_in_rows() -> Result<()> {
+    const CONTACTS_MAX: i64 = 5_000;
+    const ROWS_MAX: usize = 1_500;
+    let database = Database::create("bounds")?;
+    let add = async |rows: &str| {
+        database.number(&format!("WITH rows AS ({rows} RETURNING 1) SELECT count(*) FROM rows")).await
+    };
+    // A page of permits, each with one address more than fits.
+    let permits = "INSERT INTO permits (record_id, permit_number, block, lot, filed_date)
+        SELECT permit || '-' || place, permit::text, '3507', '004', '2024-01-01'
+        FROM generate_series(1001, 1025) permit, generate_series(1, 61) place";
+    assert_eq!(add(permits).await?, 25 * 61);
+    let contacts = |from: i64, to: i64| {
+        format!(
+            "INSERT INTO contacts (row_key, occurrence, source, permit_number, role, name)
+             SELECT 'c' || n, 1, 'building', '1001', 'owner', 'Common Name' FROM generate_series({from}, {to}) n"
+        )
+    };
+    let site = database.serve()?;
+
+    let found = site.visitor().get("/api/v1/search?q=3507/004").await?.json()?;
+    let hits = found["results"].as_array().context("no results")?;
+    let rows = hits.iter().filter_map(|hit| hit["addresses"].as_array()).map(Vec::len).sum::<usize>();
+    assert_eq!((hits.len(), rows), (25, ROWS_MAX), "{found}");
+
+    for (from, to, at_least) in [(1, CONTACTS_MAX - 1, false), (CONTACTS_MAX, CONTACTS_MAX, true)] {
+        assert_eq!(add(&contacts(from, to)).await?, to - from + 1);
+        let found = site.visitor().get("/api/v1/search?q=common+name").await?.json()?;
+        assert_eq!((&found["kind"], &found["total"]), (&json!("name"), &json!(1)), "{found}");
+        assert_eq!(found["total_is_at_least"], at_least, "{to} contacts");
+    }
     Ok(())
 }

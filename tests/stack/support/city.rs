@@ -79,7 +79,13 @@ impl Database {
 
     /// Loads datasets from the city's API at `url`, all of them when none is named.
     pub(crate) fn ingest(&self, url: &str, datasets: &[&str]) -> Result<Load> {
+        self.ingest_with(&[], url, datasets)
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn ingest_with(&self, arguments: &[&str], url: &str, datasets: &[&str]) -> Result<Load> {
         let mut command = self.origin.command(&["ingest"]);
+        command.args(arguments);
         command.args(datasets.iter().flat_map(|name| ["--dataset", name]));
         // Small pages, so that a load of a small city has several; short patience, for an API that hangs.
         command.env("SODA_BASE_URL", url).env("SODA_PAGE_SIZE", "1000").env("SODA_TIMEOUT", "2s");

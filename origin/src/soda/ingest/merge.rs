@@ -1,9 +1,12 @@
 //! The database's side of a load: the temporary table, and the transaction that makes ours equal to it.
 
-use serde_json::Value;
-use tokio_postgres::Client;
+use std::collections::BTreeMap;
 
-use super::{REFUSED_KEPT_MAX, Read};
+use serde_json::Value;
+use tokio_postgres::{Client, GenericClient};
+
+use super::guard::{self, Filled};
+use super::{LoadError, REFUSED_KEPT_MAX, Read, Shrink};
 use crate::soda::datasets::{Dataset, From, Key};
 use crate::soda::row::{Encoder, Refusal};
 
@@ -41,26 +44,36 @@ pub(super) fn copy_statement(dataset: &'static Dataset) -> String {
 }
 
 /// How many rows the table holds now.
-pub(super) async fn held(session: &Client, dataset: &Dataset) -> Result<u64, tokio_postgres::Error> {
+pub(super) async fn held(session: &impl GenericClient, dataset: &Dataset) -> Result<u64, tokio_postgres::Error> {
     let statement = format!("SELECT count(*) FROM {} ours WHERE {}", dataset.name, own_rows(dataset));
     let row = session.query_one(&statement, &[]).await?;
     Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
+/// The refused rows, with those among them whose unique value was read before.
+pub(super) fn all_refused(dataset: &Dataset, refused: &BTreeMap<Refusal, u64>, repeats: u64) -> BTreeMap<Refusal, u64> {
+    let mut refused = refused.clone();
+    if repeats > 0 {
+        *refused.entry(repeated(dataset)).or_default() += repeats;
+    }
+    refused
+}
+
 /// How a row is refused whose unique value was read before.
-pub(super) fn repeated(dataset: &Dataset) -> Refusal {
+fn repeated(dataset: &Dataset) -> Refusal {
     Refusal::Repeated(match dataset.key {
         Key::Unique(column) => column,
         Key::Fields(_) | Key::Digest => "row_key",
     })
 }
 
-/// Makes the table equal to `incoming`, in one transaction with the log of the load.
+/// Makes the table equal to `incoming`, in one transaction with the log of the load, unless the guard stops it.
 pub(super) async fn merge(
     session: &mut Client,
     dataset: &'static Dataset,
     read: &Read,
-) -> Result<Changes, tokio_postgres::Error> {
+    shrink: Shrink,
+) -> Result<Changes, LoadError> {
     let statements = Statements::new(dataset);
     let table = dataset.name;
     let transaction = session.transaction().await?;
@@ -81,8 +94,13 @@ pub(super) async fn merge(
             transaction.execute(&statements.number_occurrences, &[]).await?;
         }
     }
+    guard::refusals(read.rows, &all_refused(dataset, &read.refused, changes.repeated))?;
     transaction.batch_execute("ANALYZE incoming").await?;
+    let held = held(&transaction, dataset).await?;
+    guard::columns(held, &filled(&transaction, dataset, &statements).await?, shrink)?;
+    // Deleting is how they are counted: on an error the transaction ends without effect.
     changes.deleted = transaction.execute(&statements.delete, &[]).await?;
+    guard::deletions(held, changes.deleted, shrink)?;
     changes.updated = transaction.execute(&statements.update, &[]).await?;
     changes.inserted = transaction.execute(&statements.insert, &[]).await?;
     let staged: i64 = transaction.query_one("SELECT count(*) FROM incoming", &[]).await?.get(0);
@@ -98,6 +116,23 @@ pub(super) async fn merge(
         tracing::warn!(event = "ingest.analyze_failed", table, %error, "{table} could not be analysed: {error}");
     }
     Ok(changes)
+}
+
+/// How full the columns are; none when every one has a value in some row, because then ours need not be counted.
+async fn filled(
+    session: &impl GenericClient,
+    dataset: &'static Dataset,
+    statements: &Statements,
+) -> Result<Vec<Filled>, tokio_postgres::Error> {
+    let incoming = session.query_one(&statements.filled_incoming, &[]).await?;
+    let count = |row: &tokio_postgres::Row, index| row.get::<_, i64>(index).cast_unsigned();
+    let read: Vec<_> = (0..dataset.columns.len()).map(|index| count(&incoming, index)).collect();
+    if read.iter().all(|rows| *rows > 0) {
+        return Ok(Vec::new());
+    }
+    let ours = session.query_one(&statements.filled_ours, &[]).await?;
+    let columns = dataset.columns.iter().zip(read).enumerate();
+    Ok(columns.map(|(index, (column, read))| Filled { column: column.name, held: count(&ours, index), read }).collect())
 }
 
 /// Sorting and joining the largest dataset in memory would need more; this keeps the smaller ones off the disk.
@@ -117,6 +152,9 @@ const LOG: &str = "INSERT INTO ingest_log
 struct Statements {
     drop_repeated: String,
     number_occurrences: String,
+    /// Rows with a value, for each column of the dataset.
+    filled_incoming: String,
+    filled_ours: String,
     delete: String,
     update: String,
     insert: String,
@@ -137,6 +175,8 @@ impl Statements {
             let columns = content.iter().filter(|column| **column != "data_as_of");
             columns.map(|column| format!("{side}.{column}")).collect::<Vec<_>>().join(", ")
         };
+        let filled: Vec<_> = dataset.columns.iter().map(|column| format!("count({})", column.name)).collect();
+        let filled = filled.join(", ");
         // Of rows that share a key, the order does not depend on how they were read.
         let numbered = |order: &str| {
             format!(
@@ -158,6 +198,8 @@ impl Statements {
                  WHERE incoming.ctid = repeated.at AND repeated.number > 1",
                 numbered(&content.join(", "))
             ),
+            filled_incoming: format!("SELECT {filled} FROM incoming"),
+            filled_ours: format!("SELECT {filled} FROM {table} ours WHERE {}", own_rows(dataset)),
             delete: format!(
                 "DELETE FROM {table} ours WHERE {} AND NOT EXISTS (SELECT FROM incoming WHERE {same})",
                 own_rows(dataset)
