@@ -125,9 +125,10 @@ impl Limiter {
             None,
         )?;
         let now: Timestamp = host::now();
-        let rows = self
-            .sql()
-            .exec(&format!("SELECT key, state, expires FROM states ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"), None)?;
+        let rows = self.sql().exec(
+            &format!("SELECT key, state, expires FROM states ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"),
+            None,
+        )?;
         for row in rows.raw() {
             let row = row?;
             let [SqlStorageValue::String(key), SqlStorageValue::String(state), SqlStorageValue::String(expires)] =
