@@ -43,7 +43,10 @@ pub struct Exchange<'a, Request, Response> {
 /// What to do with a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-#[expect(clippy::large_enum_variant, reason = "one is made for each response, and moved once")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::large_enum_variant, reason = "one is made for each response, and moved once")
+)]
 pub enum Decision {
     /// Store it with this beside it, without the fields of [`unstored`].
     Store(Metadata, Source),
