@@ -25,7 +25,7 @@ use seawall_core::{
 
 use crate::{
     Edge, Platform,
-    admit::{self, Admitted},
+    admit::{self, Admitted, Places},
     answer::{self, Answer, Conditions},
     client::Client,
     guard::{self, Fetched, Unavailable},
@@ -57,7 +57,8 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
     let is_head = request.method == "HEAD";
     let conditions = Conditions::of(&request.headers);
 
-    let admitted = admit::admit(&edge, &platform, route, client);
+    let places = Places::new(&edge, &platform, route, client);
+    let admitted = admit::admit(&edge, &platform, route, client, places.lease());
     let (admitted, answer) = match cacheable(route, &request) {
         Ok(options) => {
             let options = options.clone();

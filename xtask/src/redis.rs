@@ -7,7 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::process::{self, Logs, Service};
+use crate::project::Project;
 use crate::scratch::{self, Scratch};
+use crate::step::Steps;
+use crate::tools::apt;
 
 /// A running Redis. Dropping it stops it.
 #[derive(Debug)]
@@ -49,13 +52,9 @@ fn program() -> Result<PathBuf> {
     if let Some(program) = process::on_path("redis-server") {
         return Ok(program);
     }
-    if !rustix::process::geteuid().is_root() || process::on_path("apt-get").is_none() {
+    if !apt::can_install() {
         bail!("redis-server is missing: install it (Debian: apt install redis-server; macOS: brew install redis)");
     }
-    let mut install = Command::new("apt-get");
-    // In run level 1 the package starts no server of its own.
-    install.env("RUNLEVEL", "1").env("DEBIAN_FRONTEND", "noninteractive");
-    install.args(["install", "--yes", "--no-install-recommends", "redis-server"]);
-    process::run_aloud("apt-get install redis-server", install)?;
+    apt::install(&Project::here(), &["redis-server"], &Steps::new())?;
     process::on_path("redis-server").context("apt-get installed redis-server, but it is not on PATH")
 }

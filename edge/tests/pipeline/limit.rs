@@ -1,5 +1,6 @@
+use seawall_core::policy::Policy;
 use seawall_edge::{
-    fake::{Faults, Reply},
+    fake::{Faults, Reply, World},
     message::Request,
 };
 
@@ -106,5 +107,32 @@ fn the_look_up_does_not_wait_for_the_limits() {
         let hit = world.send(&edge, Request::get("/search?q=a"));
         assert!(cache_status(&hit).contains("; hit"), "{}", cache_status(&hit));
         assert!(world.now().since(start) < core::time::Duration::from_millis(100));
+    }
+}
+
+/// One of a client's requests at a time: side by side one is refused, one after the other all pass, wherever the
+/// places are counted.
+#[test]
+fn a_place_is_held_while_a_request_runs_and_then_given_back() {
+    for scope in ["scope = \"isolate\"", "scope = \"shared\"\non_store_failure = \"closed\""] {
+        let policy = format!(
+            "version = 1\n[upstream.origin]\n[limit.at-once]\nalgorithm = \"concurrency\"\nquota = 1\nheld_for = \"1h\"\n\
+             key = \"client\"\n{scope}\n[[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"at-once\"]\n"
+        );
+        let world = World::new(Policy::compile(&policy).unwrap(), 1);
+        let edge = world.edge();
+        world.origin(|_| Reply::ok("slow", &[]).after(seconds(1)));
+        for _ in 0..3 {
+            let answers = world.send_all(&edge, vec![Request::get("/a"), Request::get("/b")]);
+            let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 429], "{scope}");
+            world.settle();
+            assert_eq!(get(&world, &edge, "/c").status, 200, "{scope}");
+            world.settle();
+        }
+        let refused = world.send_all(&edge, vec![Request::get("/a"), Request::get("/b")]);
+        let refused = refused.iter().find(|answer| answer.status == 429).unwrap();
+        assert_eq!(field(refused, "ratelimit-policy"), "\"at-once\";q=1;qu=\"concurrent-requests\"");
     }
 }

@@ -112,7 +112,11 @@ impl Part {
             }
             Self::Unit => cargo(
                 "cargo test",
-                &["test", "--workspace", "--exclude", "seawall-worker", "--exclude", "seawall-tests", "--all-features"],
+                // The benchmarks' peers take long to build and have nothing to test.
+                &["test", "--workspace", "--all-features"]
+                    .into_iter()
+                    .chain(["seawall-worker", "seawall-tests", "seawall-benches"].into_iter().flat_map(exclude))
+                    .collect::<Vec<_>>(),
             ),
             Self::Stack => {
                 tools::ensure_all(project, steps)?;
@@ -123,11 +127,16 @@ impl Part {
             }
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
-                doc.args(["--workspace", "--exclude", "seawall-worker", "--no-deps", "--all-features"]);
+                doc.args(["--workspace", "--no-deps", "--all-features"]);
+                doc.args(["seawall-worker", "seawall-benches"].into_iter().flat_map(exclude));
                 process::run_aloud("cargo doc", doc)
             }),
         }
     }
+}
+
+fn exclude(package: &'static str) -> [&'static str; 2] {
+    ["--exclude", package]
 }
 
 const DENY_WARNINGS: [&str; 2] = ["-D", "warnings"];

@@ -22,7 +22,12 @@ pub fn install(project: &Project, packages: &[&str], steps: &Steps) -> Result<()
     let named = packages.join(" ");
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").current_dir(project.root());
+        // In run level 1 a package starts no server of its own.
+        command
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("RUNLEVEL", "1")
+            .current_dir(project.root());
         command
     };
     steps.run(&format!("apt-get install {named}"), |step| {
