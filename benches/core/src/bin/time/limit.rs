@@ -16,7 +16,7 @@ use crate::measure::{Contender, Figures, compare};
 /// Measures all of it.
 pub(crate) fn all() -> Vec<Figures> {
     let mut figures = Vec::new();
-    figures.push(one_key("GCRA, one key, time given", || START, || FakeRelativeClock::default(), Some(0.5)));
+    figures.push(one_key("GCRA, one key, time given", || START, FakeRelativeClock::default, Some(0.5)));
     let clock = quanta::Clock::new();
     let start = clock.raw();
     figures.push(one_key(
