@@ -14,6 +14,9 @@ mod no_std;
 
 /// Packages that must compile for every edge. The Worker's adapter compiles for one.
 const PORTABLE: [&str; 4] = ["--package", "seawall-core", "--package", "seawall-edge"];
+const FUZZ_PACKAGE: &str = "seawall-fuzz-short";
+/// They bring the crates that core is compared with, and have no tests that others need; clippy looks at them.
+const BENCHES: [&str; 2] = ["seawall-benches", "seawall-benches-wasm"];
 const WASI_TARGET: &str = "wasm32-wasip2";
 
 /// Run every check and test.
@@ -37,6 +40,8 @@ enum Part {
     NoStd,
     /// Tests of each package, documentation's examples included.
     Unit,
+    /// What must hold for every input of core's parsers, on kept inputs and mutations of them.
+    Fuzz,
     /// Tests that cross a process: the Worker in workerd, the origin, Postgres.
     Stack,
     /// The documentation builds without a warning.
@@ -114,8 +119,12 @@ impl Part {
             }
             Self::Unit => cargo(
                 "cargo test",
-                &["test", "--workspace", "--exclude", "seawall-worker", "--exclude", "seawall-tests", "--all-features"],
+                &["test", "--workspace", "--all-features"]
+                    .into_iter()
+                    .chain(["seawall-worker", "seawall-tests", FUZZ_PACKAGE].iter().chain(&BENCHES).flat_map(exclude))
+                    .collect::<Vec<_>>(),
             ),
+            Self::Fuzz => cargo("a short run of the fuzz targets", &["test", "--package", FUZZ_PACKAGE]),
             Self::Stack => {
                 tools::ensure_all(project, steps)?;
                 build::origin(project, build::Profile::Dev, steps)?;
@@ -125,11 +134,17 @@ impl Part {
             }
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
-                doc.args(["--workspace", "--exclude", "seawall-worker", "--no-deps", "--all-features"]);
+                doc.args(["--workspace", "--no-deps", "--all-features"]);
+                doc.args(["seawall-worker"].iter().chain(&BENCHES).flat_map(exclude));
                 process::run_aloud("cargo doc", doc)
             }),
         }
     }
+}
+
+/// The arguments that leave a package out.
+fn exclude<'a>(package: &&'a str) -> [&'a str; 2] {
+    ["--exclude", package]
 }
 
 const DENY_WARNINGS: [&str; 2] = ["-D", "warnings"];
