@@ -33,12 +33,63 @@ impl<const N: usize> Fields for [(&str, &str); N] {
     }
 }
 
+/// Looks a field up in a map by a name that needs no parsing: that costs more than the look-up, and a decision reads up
+/// to twenty fields. Any other name is looked up as it is.
+#[cfg(feature = "http")]
+macro_rules! known {
+    ($map:expr, $name:expr, $($text:literal => $known:ident),* $(,)?) => {
+        match $name {
+            $($text => $map.get_all(http::header::$known),)*
+            "cache-groups" => $map.get_all(&CACHE_GROUPS),
+            "cache-tag" => $map.get_all(&CACHE_TAG),
+            "seawall-cdn-cache-control" => $map.get_all(&SEAWALL_CDN_CACHE_CONTROL),
+            name => $map.get_all(name),
+        }
+    };
+}
+
 #[cfg(feature = "http")]
 impl Fields for http::HeaderMap {
     fn field(&self, name: &str) -> Option<Cow<'_, str>> {
-        join(self.get_all(name).iter().map(|value| alloc::string::String::from_utf8_lossy(value.as_bytes())))
+        let values = known!(
+            self, name,
+            "accept" => ACCEPT,
+            "accept-encoding" => ACCEPT_ENCODING,
+            "accept-language" => ACCEPT_LANGUAGE,
+            "age" => AGE,
+            "authorization" => AUTHORIZATION,
+            "cache-control" => CACHE_CONTROL,
+            "cdn-cache-control" => CDN_CACHE_CONTROL,
+            "content-encoding" => CONTENT_ENCODING,
+            "content-length" => CONTENT_LENGTH,
+            "content-range" => CONTENT_RANGE,
+            "date" => DATE,
+            "etag" => ETAG,
+            "expires" => EXPIRES,
+            "if-modified-since" => IF_MODIFIED_SINCE,
+            "if-none-match" => IF_NONE_MATCH,
+            "if-range" => IF_RANGE,
+            "last-modified" => LAST_MODIFIED,
+            "location" => LOCATION,
+            "pragma" => PRAGMA,
+            "range" => RANGE,
+            "set-cookie" => SET_COOKIE,
+            "vary" => VARY,
+        );
+        join(values.iter().map(|value| match str::from_utf8(value.as_bytes()) {
+            Ok(value) => Cow::Borrowed(value),
+            Err(_) => alloc::string::String::from_utf8_lossy(value.as_bytes()),
+        }))
     }
 }
+
+/// Names that each stored response is asked for, and that the crate `http` does not have.
+#[cfg(feature = "http")]
+static CACHE_GROUPS: http::HeaderName = http::HeaderName::from_static("cache-groups");
+#[cfg(feature = "http")]
+static CACHE_TAG: http::HeaderName = http::HeaderName::from_static("cache-tag");
+#[cfg(feature = "http")]
+static SEAWALL_CDN_CACHE_CONTROL: http::HeaderName = http::HeaderName::from_static("seawall-cdn-cache-control");
 
 fn join<'a>(mut values: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, str>> {
     let mut joined = values.next()?;
@@ -70,5 +121,13 @@ mod tests {
         fields.append("vary", http::HeaderValue::from_static("accept-language"));
         assert_eq!(fields.field("vary").as_deref(), Some("accept, accept-language"));
         assert_eq!(fields.field("date"), None);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        let mut fields = http::HeaderMap::new();
+        fields.append("x-name", http::HeaderValue::from_bytes(b"a\xff").expect("a header value may hold it"));
+        assert_eq!(fields.field("x-name").as_deref(), Some("a\u{fffd}"));
     }
 }

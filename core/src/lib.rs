@@ -4,6 +4,8 @@
 //! Nothing here reads a clock, draws a random number, or does I/O. A function takes state, input and
 //! `now`, and returns a decision with the state to keep. The same line therefore runs in a Worker
 //! isolate, in a Durable Object, in a native server and in a simulation.
+//!
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]

@@ -1,6 +1,7 @@
 //! One module for each command, and what they share.
 
 pub(crate) mod bench;
+mod bench_core;
 pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod doctor;

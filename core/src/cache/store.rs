@@ -274,6 +274,10 @@ struct Listed {
 impl Listed {
     fn of(stated: &Stated<'_>, options: &CacheOptions) -> Self {
         let text = stated.text.as_deref().unwrap_or_default();
+        if (stated.directives.no_cache, stated.directives.private) == (Reach::Absent, Reach::Absent) {
+            // Most responses: nothing that could list something.
+            return Self { strip: options.qualified == Qualified::Strip, set_cookie: false };
+        }
         let is_cookie = |name: &str| name.eq_ignore_ascii_case("set-cookie");
         let set_cookie = listed_fields(text).any(is_cookie);
         let only_cookie = set_cookie && listed_fields(text).all(is_cookie);

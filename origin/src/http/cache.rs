@@ -29,7 +29,7 @@ pub(crate) const HASH_DIGITS: usize = DIGEST_BYTES * 2;
 /// Only a 200 can be reused; whatever else happened is said once and not stored.
 pub(crate) async fn layer(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let rule = policy.route(method.as_str(), request.uri().path()).and_then(|route| route.cache);
+    let rule = policy.route(method.as_str(), request.uri().path()).and_then(|route| route.cache.as_ref());
     let known = request.headers().clone();
     let mut response = next.run(request).await;
     if response.status() != StatusCode::OK {

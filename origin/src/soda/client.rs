@@ -4,7 +4,7 @@
 //! retries; [`Client::page_patiently`] does, for the loader, which has time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -101,8 +101,9 @@ impl Client {
     /// Sorted by blame; see [`SodaError`].
     pub async fn query(&self, dataset_id: &str, query: &Query) -> Result<Page, SodaError> {
         let permit = self.admit()?;
+        let started = Instant::now();
         let result = self.call(dataset_id, query).await;
-        self.record(permit, &result);
+        self.record(permit, &result, started.elapsed());
         result
     }
 
@@ -182,7 +183,7 @@ impl Client {
         }
     }
 
-    fn record(&self, permit: Permit, result: &Result<Page, SodaError>) {
+    fn record(&self, permit: Permit, result: &Result<Page, SodaError>, took: Duration) {
         let reply = match result {
             Ok(_) => Reply::Status { status: 200, retry_after: None },
             Err(SodaError::Status { status, retry_after, .. }) => {
@@ -193,7 +194,7 @@ impl Client {
             Err(SodaError::Unreachable(_) | SodaError::Interrupted(_) | SodaError::Malformed(_)) => Reply::Disconnected,
             Err(SodaError::TooLarge { .. } | SodaError::Refused { .. }) => Reply::Abandoned,
         };
-        let outcome = Outcome::classify(&self.breaker_config, reply);
+        let outcome = Outcome::classify(&self.breaker_config, reply, took);
         self.lock().record(&self.breaker_config, permit, outcome, now(), rand::random());
     }
 

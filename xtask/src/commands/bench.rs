@@ -1,4 +1,5 @@
-//! `cargo xtask bench edge`: what a visitor waits for, with the edge and without it, in one run.
+//! `cargo xtask bench`: with `edge` what a visitor waits for, with the edge and without it, in one run; with `core`
+//! what the decisions cost.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use serde_json::json;
 pub(crate) struct Arguments {
     /// What to measure.
     what: What,
-    /// Requests for each case.
+    /// Requests for each case of `edge`.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=5000))]
     requests: u32,
     /// Write the figures to this file too.
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
+    /// Core's decisions beside other crates, and as WASM.
+    Core,
     /// One visitor after another: origin alone, and through the edge a miss, a hit and a refusal.
     Edge,
 }
@@ -57,7 +60,9 @@ impl Case {
 }
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
-    let What::Edge = arguments.what;
+    if let What::Core = arguments.what {
+        return super::bench_core::run(project, arguments.json.as_deref());
+    }
     tools::require_prerequisites(project)?;
     let steps = Steps::new();
     tools::ensure_all(project, &steps)?;

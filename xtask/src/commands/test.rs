@@ -16,6 +16,9 @@ mod no_std;
 const PORTABLE: [&str; 4] = ["--package", "seawall-core", "--package", "seawall-edge"];
 /// The same with the adapter that compiles for Workers only.
 const ON_WORKERS: [&str; 6] = ["--package", "seawall-core", "--package", "seawall-edge", "--package", "seawall-worker"];
+const FUZZ_PACKAGE: &str = "seawall-fuzz-short";
+/// They bring the crates that core is compared with, and have no tests that others need; clippy looks at them.
+const BENCHES: [&str; 2] = ["seawall-benches", "seawall-benches-wasm"];
 const WASI_TARGET: &str = "wasm32-wasip2";
 
 /// Run every check and test.
@@ -39,6 +42,8 @@ enum Part {
     NoStd,
     /// Tests of each package, documentation's examples included.
     Unit,
+    /// What must hold for every input of core's parsers, on kept inputs and mutations of them.
+    Fuzz,
     /// Tests that cross a process: the Worker in workerd, the origin, Postgres.
     Stack,
     /// The documentation builds without a warning.
@@ -112,12 +117,12 @@ impl Part {
             }
             Self::Unit => cargo(
                 "cargo test",
-                // The benchmarks' peers take long to build and have nothing to test.
                 &["test", "--workspace", "--all-features"]
                     .into_iter()
-                    .chain(["seawall-worker", "seawall-tests", "seawall-benches"].into_iter().flat_map(exclude))
+                    .chain(["seawall-worker", "seawall-tests", FUZZ_PACKAGE].iter().chain(&BENCHES).flat_map(exclude))
                     .collect::<Vec<_>>(),
             ),
+            Self::Fuzz => cargo("a short run of the fuzz targets", &["test", "--package", FUZZ_PACKAGE]),
             Self::Stack => {
                 tools::ensure_all(project, steps)?;
                 build::origin(project, build::Profile::Dev, steps)?;
@@ -128,14 +133,15 @@ impl Part {
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
                 doc.args(["--workspace", "--no-deps", "--all-features"]);
-                doc.args(["seawall-worker", "seawall-benches"].into_iter().flat_map(exclude));
+                doc.args(["seawall-worker"].iter().chain(&BENCHES).flat_map(exclude));
                 process::run_aloud("cargo doc", doc)
             }),
         }
     }
 }
 
-fn exclude(package: &'static str) -> [&'static str; 2] {
+/// The arguments that leave a package out.
+fn exclude<'a>(package: &&'a str) -> [&'a str; 2] {
     ["--exclude", package]
 }
 

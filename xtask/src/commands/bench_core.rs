@@ -1,0 +1,56 @@
+//! `cargo xtask bench core`: what core's decisions cost, beside other crates in the same run, and as WASM.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use seawall_xtask::build::WORKER_TARGET;
+use seawall_xtask::project::Project;
+use seawall_xtask::step::Steps;
+use seawall_xtask::{process, screen, tools};
+use serde_json::{Value, json};
+
+/// Measures all of it, prints it, and writes it to `json`, where one is given.
+pub(crate) fn run(project: &Project, json: Option<&Path>) -> Result<()> {
+    tools::require_prerequisites(project)?;
+    let steps = Steps::new();
+    tools::ensure_packages(project, &steps)?;
+    tools::ensure_targets(project, &steps)?;
+    let files = project.state_dir("bench-core")?;
+    let mut figures = serde_json::Map::new();
+    for program in ["time", "allocations"] {
+        let file = files.join(format!("{program}.json"));
+        let mut cargo = tools::cargo(project);
+        cargo.args(["run", "--release", "--package", "seawall-benches", "--bin", program, "--", "--json"]).arg(&file);
+        steps.run(&format!("measure {program}"), |_| process::run_aloud(program, cargo))?;
+        let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        figures.extend(serde_json::from_slice::<serde_json::Map<String, Value>>(&text)?);
+    }
+
+    let target = project.state_dir("bench-core-wasm")?;
+    let mut cargo = tools::cargo(project);
+    cargo
+        .args(["build", "--profile", "edge", "--package", "seawall-benches-wasm", "--target", WORKER_TARGET])
+        .env("CARGO_TARGET_DIR", &target);
+    steps.run("build core as WASM", |step| process::run("cargo build", cargo, step))?;
+    let built = target.join(WORKER_TARGET).join("edge/seawall_benches_wasm.wasm");
+    let module = files.join("core.wasm");
+    let mut optimise = tools::node_script(project, "binaryen/bin/wasm-opt")?;
+    optimise.args(["-Oz", "--all-features"]).arg(&built).arg("-o").arg(&module);
+    steps.run("optimise it", |step| process::run("wasm-opt", optimise, step))?;
+    let mut node = Command::new(tools::node(project)?);
+    node.arg(project.path("benches/core-wasm/run.mjs")).arg(&module);
+    let answer = process::answer(&mut node).context("core as WASM did not run in Node")?;
+    let wasm: Value = serde_json::from_str(&answer)?;
+    screen::line("");
+    screen::line(&format!("core as WASM: {} bytes, {} with gzip -9", wasm["bytes"], wasm["gzip"]));
+    for (operation, ns) in wasm["ns"].as_object().into_iter().flatten() {
+        screen::line(&format!("{operation:<40} {:>9.1} ns", ns.as_f64().unwrap_or_default()));
+    }
+    figures.insert("wasm".to_owned(), wasm);
+    if let Some(path) = json {
+        let text = format!("{:#}\n", json!(figures));
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
