@@ -31,9 +31,9 @@
 //!   charges nothing. Units of an answer that was lost are taken back by the next ask, which says what
 //!   arrived. A return is credited once.
 //! - **Clocks differ.** No message holds a time of day. Units expire in an isolate counted from when it asked,
-//!   which is before the authority granted them. An isolate whose clock steps back gives up what it holds.
-//! - **The authority starts anew** ([`Ledger::resume`]): it grants nothing to be held until every lease from before
-//!   has expired. What is forgotten depends on what was written down; see [`Restart`].
+//!   which is before the authority granted them. An isolate that sees its clock step back gives up what it holds.
+//! - **The authority starts anew** ([`Ledger::resume`]): it prolongs no lease from before, and grants nothing to be
+//!   held until all of them have expired. What is forgotten depends on what was written down; see [`Restart`].
 //! - **The authority does not answer**: [`Spender::unreachable`] counts in the isolate, under its share of the
 //!   quota.
 
@@ -103,10 +103,20 @@ pub struct Answer {
     pub seq: u64,
     /// Whether the units to be spent at once may be.
     pub ruling: Ruling,
-    /// Units to be held, until the lease's time after asking.
-    pub granted: u32,
+    /// What became of the account; `None`: it was not taken in, and nothing about it changed.
+    pub holding: Option<Holding>,
     /// How long until everything charged is earned back.
     pub debt: Duration,
+}
+
+/// What an isolate may hold from now on, until the lease's time after asking. Nothing, in other modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Holding {
+    /// How many of the units that it kept the authority knows of: one that started anew knows of none.
+    pub kept: u32,
+    /// How many come to them.
+    pub granted: u32,
 }
 
 impl Answer {

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::rate::Rate;
 use super::terms::SAVED_PARTS;
-use super::{Account, Answer, Ask, Mode, Terms};
+use super::{Account, Answer, Ask, Holding, Mode, Terms};
 use crate::limit::Ruling;
 use crate::time::Timestamp;
 use history::{History, Known};
@@ -156,20 +156,28 @@ impl Ledger {
         if let Some(again) = place.and_then(|place| self.again(rate, &self.members[place], ask, now)) {
             return Heard { answer: again, save: None };
         }
-        match ask.account {
-            Account::None => {}
-            Account::Lease { kept, returned, acked, .. } => self.settle(rate, place, ask, (kept, returned, acked), now),
-            Account::Async { total, unsynced } => self.tally(rate, place, ask.seq, (total, unsynced), now),
-        }
-        let ruling = self.spend(rate, terms, ask.spend, now);
-        let granted = match (ask.account, place) {
-            (Account::Lease { want, .. }, Some(place)) if ruling == Ruling::Allow => {
-                self.grant(rate, terms, place, ask.seq, want, now)
+        let taken_in = match ask.account {
+            Account::None => false,
+            Account::Lease { kept, returned, acked, .. } => {
+                place.is_some_and(|place| self.settle(rate, place, ask.seq, (kept, returned, acked), now))
             }
-            _ => 0,
+            Account::Async { total, unsynced } => {
+                self.tally(rate, place, ask.seq, (total, unsynced), now);
+                true
+            }
+        };
+        let ruling = self.spend(rate, terms, ask.spend, now);
+        let holding = match (ask.account, place) {
+            (Account::Lease { want, .. }, Some(place)) if taken_in => {
+                // Who is refused finds nothing left to hold, but keeps what it has.
+                let want = if ruling == Ruling::Allow { want } else { 0 };
+                let kept = self.members[place].held;
+                Some(Holding { kept, granted: self.grant(rate, terms, place, want, now) })
+            }
+            _ => taken_in.then(Holding::default),
         };
         let debt = Duration::from_nanos(self.debt_ns(now));
-        let answer = Answer { seq: ask.seq, ruling, granted, debt };
+        let answer = Answer { seq: ask.seq, ruling, holding, debt };
         if let Some(place) = place {
             let member = &mut self.members[place];
             member.history.note(ask.seq, ruling == Ruling::Allow);
@@ -195,8 +203,8 @@ impl Ledger {
                 Ruling::Deny { retry_after: Duration::from_nanos(wait_ns.max(rate.interval_ns)) }
             }
         };
-        // Later asks have said what is held, so what this one was granted is not to be used any more.
-        Some(Answer { seq: ask.seq, ruling, granted: 0, debt: Duration::from_nanos(self.debt_ns(now)) })
+        // What it was granted is not remembered; the isolate's next ask gives it back.
+        Some(Answer { seq: ask.seq, ruling, holding: None, debt: Duration::from_nanos(self.debt_ns(now)) })
     }
 
     /// How many units isolates hold at most.
@@ -251,7 +259,7 @@ impl Ledger {
             born: ask.born,
             history: History::default(),
             newest: 0,
-            answer: Answer { seq: 0, ruling: Ruling::Allow, granted: 0, debt: Duration::ZERO },
+            answer: Answer { seq: 0, ruling: Ruling::Allow, holding: None, debt: Duration::ZERO },
             last: self.asks,
             held: 0,
             granted: 0,
@@ -283,24 +291,23 @@ impl Ledger {
         }
     }
 
-    /// Takes in what an isolate holds and gives back.
+    /// Takes in what an isolate holds and gives back, unless a later ask has said that.
     fn settle(
         &mut self,
         rate: Rate,
-        place: Option<usize>,
-        ask: &Ask,
+        place: usize,
+        seq: u64,
         (kept, returned, acked): (u32, u32, u64),
         now: Timestamp,
-    ) {
-        let Some(member) = place.map(|place| &mut self.members[place]) else { return };
-        if ask.seq < member.newest {
-            // Overtaken: what it says about holding has been said again since.
-            return;
+    ) -> bool {
+        let member = &mut self.members[place];
+        if seq < member.newest {
+            return false;
         }
         let before = member.held;
         // The newest grant never arrived, and the isolate will not use it any more.
         let lost = if member.newest > acked { member.granted } else { 0 };
-        member.newest = ask.seq;
+        member.newest = seq;
         member.granted = 0;
         let arrived = before - lost;
         member.held = arrived.min(kept);
@@ -308,6 +315,7 @@ impl Ledger {
         self.held -= before - member.held;
         let debt_ns = self.debt_ns(now).saturating_sub(rate.worth(u64::from(back)));
         self.owe(debt_ns, now);
+        true
     }
 
     /// Charges what an isolate spent without asking.
@@ -347,12 +355,9 @@ impl Ledger {
     }
 
     /// Grants up to `want` units to be held: at most half of what is left, so that others find some too.
-    fn grant(&mut self, rate: Rate, terms: &Terms, place: usize, seq: u64, want: u32, now: Timestamp) -> u32 {
+    fn grant(&mut self, rate: Rate, terms: &Terms, place: usize, want: u32, now: Timestamp) -> u32 {
         let Mode::Lease { outstanding_max, ttl } = *terms.mode() else { return 0 };
         let member = &mut self.members[place];
-        if seq < member.newest {
-            return 0;
-        }
         let free = if now < self.grants_from { 0 } else { outstanding_max.saturating_sub(self.held) };
         let left = rate.remaining(self.tat.saturating_sub(now.as_unix_nanos()));
         let granted = want.min(free.div_ceil(2)).min(left.div_ceil(2));

@@ -19,7 +19,9 @@ use demand::Demand;
 /// # When the clock steps back
 ///
 /// What is held is given up, because nobody can say when it expires; the authority frees it when its time is
-/// over. Nothing more is admitted than without the step.
+/// over. Nothing more is admitted than without the step. Times never leave the isolate, so `now` may come from any
+/// clock, and one that never steps is best: a step that is shorter than the silence before it cannot be seen, and
+/// units are then held for so much longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spender {
     born: u64,
@@ -142,7 +144,9 @@ impl Spender {
     /// `random` is any number the host draws; it spreads the moments at which refused isolates ask again.
     pub fn answer(&mut self, terms: &Terms, answer: &Answer, now: Timestamp, random: u32) -> Ruling {
         self.look_at_clock(now);
-        if let Some(asked) = self.asked.take_if(|asked| asked.seq == answer.seq) {
+        if let Some(asked) = self.asked.take_if(|asked| asked.seq == answer.seq)
+            && let Some(holding) = answer.holding
+        {
             match *terms.mode() {
                 Mode::Exact => {}
                 Mode::Lease { ttl, .. } => {
@@ -150,7 +154,7 @@ impl Spender {
                     let expires = asked.at.after(ttl);
                     if now < expires {
                         self.acked = asked.seq;
-                        self.held = self.held_at(now).saturating_add(answer.granted);
+                        self.held = self.held_at(now).min(holding.kept).saturating_add(holding.granted);
                         self.expires = expires;
                     }
                 }

@@ -45,6 +45,11 @@ fn want(want: u32, kept: u32, returned: u32, acked: u64) -> Account {
     Account::Lease { want, kept, returned, acked }
 }
 
+/// The account was taken in.
+fn holds(kept: u32, granted: u32) -> Option<Holding> {
+    Some(Holding { kept, granted })
+}
+
 fn hear(ledger: &mut Ledger, terms: &Terms, ask: &Ask, ms: u64) -> Answer {
     ledger.hear(terms, ask, at(ms)).answer
 }
@@ -70,14 +75,14 @@ fn a_copy_gets_the_first_answer_and_is_not_charged() {
     let mut ledger = Ledger::new();
     let first = ask(1, 1, 5, want(10, 0, 0, 0));
     let answer = hear(&mut ledger, &terms, &first, 0);
-    assert_eq!((answer.ruling, answer.granted), (Ruling::Allow, 10));
+    assert_eq!((answer.ruling, answer.holding), (Ruling::Allow, holds(0, 10)));
     let state = ledger.held();
     assert_eq!(hear(&mut ledger, &terms, &first, 3), answer);
     assert_eq!((ledger.held(), state), (10, 10));
     // One that was overtaken is told that it may spend, and nothing about what it was granted.
     let _ = hear(&mut ledger, &terms, &ask(1, 2, 1, Account::None), 3);
     let again = hear(&mut ledger, &terms, &first, 3);
-    assert_eq!((again.ruling, again.granted), (Ruling::Allow, 0));
+    assert_eq!((again.ruling, again.holding), (Ruling::Allow, None));
     assert_eq!(hear(&mut ledger, &terms, &ask(2, 1, 0, Account::None), 3).debt, Duration::from_millis(157));
     // One that was refused is refused again, even when there is room by then.
     let refused = ask(1, 3, 100, Account::None);
@@ -92,9 +97,9 @@ fn a_copy_gets_the_first_answer_and_is_not_charged() {
 fn grants_leave_half_to_others_and_stay_below_the_bound() {
     let terms = lease(40);
     let mut ledger = Ledger::new();
-    let grants: alloc::vec::Vec<u32> =
-        (1..=8).map(|isolate| hear(&mut ledger, &terms, &ask(isolate, 1, 0, want(1000, 0, 0, 0)), 0).granted).collect();
-    assert_eq!(grants, [20, 10, 5, 3, 1, 1, 0, 0]);
+    let grants: alloc::vec::Vec<Option<Holding>> =
+        (1..=8).map(|isolate| hear(&mut ledger, &terms, &ask(isolate, 1, 0, want(1000, 0, 0, 0)), 0).holding).collect();
+    assert_eq!(grants, [20, 10, 5, 3, 1, 1, 0, 0].map(|granted| holds(0, granted)));
     assert_eq!(ledger.held(), 40);
     // What is asked for and spent at once is not held, and goes on.
     assert_eq!(hear(&mut ledger, &terms, &ask(9, 1, 1, want(5, 0, 0, 0)), 0).ruling, Ruling::Allow);
@@ -105,7 +110,7 @@ fn grants_leave_half_to_others_and_stay_below_the_bound() {
     // Few units left are shared too: ten of them, five.
     let mut ledger = Ledger::new();
     let answer = hear(&mut ledger, &terms, &ask(1, 1, 90, want(1000, 0, 0, 0)), 0);
-    assert_eq!((answer.granted, answer.remaining(&terms)), (5, 5));
+    assert_eq!((answer.holding, answer.remaining(&terms)), (holds(0, 5), 5));
 }
 
 #[test]
@@ -125,8 +130,8 @@ fn what_comes_back_is_credited_once_and_in_time() {
     ] {
         let mut ledger = Ledger::new();
         let born = if name == "of an earlier spender" { 2 } else { 0 };
-        let granted = hear(&mut ledger, &terms, &Ask { born, ..ask(1, 1, 0, want(20, 0, 0, 0)) }, 0).granted;
-        assert_eq!(granted, 20);
+        let granted = hear(&mut ledger, &terms, &Ask { born, ..ask(1, 1, 0, want(20, 0, 0, 0)) }, 0).holding;
+        assert_eq!(granted, holds(0, 20));
         for _ in 0..3 {
             let _ = hear(&mut ledger, &terms, &second, ms);
         }
@@ -178,8 +183,8 @@ fn a_restart_forgives_what_it_says() {
 
     // Nothing is granted to be held until the leases of the one before have expired.
     let mut ledger = Ledger::resume(&terms, Restart::Cold, at(0));
-    assert_eq!(hear(&mut ledger, &terms, &ask(1, 1, 1, want(5, 0, 0, 0)), 999).granted, 0);
-    assert_eq!(hear(&mut ledger, &terms, &ask(1, 2, 1, want(5, 0, 0, 0)), 1000).granted, 5);
+    assert_eq!(hear(&mut ledger, &terms, &ask(1, 1, 1, want(5, 0, 0, 0)), 999).holding, holds(0, 0));
+    assert_eq!(hear(&mut ledger, &terms, &ask(1, 2, 1, want(5, 0, 0, 0)), 1000).holding, holds(0, 5));
 }
 
 #[test]
@@ -260,7 +265,7 @@ fn a_lease_is_used_only_while_it_surely_holds() {
     let mut spender = Spender::new(at(0));
     // Asked at 0; the answer with 20 units took 300 ms, so they hold until 1000.
     let Step::Ask(first) = spender.spend(&terms, 1, 1, at(0)) else { panic!("nothing is held") };
-    let answer = Answer { seq: first.seq, ruling: Ruling::Allow, granted: 20, debt: Duration::ZERO };
+    let answer = Answer { seq: first.seq, ruling: Ruling::Allow, holding: holds(0, 20), debt: Duration::ZERO };
     let copy = spender;
     assert_eq!(spender.answer(&terms, &answer, at(300), 0), Ruling::Allow);
     assert_eq!(spender.answer(&terms, &answer, at(300), 0), Ruling::Allow);
@@ -278,6 +283,23 @@ fn a_lease_is_used_only_while_it_surely_holds() {
     assert!(matches!(early.spend(&terms, 1, 1, Timestamp::from_unix_millis(START - 5000)), Step::Ask(_)));
     assert_eq!(early.answer(&terms, &answer, Timestamp::from_unix_millis(START - 4900), 0), Ruling::Allow);
     assert!(matches!(early.spend(&terms, 1, 1, Timestamp::from_unix_millis(START - 4900)), Step::Ask(_)));
+}
+
+/// The authority and the isolate must agree on whether what is kept was prolonged.
+#[test]
+fn who_is_refused_keeps_what_it_has_for_as_long_as_the_authority_thinks() {
+    let terms = lease(50);
+    let mut ledger = Ledger::new();
+    assert_eq!(hear(&mut ledger, &terms, &ask(1, 1, 0, want(10, 0, 0, 0)), 0).holding, holds(0, 10));
+    assert_eq!(hear(&mut ledger, &terms, &ask(1, 2, 95, want(10, 10, 0, 1)), 900).ruling, Ruling::Allow);
+    let refused = hear(&mut ledger, &terms, &ask(1, 3, 100, want(10, 10, 0, 2)), 900);
+    assert!(matches!(refused.ruling, Ruling::Deny { .. }));
+    assert_eq!(refused.holding, holds(10, 0));
+    let _ = hear(&mut ledger, &terms, &ask(2, 1, 0, Account::None), 1899);
+    assert_eq!(ledger.held(), 10);
+    // An account that was overtaken is not taken in, and says so.
+    assert_eq!(hear(&mut ledger, &terms, &ask(1, 5, 0, want(0, 10, 0, 3)), 1899).holding, holds(10, 0));
+    assert_eq!(hear(&mut ledger, &terms, &ask(1, 4, 0, want(9, 10, 0, 3)), 1899).holding, None);
 }
 
 #[test]

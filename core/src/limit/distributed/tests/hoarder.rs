@@ -18,7 +18,10 @@ fn hoard(outstanding_max: u32, isolates: u64, ttl_ms: u64, returns: bool) -> u64
         for (isolate, held) in (0..).zip(&mut held) {
             let (kept, returned) = if returns && round % 2 == 1 { (0, *held) } else { (*held, 0) };
             let account = want(u32::MAX, kept, returned, seq - 1);
-            *held = kept + hear(&mut ledger, &terms, &ask(isolate, seq, 0, account), now).granted;
+            *held = kept
+                + hear(&mut ledger, &terms, &ask(isolate, seq, 0, account), now)
+                    .holding
+                    .map_or(0, |holding| holding.granted);
         }
     }
     let at_hand: u64 = held.iter().copied().map(u64::from).sum();
