@@ -1,7 +1,7 @@
 //! Search and the property report.
 //!
 //! [`search`] answers one box: it parses the text into the kinds of thing it may name and asks the database for
-//! each in turn. [`report`] reads everything about one [`parcel`] in one round trip. [`api`] is both as JSON;
+//! each in turn. [`report`] reads everything about one [`parcel`] in one round trip. `api` is both as JSON;
 //! the pages are in [`crate::pages`].
 
 pub(crate) mod api;

@@ -1,7 +1,7 @@
 //! Postgres without an installation: a private cluster for `cargo xtask up`, and throw-away ones for tests.
 //!
 //! Postgres refuses to run as root. For root everything below runs as [`UNPRIVILEGED`], which then needs to reach the
-//! binaries and the data: [`home`] decides where they lie.
+//! binaries and the data: `home` decides where they lie.
 
 use std::fs;
 use std::io::ErrorKind;

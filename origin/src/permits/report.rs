@@ -1,6 +1,6 @@
 //! The report of a parcel: everything the city has published about it.
 //!
-//! [`read`] asks for all of it in one round trip: the statements are sent together on one connection, in one
+//! `read` asks for all of it in one round trip: the statements are sent together on one connection, in one
 //! read-only snapshot, and none waits for another's rows. The number of statements does not depend on the parcel.
 
 pub mod routing;

@@ -1,6 +1,6 @@
 //! Search: one box for everything a person may have at hand.
 //!
-//! [`query`] reads the text into look-ups; [`find`] asks the database for each in turn until one finds something.
+//! [`query`] reads the text into look-ups; `find` asks the database for each in turn until one finds something.
 //! Every look-up is one statement that uses an index and gives the page of hits together with their number.
 
 pub mod query;

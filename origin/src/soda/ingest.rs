@@ -4,7 +4,7 @@
 //! transaction then inserts, updates and deletes what differs: readers see the old rows or the new ones, never half
 //! a load, and loading the same data again changes nothing. A load that ends early changes nothing at all: rows
 //! that were not read must not be taken for rows that the city withdrew. So does one that would take away too much,
-//! which [`guard`] decides.
+//! which `guard` decides.
 
 use std::collections::BTreeMap;
 use std::pin::pin;

@@ -1,7 +1,7 @@
 //! A stand-in for the city's open-data API, for development and tests: the real loader runs against it over HTTP.
 //!
 //! It speaks the wire format of `/resource/<id>.json`: values are text, absent fields are left out, errors are
-//! SODA's JSON. Of the query language it knows what [`query`] says and refuses the rest as SODA refuses what it
+//! SODA's JSON. Of the query language it knows what `query` says and refuses the rest as SODA refuses what it
 //! does not understand, so a query that works here means the same there. Errors, delays and broken connections
 //! are ordered through `POST /stand-in/faults`; `DELETE` ends them all. `GET /stand-in/stats` counts requests.
 
@@ -40,7 +40,7 @@ use table::Tables;
 pub struct Options {
     /// The address to listen on; port 0 takes a free one.
     pub address: SocketAddr,
-    /// JSON-lines files, or folders of them; see [`table`] for their names.
+    /// JSON-lines files, or folders of them; see `table` for their names.
     pub data: Vec<PathBuf>,
     /// A city to generate, for the datasets that no file serves.
     pub generate: Option<sample::Options>,
