@@ -1,14 +1,8 @@
 //! What the hot path costs: a hit allocates nothing in core and reads only the fields that it needs.
 //!
-//! One test in its own binary, because the count is of the whole process.
+//! A binary of its own, because the counting allocator is that of the whole process.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    borrow::Cow,
-    cell::RefCell,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{borrow::Cow, cell::RefCell, time::Duration};
 
 use seawall_core::{
     cache::{
@@ -26,35 +20,6 @@ use seawall_core::{
     headers::Fields,
     time::Timestamp,
 };
-
-/// The system's allocator, with a count of its calls.
-struct Counting;
-
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(unsafe_code, reason = "the trait of allocators is unsafe; every call goes to the system's own unchanged")]
-// SAFETY: each method passes its arguments on to `System`, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Borrowed fields that note which were read.
 struct Noted<'a> {
@@ -77,14 +42,16 @@ fn noted<'a>(fields: &'a [(&'a str, &'a str)], notes: bool) -> Noted<'a> {
 }
 
 /// What `work` gives, and how often it allocated.
-fn counted<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = CALLS.load(Ordering::Relaxed);
-    let result = work();
-    (result, CALLS.load(Ordering::Relaxed) - before)
+fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let mut result = None;
+    let info = allocation_counter::measure(|| result = Some(work()));
+    // Measuring runs the work once, before it returns.
+    (result.expect("the work ran"), info.count_total)
 }
 
 #[test]
 fn a_hit_allocates_nothing_and_reads_what_it_needs() {
+    assert_eq!(counted(|| vec![1_u8]).1, 1, "what allocates is counted");
     let options = CacheOptions::default();
     let now = Timestamp::from_unix_seconds(784_111_777);
     let target = Target {
