@@ -5,6 +5,7 @@ use core::{cell::RefCell, num::NonZeroUsize};
 use seawall_core::{
     breaker::Breaker,
     cache::{collapse::Flights, purge::Purges},
+    headers::Fields,
     limit::{
         states::{Capacities, StateTable},
         table::KeyTable,
@@ -17,6 +18,7 @@ use crate::{
     Settings,
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+    settings::SECRET_FIELD,
 };
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
@@ -65,6 +67,12 @@ impl Edge {
             purges: Purges::default(),
         };
         Self { policy, settings: Settings::default(), state: RefCell::new(state) }
+    }
+
+    /// Whether a request carries the control secret.
+    pub(crate) fn is_operator(&self, request: &impl Fields) -> bool {
+        let Some(secret) = &self.settings.control_secret else { return false };
+        request.field(SECRET_FIELD).is_some_and(|text| secret.is(&text))
     }
 
     /// The same isolate under these settings.

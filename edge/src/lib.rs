@@ -11,6 +11,7 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod record;
 pub mod settings;
 pub mod waiting;
 
@@ -21,6 +22,8 @@ mod edge;
 mod failure;
 mod guard;
 mod lookup;
+mod maintenance;
+mod protect;
 mod sanitise;
 
 #[cfg(feature = "fake")]

@@ -30,6 +30,7 @@ use crate::{
     limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, look_up},
     message::{Headers, Request, Response},
+    record::{self, Metric},
 };
 
 use self::{
@@ -287,6 +288,7 @@ impl<P: Platform> Cached<'_, P> {
             Ok(()) => Landing::Open,
             Err(error) => {
                 self.platform.log(&format!("edge.cache.save failed: {error}"));
+                self.platform.measure(&Metric::Failure(record::Failure::CacheSave));
                 Landing::Uncacheable
             }
         }

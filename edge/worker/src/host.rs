@@ -10,12 +10,13 @@ use seawall_edge::{
     authority::Question,
     message::{Request, Response},
     platform::{AuthorityError, FetchError, StoreError, Stored},
+    record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
 use worker::{Context, Env};
 
-use crate::{authority, cache, headers::JsHeaders, origin, waiters};
+use crate::{authority, cache, headers::JsHeaders, metrics, origin, waiters};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -110,6 +111,10 @@ impl Platform for Host {
 
     fn log(&self, line: &str) {
         log(line);
+    }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        metrics::write(&self.0.env, metric);
     }
 }
 

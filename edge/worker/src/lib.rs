@@ -6,6 +6,7 @@ mod authority;
 mod cache;
 mod headers;
 mod host;
+mod metrics;
 mod origin;
 mod settings;
 mod waiters;
