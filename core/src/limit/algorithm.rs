@@ -129,9 +129,7 @@ impl Algorithm {
                 rule.decide(State::interval_bucket(stored), now, cost).map(State::IntervalBucket)
             }
             Self::SlidingLog(rule) => rule.decide(State::sliding_log(stored), now, cost).map(State::from),
-            Self::Concurrency(rule) => {
-                rule.decide(State::concurrency(stored), now, lease, cost).map(State::from)
-            }
+            Self::Concurrency(rule) => rule.decide(State::concurrency(stored), now, lease, cost).map(State::from),
         }
     }
 
