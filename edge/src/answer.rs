@@ -94,7 +94,6 @@ pub(crate) fn finish<P: Platform>(
     policy: &Policy,
     limits: &[LimitId],
     admission: &Admission,
-    is_head: bool,
 ) -> Response<P> {
     let Answer { mut response, cache, age, how } = answer;
     let named = response.headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
@@ -115,9 +114,6 @@ pub(crate) fn finish<P: Platform>(
         response.headers.set(fields::RATE_LIMIT, &value);
     }
     cut(platform, &mut response, how);
-    if is_head {
-        response.body = None;
-    }
     response
 }
 

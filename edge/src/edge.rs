@@ -5,6 +5,7 @@ use core::{cell::RefCell, num::NonZeroUsize};
 use seawall_core::{
     breaker::Breaker,
     cache::{collapse::Flights, purge::Purges},
+    headers::Fields,
     limit::{
         states::{Capacities, StateTable},
         table::KeyTable,
@@ -14,8 +15,10 @@ use seawall_core::{
 };
 
 use crate::{
+    Settings,
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+    settings::SECRET_FIELD,
 };
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
@@ -26,6 +29,8 @@ use crate::{
 pub struct Edge {
     /// The traffic policy.
     pub policy: Policy,
+    /// What the host's configuration says beside it.
+    pub settings: Settings,
     pub(crate) state: RefCell<State>,
 }
 
@@ -61,6 +66,18 @@ impl Edge {
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
         };
-        Self { policy, state: RefCell::new(state) }
+        Self { policy, settings: Settings::default(), state: RefCell::new(state) }
+    }
+
+    /// Whether a request carries the control secret.
+    pub(crate) fn is_operator(&self, request: &impl Fields) -> bool {
+        let Some(secret) = &self.settings.control_secret else { return false };
+        request.field(SECRET_FIELD).is_some_and(|text| secret.is(&text))
+    }
+
+    /// The same isolate under these settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     Platform,
     message::Response,
     platform::{StoreError, Stored},
+    record::{Failure, Metric},
 };
 
 /// What the note beside a stored response says.
@@ -104,6 +105,7 @@ async fn load<P: Platform>(platform: &P, key: &CacheKey) -> Option<(Response<P>,
         Ok(stored) => stored.and_then(|Stored { response, note }| Some((response, from_hex(&note)?))),
         Err(error) => {
             platform.log(&format!("edge.cache.load failed: {error}"));
+            platform.measure(&Metric::Failure(Failure::CacheLoad));
             None
         }
     }

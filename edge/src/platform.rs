@@ -8,6 +8,7 @@ use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
 use crate::{
     authority::Question,
     message::{Headers, Request, Response},
+    record::Metric,
 };
 
 /// One request's view of its host: clock, chance, origin, cache, limiter authority, and work after the answer.
@@ -84,6 +85,11 @@ pub trait Platform: Clone + 'static {
 
     /// Writes one line to the log.
     fn log(&self, line: &str);
+
+    /// Counts something, where the host has counters.
+    fn measure(&self, metric: &Metric<'_>) {
+        let _ = metric;
+    }
 }
 
 /// A response in the platform's cache, with what the pipeline keeps beside it.

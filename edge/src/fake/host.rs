@@ -11,6 +11,7 @@ use crate::{
     authority::Question,
     message::{Headers, Request, Response},
     platform::{AuthorityError, FetchError, StoreError, Stored},
+    record::Metric,
 };
 
 use super::{World, world::Entry};
@@ -197,5 +198,9 @@ impl Platform for Host {
 
     fn log(&self, line: &str) {
         self.0.write(line);
+    }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        self.0.count(metric);
     }
 }

@@ -10,12 +10,13 @@ use seawall_edge::{
     authority::Question,
     message::{Request, Response},
     platform::{AuthorityError, FetchError, StoreError, Stored},
+    record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
 use worker::{Context, Env};
 
-use crate::{authority, cache, headers::JsHeaders, origin, waiters};
+use crate::{authority, cache, headers::JsHeaders, metrics, origin, waiters};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -109,8 +110,17 @@ impl Platform for Host {
     }
 
     fn log(&self, line: &str) {
-        web_sys::console::log_1(&JsValue::from_str(line));
+        log(line);
     }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        metrics::write(&self.0.env, metric);
+    }
+}
+
+/// Writes one line to the log.
+pub(crate) fn log(line: &str) {
+    web_sys::console::log_1(&JsValue::from_str(line));
 }
 
 /// The runtime's clock. Deployed, it stands still between two awaited calls.
