@@ -11,6 +11,7 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod store;
 pub mod waiting;
 
 mod admit;
@@ -19,9 +20,14 @@ mod edge;
 mod failure;
 mod guard;
 mod lookup;
+mod memory;
 mod sanitise;
 
 #[cfg(feature = "fake")]
 pub mod fake;
 
-pub use self::{edge::Edge, platform::Platform};
+pub use self::{
+    edge::{Edge, Isolate},
+    platform::Platform,
+    store::Store,
+};

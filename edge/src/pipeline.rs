@@ -24,7 +24,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge, Platform,
+    Edge, Isolate, Platform,
     admit::{self, Admitted, Places},
     answer::{self, Answer, Conditions},
     client::Client,
@@ -39,7 +39,7 @@ use self::cached::Cached;
 /// Answers one request.
 ///
 /// Never fails: whatever goes wrong becomes a response that says what the client can do. Writes one log line.
-pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Request<P>) -> Response<P> {
+pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, mut request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     if let Err(malformed) = sanitise(&mut request) {
         platform.log(&format!("edge.request refused reason=malformed-{}", malformed.as_str()));
@@ -57,14 +57,14 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
     let is_head = request.method == "HEAD";
     let conditions = Conditions::of(&request.headers);
 
-    let places = Places::new(&edge, &platform, route, client);
+    let places = Places::new(&edge.edge, &platform, route, client);
     let admitted = admit::admit(&edge, &platform, route, client, places.lease());
     let (admitted, answer) = match cacheable(route, &request) {
         Ok(options) => {
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
             // The limits and the look-up do not wait for each other; a refusal drops what was found.
-            let found = look_up(&platform, &key, &forward.headers, &options.vary);
+            let found = look_up(&edge, &platform, &key, &forward, &options.vary);
             let (admitted, found) = futures_util::future::join(admitted, found).await;
             let answer = match refused(&edge, &platform, &admitted.admission) {
                 Some(answer) => answer,
@@ -123,7 +123,7 @@ fn cacheable<'a, P: Platform>(route: &'a Route, request: &Request<P>) -> Result<
 /// The cache key of a request, and the request that the origin gets for it: only fields that every visitor may
 /// share, reduced to what the origin offers. What cannot reach the origin cannot change what others are served.
 fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
-    let key = CacheKey::new(&target_of(&request));
+    let key = CacheKey::new(&request.target());
     let mut headers = P::Headers::default();
     for name in SHARED_REQUEST_FIELDS {
         let value = request.headers.field(name);
@@ -137,18 +137,6 @@ fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (C
     (key, forward)
 }
 
-/// What a request asks for, for its key.
-fn target_of<P: Platform>(request: &Request<P>) -> Target<'_> {
-    Target {
-        method: &request.method,
-        tenant: "",
-        scheme: &request.scheme,
-        host: &request.host,
-        path: &request.path,
-        query: &request.query,
-    }
-}
-
 /// Says who is asking, as the platform saw it.
 fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
     request.headers.set("x-forwarded-proto", &request.scheme);
@@ -160,7 +148,7 @@ fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
 
 /// Passes a request through without the cache. What it changed does not count any more.
 async fn pass<P: Platform>(
-    edge: &Edge,
+    edge: &Isolate<P>,
     platform: &P,
     route: &Route,
     request: Request<P>,
@@ -201,7 +189,7 @@ impl Place {
 
     /// Makes invalid what the answer to an unsafe request says has changed (RFC 9111 §4.4, RFC 9875 §3): in this isolate
     /// at once, for responses that are on their way as well, and in the platform's store.
-    async fn invalidate<P: Platform>(&self, edge: &Edge, platform: &P, response: &Response<P>) {
+    async fn invalidate<P: Platform>(&self, edge: &Isolate<P>, platform: &P, response: &Response<P>) {
         let target = self.target(&self.method, &self.path, &self.query);
         let changed = invalidation(&target, response.status, &response.headers, &CacheOptions::default());
         let now = platform.now();
@@ -218,7 +206,7 @@ impl Place {
             };
             let key = CacheKey::new(&self.target("GET", &path, &query));
             edge.state.borrow_mut().purges.purge(Selector::Key(key), Strength::Hard, now);
-            if let Err(error) = forget(platform, &key).await {
+            if let Err(error) = forget(edge, platform, &key).await {
                 platform.log(&format!("edge.cache.invalidate failed: {error}"));
             }
         }
