@@ -15,7 +15,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Platform,
+    Platform, Settings,
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
     memory::Memory,
@@ -31,10 +31,10 @@ pub struct Isolate<P: Platform> {
 }
 
 impl<P: Platform> Isolate<P> {
-    /// An isolate that has seen nothing. `seed` is a number that clients cannot know.
+    /// An isolate around what does not depend on the platform. `seed` is a number that clients cannot know.
     #[must_use]
-    pub fn new(policy: Policy, seed: u64) -> Self {
-        Self { edge: Rc::new(Edge::new(policy, seed)), memory: RefCell::new(Memory::new(seed)) }
+    pub fn new(edge: Edge, seed: u64) -> Self {
+        Self { edge: Rc::new(edge), memory: RefCell::new(Memory::new(seed)) }
     }
 }
 
@@ -54,6 +54,8 @@ impl<P: Platform> Deref for Isolate<P> {
 pub struct Edge {
     /// The traffic policy.
     pub policy: Policy,
+    /// What the host's configuration says beside it.
+    pub settings: Settings,
     pub(crate) state: RefCell<State>,
 }
 
@@ -89,6 +91,12 @@ impl Edge {
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
         };
-        Self { policy, state: RefCell::new(state) }
+        Self { policy, settings: Settings::default(), state: RefCell::new(state) }
+    }
+
+    /// The same isolate under these settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 }

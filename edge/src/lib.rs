@@ -11,11 +11,13 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod settings;
 pub mod store;
 pub mod waiting;
 
 mod admit;
 mod answer;
+mod control;
 mod edge;
 mod failure;
 mod guard;
@@ -29,5 +31,6 @@ pub mod fake;
 pub use self::{
     edge::{Edge, Isolate},
     platform::Platform,
+    settings::Settings,
     store::Store,
 };

@@ -11,7 +11,7 @@ use seawall_core::cache::{Content, Metadata, VaryOptions, key::CacheKey, purge::
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Isolate, Platform,
+    Isolate, Platform, answer,
     limits::{FAR_ENTRY_BYTES_MAX, FAR_KEEP_MAX, FAR_LIFETIME_MIN, GONE_FOR, MEMORY_ENTRY_BYTES_MAX},
     memory::Kept,
     message::{Request, Response},
@@ -145,7 +145,9 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
     };
     let (metadata, variant) = (found.metadata.clone(), found.variant.clone());
     if into_memory {
-        let ready = platform.ready(copy(found), MEMORY_ENTRY_BYTES_MAX);
+        let mut response = copy(found);
+        answer::keep_here(&mut response.headers);
+        let ready = platform.ready(response, MEMORY_ENTRY_BYTES_MAX);
         let (isolate, platform_, key) = (Rc::clone(isolate), platform.clone(), *key);
         let (metadata, variant) = (metadata.clone(), variant.clone());
         platform.spawn(async move {

@@ -2,6 +2,7 @@
 //!
 //! The branching stands here; what a stage does stands in its module, and what it decides in `seawall-core`.
 
+mod at_once;
 mod cached;
 
 use std::rc::Rc;
@@ -28,6 +29,7 @@ use crate::{
     admit::{self, Admitted, Places},
     answer::{self, Answer, Conditions},
     client::Client,
+    control,
     guard::{self, Fetched, Unavailable},
     lookup::{forget, look_up},
     message::{Headers, Request, Response},
@@ -35,6 +37,8 @@ use crate::{
 };
 
 use self::cached::Cached;
+
+pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
 
 /// Answers one request.
 ///
@@ -44,6 +48,9 @@ pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, mut request:
     if let Err(malformed) = sanitise(&mut request) {
         platform.log(&format!("edge.request refused reason=malformed-{}", malformed.as_str()));
         return malformed_answer(&platform, malformed);
+    }
+    if let Some(name) = control::name(&request.path) {
+        return control::answer(&edge.edge, &platform, name, &request).await;
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
         platform.log("edge.request refused reason=no-route");

@@ -17,7 +17,7 @@ use futures_util::{FutureExt, future::abortable, task::LocalSpawnExt};
 use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Timestamp};
 
 use crate::{
-    Isolate,
+    Edge, Isolate,
     message::{Request, Response},
     pipeline,
     platform::FetchError,
@@ -118,7 +118,8 @@ impl World {
     /// An isolate in this world.
     #[must_use]
     pub fn edge(&self) -> Rc<Isolate<Host>> {
-        Rc::new(Isolate::new(self.0.policy.clone(), self.random()))
+        let seed = self.random();
+        Rc::new(Isolate::new(Edge::new(self.0.policy.clone(), seed), seed))
     }
 
     /// Gives the world a far store, or takes it away.
