@@ -13,6 +13,7 @@ use crate::{
     authority::{Intent, Question, is_held},
     client::Client,
     limits::{AUTHORITY_DEADLINE, AUTHORITY_SHARDS},
+    record::{Failure, Metric},
 };
 
 /// What the limits said, and whether their authority was reached.
@@ -77,6 +78,7 @@ pub(crate) async fn admit<P: Platform>(
         // Fail as each limit says: the policy's choice, made beside the limit.
         Err(error) => {
             platform.log(&format!("edge.limit.authority failed: {error}"));
+            platform.measure(&Metric::Failure(Failure::Authority));
             admission.extend(without_authority(edge, client, lease, &shared, platform.now()));
             Source::Fallback
         }

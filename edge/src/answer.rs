@@ -95,7 +95,6 @@ pub(crate) fn finish<P: Platform>(
     policy: &Policy,
     limits: &[LimitId],
     admission: &Admission,
-    is_head: bool,
 ) -> Response<P> {
     let Answer { mut response, cache, age, how } = answer;
     keep_here(&mut response.headers);
@@ -112,9 +111,6 @@ pub(crate) fn finish<P: Platform>(
         response.headers.set(fields::RATE_LIMIT, &value);
     }
     cut(platform, &mut response, how);
-    if is_head {
-        response.body = None;
-    }
     response
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use seawall_core::{
     breaker::Breaker,
     cache::{collapse::Flights, purge::Purges},
+    headers::Fields,
     limit::{
         states::{Capacities, StateTable},
         table::KeyTable,
@@ -19,6 +20,7 @@ use crate::{
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
     memory::Memory,
+    settings::SECRET_FIELD,
 };
 
 /// One isolate: what every platform keeps alike, and the responses that this one keeps ready.
@@ -92,6 +94,12 @@ impl Edge {
             purges: Purges::default(),
         };
         Self { policy, settings: Settings::default(), state: RefCell::new(state) }
+    }
+
+    /// Whether a request carries the control secret.
+    pub(crate) fn is_operator(&self, request: &impl Fields) -> bool {
+        let Some(secret) = &self.settings.control_secret else { return false };
+        request.field(SECRET_FIELD).is_some_and(|text| secret.is(&text))
     }
 
     /// The same isolate under these settings.

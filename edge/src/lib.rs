@@ -11,6 +11,7 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod record;
 pub mod settings;
 pub mod store;
 pub mod waiting;
@@ -22,7 +23,9 @@ mod edge;
 mod failure;
 mod guard;
 mod lookup;
+mod maintenance;
 mod memory;
+mod protect;
 mod sanitise;
 
 #[cfg(feature = "fake")]

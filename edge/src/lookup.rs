@@ -15,6 +15,7 @@ use crate::{
     limits::{FAR_ENTRY_BYTES_MAX, FAR_KEEP_MAX, FAR_LIFETIME_MIN, GONE_FOR, MEMORY_ENTRY_BYTES_MAX},
     memory::Kept,
     message::{Request, Response},
+    record::{Failure, Metric},
     store::{Store, StoreError, Stored},
 };
 
@@ -272,6 +273,7 @@ async fn load<P: Platform>(platform: &P, store: &impl Store<P>, key: &CacheKey) 
         Ok(stored) => stored.and_then(|Stored { response, note }| Some((response, from_hex(&note)?))),
         Err(error) => {
             platform.log(&format!("edge.cache.load failed: {error}"));
+            platform.measure(&Metric::Failure(Failure::CacheLoad));
             None
         }
     }

@@ -19,20 +19,22 @@ use seawall_core::{
     },
     headers::Fields,
     limit::Admission,
-    policy::{Query, Route},
+    policy::{Diagnostics, Query, Route},
     problem::{Problem, Status},
-    time::Timestamp,
 };
 
 use crate::{
     Edge, Isolate, Platform,
-    admit::{self, Admitted, Places},
+    admit::{self, Places},
     answer::{self, Answer, Conditions},
     client::Client,
     control,
-    guard::{self, Fetched, Unavailable},
+    guard::{self, Asker, Fetched, Unavailable},
     lookup::{forget, look_up},
+    maintenance,
     message::{Headers, Request, Response},
+    protect::Last,
+    record::{Metric, Record, known_method},
     sanitise::{Malformed, canonical_path, sanitise},
 };
 
@@ -43,40 +45,92 @@ pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
 /// Answers one request.
 ///
 /// Never fails: whatever goes wrong becomes a response that says what the client can do. Writes one log line.
-pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, mut request: Request<P>) -> Response<P> {
+pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
+    let (edge, platform) = (&edge, &platform);
+    // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
+    let operators_matter = maintenance::is_on(edge) || edge.policy.site().diagnostics == Diagnostics::Operator;
+    let is_operator = operators_matter && edge.is_operator(&request.headers);
+    let is_encrypted = request.scheme == "https";
+    let Answered { mut response, record, route } = answered(edge, platform, request, is_operator).await;
+    let elapsed = platform.now().since(arrival);
+    Last { policy: &edge.policy, route, is_encrypted, is_operator, elapsed }.apply(&mut response.headers);
+    if record.method == "HEAD" {
+        response.body = None;
+    }
+    let record = Record { status: response.status, elapsed, ..record };
+    platform.log(&record.to_line());
+    platform.measure(&Metric::Request(&record));
+    response
+}
+
+/// An answer, and what is known of it.
+struct Answered<'a, P: Platform> {
+    response: Response<P>,
+    record: Record<'a>,
+    route: Option<&'a Route>,
+}
+
+impl<'a, P: Platform> Answered<'a, P> {
+    /// The answer to a request that never came to a route.
+    const fn unrouted(response: Response<P>, record: Record<'a>) -> Self {
+        Self { response, record, route: None }
+    }
+}
+
+async fn answered<'a, P: Platform>(
+    edge: &'a Rc<Isolate<P>>,
+    platform: &P,
+    mut request: Request<P>,
+    is_operator: bool,
+) -> Answered<'a, P> {
     if let Err(malformed) = sanitise(&mut request) {
-        platform.log(&format!("edge.request refused reason=malformed-{}", malformed.as_str()));
-        return malformed_answer(&platform, malformed);
+        let record = Record::refused("none", &request.method, malformed.as_str());
+        return Answered::unrouted(malformed_answer(platform, malformed), record);
+    }
+    if !edge.policy.site().hosts.take(&request.host) {
+        let problem = Problem::plain(Status::MisdirectedRequest, "This host is not served here.");
+        let record = Record::refused("none", &request.method, "host");
+        return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
     if let Some(name) = control::name(&request.path) {
-        return control::answer(&edge.edge, &platform, name, &request).await;
+        let (response, known) = control::answer(&edge.edge, platform, name, &request).await;
+        return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
-        platform.log("edge.request refused reason=no-route");
         let problem = Problem::plain(Status::NotFound, "No route of this site takes this address.");
-        return answer::refused(&platform, &problem, "no-route");
+        let record = Record::refused("none", &request.method, "no-route");
+        return Answered::unrouted(answer::refused(platform, &problem, "no-route"), record);
     };
+    let method = known_method(&request.method);
+    let is_held = maintenance::holds(edge, route);
+    let accept = if is_held { maintenance::accept(&request.headers) } else { None };
+    if is_held && !is_operator && !edge.policy.site().maintenance.stored {
+        let response = maintenance::page(edge, platform, accept.as_deref());
+        let cache = CacheStatus::Refused { detail: "maintenance" };
+        let record = Record::routed(&edge.policy, route, method, cache, None);
+        return Answered { response, record, route: Some(route) };
+    }
     if let Query::Only(names) = &route.query {
         request.query = query::keep(&request.query, names);
     }
     let client = Client::new(request.client);
-    let is_head = request.method == "HEAD";
     let conditions = Conditions::of(&request.headers);
 
-    let places = Places::new(&edge.edge, &platform, route, client);
-    let admitted = admit::admit(&edge, &platform, route, client, places.lease());
-    let (admitted, answer) = match cacheable(route, &request) {
+    let places = Places::new(&edge.edge, platform, route, client);
+    let admitted = admit::admit(edge, platform, route, client, places.lease());
+    let asker = if is_held && is_operator { Asker::Operator } else { Asker::Visitor };
+    let (admitted, answer) = match cacheable(route, &request, asker) {
         Ok(options) => {
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
             // The limits and the look-up do not wait for each other; a refusal drops what was found.
-            let found = look_up(&edge, &platform, &key, &forward, &options.vary);
+            let found = look_up(edge, platform, &key, &forward, &options.vary);
             let (admitted, found) = futures_util::future::join(admitted, found).await;
-            let answer = match refused(&edge, &platform, &admitted.admission) {
+            let answer = match refused(edge, platform, &admitted.admission) {
                 Some(answer) => answer,
                 None => {
-                    let (edge, platform, conditions) = (&edge, &platform, &conditions);
+                    let conditions = &conditions;
                     Cached { edge, platform, route, options, key, conditions }.serve(found, forward).await
                 }
             };
@@ -84,41 +138,37 @@ pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, mut request:
         }
         Err(reason) => {
             let admitted = admitted.await;
-            let answer = match refused(&edge, &platform, &admitted.admission) {
+            let answer = match refused(edge, platform, &admitted.admission) {
                 Some(answer) => answer,
-                None => pass(&edge, &platform, route, for_the_origin(request), reason).await,
+                None => pass(edge, platform, route, for_the_origin(request), reason, asker).await,
             };
             (admitted, answer)
         }
     };
     let cache = answer.cache;
-    let response = answer::finish(&platform, answer, &edge.policy, &route.limits, &admitted.admission, is_head);
-    log(&platform, route, &response, cache, &admitted, arrival);
-    response
-}
-
-/// One line for each request. No path, query or address: they may say who is looking for what.
-fn log<P: Platform>(
-    platform: &P,
-    route: &Route,
-    response: &Response<P>,
-    cache: CacheStatus,
-    admitted: &Admitted,
-    arrival: Timestamp,
-) {
-    platform.log(&format!(
-        "edge.request route={} status={} cache=\"{cache}\" limits={} elapsed_ms={}",
-        route.name.as_str(),
-        response.status,
-        admitted.source.as_str(),
-        platform.now().since(arrival).as_millis(),
-    ));
+    let answer = match cache {
+        // The stage that wanted the origin knows nothing of pages.
+        CacheStatus::Forward { status: None, detail: Some("maintenance"), .. } => {
+            Answer::plain(maintenance::page(edge, platform, accept.as_deref()), cache)
+        }
+        _ => answer,
+    };
+    let response = answer::finish(platform, answer, &edge.policy, &route.limits, &admitted.admission);
+    let record = Record::routed(&edge.policy, route, method, cache, Some(&admitted));
+    Answered { response, record, route: Some(route) }
 }
 
 /// The choices of a route whose responses may be shared, or why this request must not touch the cache.
-fn cacheable<'a, P: Platform>(route: &'a Route, request: &Request<P>) -> Result<&'a CacheOptions, ForwardReason> {
+fn cacheable<'a, P: Platform>(
+    route: &'a Route,
+    request: &Request<P>,
+    asker: Asker,
+) -> Result<&'a CacheOptions, ForwardReason> {
     let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some()).ok_or(ForwardReason::Bypass)?;
-    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+    if asker == Asker::Operator {
+        // What is not for visitors yet is not stored for them.
+        Err(ForwardReason::Bypass)
+    } else if !matches!(request.method.as_str(), "GET" | "HEAD") {
         Err(ForwardReason::Method)
     } else if request.headers.field("authorization").is_some() {
         Err(ForwardReason::Request)
@@ -160,6 +210,7 @@ async fn pass<P: Platform>(
     route: &Route,
     request: Request<P>,
     reason: ForwardReason,
+    asker: Asker,
 ) -> Answer<P> {
     let place = (!is_safe(&request.method)).then(|| Place {
         method: request.method.clone(),
@@ -168,7 +219,7 @@ async fn pass<P: Platform>(
         path: request.path.clone(),
         query: request.query.clone(),
     });
-    match guard::fetch(edge, platform, route, request).await {
+    match guard::fetch(edge, platform, route, request, asker).await {
         Ok(Fetched { response, .. }) => {
             if let Some(place) = place {
                 place.invalidate(edge, platform, &response).await;

@@ -8,6 +8,7 @@ use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
 use crate::{
     authority::Question,
     message::{Headers, Request, Response},
+    record::Metric,
     store::Store,
 };
 
@@ -94,6 +95,11 @@ pub trait Platform: Clone + 'static {
 
     /// Writes one line to the log.
     fn log(&self, line: &str);
+
+    /// Counts something, where the host has counters.
+    fn measure(&self, metric: &Metric<'_>) {
+        let _ = metric;
+    }
 }
 
 /// The origin did not answer.

@@ -160,7 +160,7 @@ const fn is_query_byte(byte: u8) -> bool {
 const PATH_PUNCTUATION: &[u8] = b"!$&'()*+,=:@";
 
 /// The methods of HTTP that ask an origin for something (RFC 9110 §9.3, RFC 5789).
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+pub(crate) const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// Fields of one connection (RFC 9110 §7.6.1 and the older ones that still occur).
 pub(crate) const HOP_BY_HOP: [&str; 9] = [
@@ -175,8 +175,9 @@ pub(crate) const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields with which a client could claim another address, host, path or method than its own.
-const SPOOFABLE: [&str; 22] = [
+/// Fields with which a client could claim another address, host, path or method than its own, and the one that carries
+/// this edge's own secret.
+const SPOOFABLE: [&str; 23] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -199,6 +200,7 @@ const SPOOFABLE: [&str; 22] = [
     "x-method-override",
     "x-middleware-subrequest",
     "cdn-loop",
+    crate::settings::SECRET_FIELD,
 ];
 
 /// Fields that must reach the origin when they were sent: naming one in `Connection` would take it away.

@@ -16,6 +16,7 @@ use crate::{
     authority::Question,
     message::{Headers, Request, Response},
     platform::{AuthorityError, FetchError},
+    record::Metric,
 };
 
 use super::{
@@ -210,5 +211,9 @@ impl Platform for Host {
 
     fn log(&self, line: &str) {
         self.0.write(line);
+    }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        self.0.count(metric);
     }
 }

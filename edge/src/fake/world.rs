@@ -21,6 +21,7 @@ use crate::{
     message::{Request, Response},
     pipeline,
     platform::FetchError,
+    record::Metric,
     store::Stored,
 };
 
@@ -87,6 +88,7 @@ pub(super) struct Inner {
     /// By call: how many are under way, and how many were at most.
     under_way: RefCell<HashMap<String, (usize, usize)>>,
     log: RefCell<Vec<String>>,
+    metrics: RefCell<Vec<String>>,
 }
 
 impl World {
@@ -112,6 +114,7 @@ impl World {
             calls: RefCell::default(),
             under_way: RefCell::default(),
             log: RefCell::default(),
+            metrics: RefCell::default(),
         }))
     }
 
@@ -254,6 +257,23 @@ impl World {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.0.log.borrow().clone()
+    }
+
+    /// What was counted so far, without requests: each of those has its line in the log. A call as
+    /// `call origin ok`, a failure as `failure cache-load`, a job as `job nightly ok 1`.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        self.0.metrics.borrow().clone()
+    }
+
+    pub(super) fn count(&self, metric: &Metric<'_>) {
+        let line = match metric {
+            Metric::Request(_) => return,
+            Metric::Call { upstream, outcome, .. } => format!("call {upstream} {outcome}"),
+            Metric::Failure(failure) => format!("failure {}", failure.as_str()),
+            Metric::Job { name, outcome, attempts } => format!("job {name} {outcome} {attempts}"),
+        };
+        self.0.metrics.borrow_mut().push(line);
     }
 
     pub(super) fn write(&self, line: &str) {

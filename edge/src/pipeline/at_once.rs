@@ -15,12 +15,15 @@ use seawall_core::{
         query,
     },
     headers::Fields,
-    limit::{Admission, LimitId, fields},
-    policy::{Policy, Query},
+    limit::{Admission, fields},
+    policy::{Diagnostics, Policy, Query, Route},
     time::Timestamp,
 };
 
-use crate::{Isolate, Platform, admit, answer::CONDITIONS, client::Client, control, message::Headers, sanitise};
+use crate::{
+    Isolate, Platform, admit, answer::CONDITIONS, client::Client, control, maintenance, message::Headers, protect,
+    sanitise,
+};
 
 use super::SHARED_REQUEST_FIELDS;
 
@@ -70,7 +73,8 @@ pub struct Shown<'a> {
     /// How much longer it is fresh.
     pub ttl: Duration,
     policy: &'a Policy,
-    limits: &'a [LimitId],
+    route: &'a Route,
+    is_encrypted: bool,
     admission: &'a Admission,
 }
 
@@ -80,11 +84,19 @@ impl Shown<'_> {
         let status = self.cache_status(headers.field("cache-status").as_deref());
         headers.set("cache-status", &status);
         headers.set("age", &self.age.as_secs().to_string());
-        if let Some(value) = self.rate_limit_policy() {
-            headers.set(fields::RATE_LIMIT_POLICY, &value);
-        }
         if let Some(value) = self.rate_limit() {
             headers.set(fields::RATE_LIMIT, &value);
+        }
+        self.write_constant(headers);
+    }
+
+    /// Writes what is the same on every answer made of one response.
+    pub fn write_constant(&self, headers: &mut impl Headers) {
+        if let Some(value) = fields::rate_limit_policy(self.policy, self.route.limits.iter().copied()) {
+            headers.set(fields::RATE_LIMIT_POLICY, &value);
+        }
+        if let Some(fields) = self.policy.security_fields(Some(self.route)) {
+            protect::secure(headers, fields, self.is_encrypted);
         }
     }
 
@@ -92,12 +104,6 @@ impl Shown<'_> {
     #[must_use]
     pub fn cache_status(&self, before: Option<&str>) -> String {
         append_status(before, &CacheStatus::Hit { ttl: self.ttl }.to_string())
-    }
-
-    /// `RateLimit-Policy`; the same for every answer of a route.
-    #[must_use]
-    pub fn rate_limit_policy(&self) -> Option<String> {
-        fields::rate_limit_policy(self.policy, self.limits.iter().copied())
     }
 
     /// `RateLimit`; it tells one client about itself.
@@ -122,10 +128,14 @@ pub fn at_once<P: Platform, R>(
         return None;
     }
     let (host, path) = sanitise::place(head.host, head.path, head.query).ok()?;
-    if control::name(&path).is_some() {
+    let site = isolate.policy.site();
+    if !site.hosts.take(&host) || site.diagnostics == Diagnostics::Operator || control::name(&path).is_some() {
         return None;
     }
     let route = isolate.policy.route(head.method, &path)?;
+    if maintenance::holds(isolate, route) {
+        return None;
+    }
     let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some())?;
     let query = match &route.query {
         Query::Only(names) if !head.query.is_empty() => Cow::Owned(query::keep(head.query, names)),
@@ -151,7 +161,8 @@ pub fn at_once<P: Platform, R>(
         }
     };
     let admission = admit::at_once(isolate, route, Client::new(head.client), now)?;
-    let shown = Shown { age, ttl, policy: &isolate.policy, limits: &route.limits, admission: &admission };
+    let is_encrypted = head.scheme == "https";
+    let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission: &admission };
     let answer = send(ready, &shown);
     memory.see(&key);
     Some(answer)

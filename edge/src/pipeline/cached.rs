@@ -30,6 +30,7 @@ use crate::{
     limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, look_up, promote},
     message::{Headers, Request, Response},
+    record::{self, Metric},
 };
 
 use self::{
@@ -289,6 +290,7 @@ impl<P: Platform> Cached<'_, P> {
             Ok(()) => Landing::Open,
             Err(error) => {
                 self.platform.log(&format!("edge.cache.save failed: {error}"));
+                self.platform.measure(&Metric::Failure(record::Failure::CacheSave));
                 Landing::Uncacheable
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
 //! `control`: the operator's paths.
+//! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `simulation`: everything at once, by seed.
 
 mod cache;
@@ -9,6 +10,7 @@ mod control;
 mod hostile;
 mod limit;
 mod simulation;
+mod site;
 
 use core::time::Duration;
 use std::rc::Rc;

@@ -10,12 +10,13 @@ use seawall_edge::{
     authority::Question,
     message::{Request, Response},
     platform::{AuthorityError, FetchError},
+    record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
 use worker::{Context, Env};
 
-use crate::{authority, cache::Near, glue, headers::JsHeaders, kv::Far, origin, ready::Ready, waiters};
+use crate::{authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, waiters};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -137,6 +138,10 @@ impl Platform for Host {
 
     fn log(&self, line: &str) {
         log(line);
+    }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        metrics::write(&self.0.env, metric);
     }
 }
 

@@ -8,6 +8,7 @@ mod glue;
 mod headers;
 mod host;
 mod kv;
+mod metrics;
 mod origin;
 mod ready;
 mod settings;

@@ -20,13 +20,12 @@ use crate::{
 /// A response that is sent many times.
 pub(crate) struct Ready {
     status: u16,
+    headers: JsHeaders,
     body: Option<Uint8Array>,
-    /// `Cache-Status` as the origin sent it.
-    before: Option<String>,
-    last: RefCell<Last>,
+    last: RefCell<Option<Last>>,
 }
 
-/// What is written on the answers, changed where two of them differ. JavaScript copies it into each.
+/// What the last answer said, changed where the next one differs. JavaScript copies it into each.
 struct Last {
     headers: JsHeaders,
     init: ResponseInit,
@@ -47,41 +46,30 @@ impl Ready {
             Some(Body::Stream(stream)) => Some(glue::collect(&stream, bytes_max).await?),
         };
         let body_bytes = body.as_ref().map_or(0, |body| body.length() as usize);
-        if body_bytes > bytes_max {
-            return None;
-        }
-        let before = headers.field("cache-status").map(std::borrow::Cow::into_owned);
-        let init = ResponseInit::new();
-        init.set_status(status);
-        init.set_headers(headers.as_js());
-        let last = RefCell::new(Last { headers, init, times: None, rate_limit: None });
-        Some((Self { status, body, before, last }, body_bytes + BYTES_BESIDE_THE_BODY))
+        let ready = Self { status, headers, body, last: RefCell::default() };
+        (body_bytes <= bytes_max).then_some((ready, body_bytes + BYTES_BESIDE_THE_BODY))
     }
 
     /// A response of its own.
     pub(crate) fn revive(&self) -> Response<Host> {
-        let mut headers = self.last.borrow().headers.clone();
-        for name in ["age", fields::RATE_LIMIT, fields::RATE_LIMIT_POLICY, "cache-status"] {
-            headers.remove(name);
-        }
-        if let Some(before) = &self.before {
-            headers.set("cache-status", before);
-        }
-        Response::new(self.status, headers, self.body.clone().map(Body::Bytes))
+        Response::new(self.status, self.headers.clone(), self.body.clone().map(Body::Bytes))
     }
 
     /// The whole response, saying what `shown` says.
     pub(crate) fn send(&self, shown: &Shown<'_>) -> worker::Result<web_sys::Response> {
-        let Last { headers, init, times, rate_limit } = &mut *self.last.borrow_mut();
+        let mut last = self.last.borrow_mut();
+        let Last { headers, init, times, rate_limit } = last.get_or_insert_with(|| {
+            let mut headers = self.headers.clone();
+            shown.write_constant(&mut headers);
+            let init = ResponseInit::new();
+            init.set_status(self.status);
+            init.set_headers(headers.as_js());
+            Last { headers, init, times: None, rate_limit: None }
+        });
         let now = (shown.age.as_secs(), shown.ttl.as_secs());
         if *times != Some(now) {
-            if times.is_none()
-                && let Some(value) = shown.rate_limit_policy()
-            {
-                headers.set(fields::RATE_LIMIT_POLICY, &value);
-            }
             headers.set("age", &now.0.to_string());
-            headers.set("cache-status", &shown.cache_status(self.before.as_deref()));
+            headers.set("cache-status", &shown.cache_status(self.headers.field("cache-status").as_deref()));
             *times = Some(now);
         }
         let limit = shown.rate_limit();

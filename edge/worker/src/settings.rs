@@ -16,6 +16,7 @@ pub(crate) fn read(env: &Env) -> Settings {
         Reflect::get(env, &JsValue::from_str(VERSION)).and_then(|found| Reflect::get(&found, &"id".into()));
     Settings {
         control_secret: secret(env, CONTROL_SECRET),
+        maintenance: switch(env, MAINTENANCE),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
@@ -27,6 +28,18 @@ pub(crate) fn read(env: &Env) -> Settings {
 /// The text of a variable or secret; `None` when it is not set, or empty.
 fn text(env: &Env, name: &str) -> Option<String> {
     Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string().filter(|text| !text.is_empty())
+}
+
+/// A switch; anything but its two words is as if it were not set, and the log says so.
+fn switch(env: &Env, name: &str) -> Option<bool> {
+    match text(env, name)?.as_str() {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => {
+            host::log(&["edge.settings ", name, "=unknown: it may be on or off"].concat());
+            None
+        }
+    }
 }
 
 /// A secret. One that is too short to be one opens nothing, and the log says so.
@@ -41,5 +54,7 @@ fn secret(env: &Env, name: &str) -> Option<Secret> {
 
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "CONTROL_SECRET";
+/// Takes the site down (`on`) or up (`off`), whatever the policy says.
+const MAINTENANCE: &str = "MAINTENANCE";
 /// The binding that names the deployment, where wrangler.toml has it.
 const VERSION: &str = "CF_VERSION_METADATA";

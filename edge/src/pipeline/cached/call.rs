@@ -16,7 +16,7 @@ use seawall_core::{
 use crate::{
     Platform,
     failure::CallFailure,
-    guard::{self, Fetched, Unavailable},
+    guard::{self, Asker, Fetched, Unavailable},
     lookup::Found,
     message::{Headers, Request, Response},
 };
@@ -37,7 +37,7 @@ impl<P: Platform> Cached<'_, P> {
             let first = request.take();
             let is_first = first.is_some();
             let sent = first.unwrap_or_else(|| again(&asked, &asked.method));
-            let fetched = match guard::fetch(self.edge, self.platform, self.route, sent).await {
+            let fetched = match guard::fetch(self.edge, self.platform, self.route, sent, Asker::Visitor).await {
                 Ok(fetched) => fetched,
                 Err(unavailable) => {
                     let found = found.filter(|_| on_error == OnError::Serve);
