@@ -19,6 +19,7 @@
 pub(crate) mod date;
 
 mod directives;
+mod fields;
 mod freshness;
 mod metadata;
 mod options;

@@ -13,6 +13,7 @@ pub mod pipeline;
 pub mod platform;
 pub mod record;
 pub mod settings;
+pub mod store;
 pub mod waiting;
 
 mod admit;
@@ -23,10 +24,16 @@ mod failure;
 mod guard;
 mod lookup;
 mod maintenance;
+mod memory;
 mod protect;
 mod sanitise;
 
 #[cfg(feature = "fake")]
 pub mod fake;
 
-pub use self::{edge::Edge, platform::Platform, settings::Settings};
+pub use self::{
+    edge::{Edge, Isolate},
+    platform::Platform,
+    settings::Settings,
+    store::Store,
+};

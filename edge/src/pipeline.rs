@@ -2,6 +2,7 @@
 //!
 //! The branching stands here; what a stage does stands in its module, and what it decides in `seawall-core`.
 
+mod at_once;
 mod cached;
 
 use std::rc::Rc;
@@ -23,7 +24,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge, Platform,
+    Edge, Isolate, Platform,
     admit::{self, Places},
     answer::{self, Answer, Conditions},
     client::Client,
@@ -39,10 +40,12 @@ use crate::{
 
 use self::cached::Cached;
 
+pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
+
 /// Answers one request.
 ///
 /// Never fails: whatever goes wrong becomes a response that says what the client can do. Writes one log line.
-pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, request: Request<P>) -> Response<P> {
+pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     let (edge, platform) = (&edge, &platform);
     // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
@@ -76,7 +79,7 @@ impl<'a, P: Platform> Answered<'a, P> {
 }
 
 async fn answered<'a, P: Platform>(
-    edge: &'a Rc<Edge>,
+    edge: &'a Rc<Isolate<P>>,
     platform: &P,
     mut request: Request<P>,
     is_operator: bool,
@@ -91,7 +94,7 @@ async fn answered<'a, P: Platform>(
         return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
     if let Some(name) = control::name(&request.path) {
-        let (response, known) = control::answer(edge, platform, name, &request).await;
+        let (response, known) = control::answer(&edge.edge, platform, name, &request).await;
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
@@ -114,7 +117,7 @@ async fn answered<'a, P: Platform>(
     let client = Client::new(request.client);
     let conditions = Conditions::of(&request.headers);
 
-    let places = Places::new(edge, platform, route, client);
+    let places = Places::new(&edge.edge, platform, route, client);
     let admitted = admit::admit(edge, platform, route, client, places.lease());
     let asker = if is_held && is_operator { Asker::Operator } else { Asker::Visitor };
     let (admitted, answer) = match cacheable(route, &request, asker) {
@@ -122,7 +125,7 @@ async fn answered<'a, P: Platform>(
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
             // The limits and the look-up do not wait for each other; a refusal drops what was found.
-            let found = look_up(platform, &key, &forward.headers, &options.vary);
+            let found = look_up(edge, platform, &key, &forward, &options.vary);
             let (admitted, found) = futures_util::future::join(admitted, found).await;
             let answer = match refused(edge, platform, &admitted.admission) {
                 Some(answer) => answer,
@@ -177,7 +180,7 @@ fn cacheable<'a, P: Platform>(
 /// The cache key of a request, and the request that the origin gets for it: only fields that every visitor may
 /// share, reduced to what the origin offers. What cannot reach the origin cannot change what others are served.
 fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
-    let key = CacheKey::new(&target_of(&request));
+    let key = CacheKey::new(&request.target());
     let mut headers = P::Headers::default();
     for name in SHARED_REQUEST_FIELDS {
         let value = request.headers.field(name);
@@ -191,18 +194,6 @@ fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (C
     (key, forward)
 }
 
-/// What a request asks for, for its key.
-fn target_of<P: Platform>(request: &Request<P>) -> Target<'_> {
-    Target {
-        method: &request.method,
-        tenant: "",
-        scheme: &request.scheme,
-        host: &request.host,
-        path: &request.path,
-        query: &request.query,
-    }
-}
-
 /// Says who is asking, as the platform saw it.
 fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
     request.headers.set("x-forwarded-proto", &request.scheme);
@@ -214,7 +205,7 @@ fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
 
 /// Passes a request through without the cache. What it changed does not count any more.
 async fn pass<P: Platform>(
-    edge: &Edge,
+    edge: &Isolate<P>,
     platform: &P,
     route: &Route,
     request: Request<P>,
@@ -256,7 +247,7 @@ impl Place {
 
     /// Makes invalid what the answer to an unsafe request says has changed (RFC 9111 §4.4, RFC 9875 §3): in this isolate
     /// at once, for responses that are on their way as well, and in the platform's store.
-    async fn invalidate<P: Platform>(&self, edge: &Edge, platform: &P, response: &Response<P>) {
+    async fn invalidate<P: Platform>(&self, edge: &Isolate<P>, platform: &P, response: &Response<P>) {
         let target = self.target(&self.method, &self.path, &self.query);
         let changed = invalidation(&target, response.status, &response.headers, &CacheOptions::default());
         let now = platform.now();
@@ -273,7 +264,7 @@ impl Place {
             };
             let key = CacheKey::new(&self.target("GET", &path, &query));
             edge.state.borrow_mut().purges.purge(Selector::Key(key), Strength::Hard, now);
-            if let Err(error) = forget(platform, &key).await {
+            if let Err(error) = forget(edge, platform, &key).await {
                 platform.log(&format!("edge.cache.invalidate failed: {error}"));
             }
         }

@@ -70,14 +70,7 @@ pub(crate) fn sanitise<P: Platform>(request: &mut Request<P>) -> Result<(), Malf
     if !METHODS.contains(&request.method.as_str()) {
         return Err(Malformed::Method);
     }
-    if request.path.len() > PATH_BYTES_MAX || request.query.len() > QUERY_BYTES_MAX {
-        return Err(Malformed::TooLong);
-    }
-    request.host = host(&request.host).ok_or(Malformed::Host)?;
-    request.path = canonical_path(&request.path).ok_or(Malformed::Path)?;
-    if !request.query.bytes().all(is_query_byte) {
-        return Err(Malformed::Query);
-    }
+    (request.host, request.path) = place(&request.host, &request.path, &request.query)?;
     let named = request.headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
     for (count, name) in named.split(',').map(str::trim).filter(|name| !name.is_empty()).enumerate() {
         if count == CONNECTION_OPTIONS_MAX || END_TO_END.contains(&name) {
@@ -93,6 +86,16 @@ pub(crate) fn sanitise<P: Platform>(request: &mut Request<P>) -> Result<(), Malf
         request.headers.remove("content-length");
     }
     Ok(())
+}
+
+/// The one spelling of a host and a path, if they have one and the query holds nothing that it must not.
+pub(crate) fn place(host: &str, path: &str, query: &str) -> Result<(String, String), Malformed> {
+    if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
+        return Err(Malformed::TooLong);
+    }
+    let host = self::host(host).ok_or(Malformed::Host)?;
+    let path = canonical_path(path).ok_or(Malformed::Path)?;
+    if query.bytes().all(is_query_byte) { Ok((host, path)) } else { Err(Malformed::Query) }
 }
 
 /// Host in lower case, with a port of digits; `None` for anything else. A bracketed IPv6 address passes.

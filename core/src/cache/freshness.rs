@@ -1,13 +1,13 @@
 //! For how long a response is fresh (RFC 9111 §4.2.1 and §4.2.2).
 
-use alloc::borrow::Cow;
 use core::time::Duration;
 
-use crate::{headers::Fields, time::Timestamp};
+use crate::time::Timestamp;
 
 use super::{
     date::HttpDate,
-    directives::Directives,
+    directives::{Directives, trim},
+    fields::ResponseFields,
     options::{CacheOptions, JITTER_PERMILLE_MAX},
 };
 
@@ -41,33 +41,38 @@ impl Source {
 }
 
 /// The directives that count, and where they were read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Stated<'a> {
     pub(super) directives: Directives,
-    /// The field they were read from; `None` when there is none.
-    pub(super) text: Option<Cow<'a, str>>,
+    /// The field they were read from; empty when there is none.
+    pub(super) text: &'a str,
     /// Whether that is a targeted field, so that `Cache-Control` and `Expires` do not count (RFC 9213 §2.2).
     pub(super) targeted: bool,
 }
 
 impl<'a> Stated<'a> {
-    /// Reads the most specific field: a targeted one that is empty or broken counts as absent (RFC 9213 §2.2).
-    pub(super) fn read(response: &'a impl Fields, options: &CacheOptions) -> Self {
-        for name in TARGETED.iter().filter(|_| options.targeted) {
-            let Some(text) = response.field(name).filter(|text| !text.trim().is_empty()) else { continue };
-            if let Ok(directives) = Directives::parse_targeted(&text) {
-                return Self { directives, text: Some(text), targeted: true };
+    /// Reads the most specific field.
+    pub(super) fn read(fields: &'a ResponseFields<'_>, options: &CacheOptions) -> Self {
+        let targeted = [fields.own_cache_control.as_deref(), fields.cdn_cache_control.as_deref()];
+        Self::of(targeted, fields.cache_control.as_deref(), options)
+    }
+
+    /// The same, of the values of [`TARGETED`] and of `Cache-Control`: a targeted one that is empty or broken counts as
+    /// absent (RFC 9213 §2.2).
+    pub(super) fn of(targeted: [Option<&'a str>; 2], cache_control: Option<&'a str>, options: &CacheOptions) -> Self {
+        for text in targeted.into_iter().flatten().filter(|text| options.targeted && !trim(text).is_empty()) {
+            if let Ok(directives) = Directives::parse_targeted(text) {
+                return Self { directives, text, targeted: true };
             }
         }
-        let text = response.field("cache-control");
-        let directives = text.as_deref().map(Directives::parse).unwrap_or_default();
-        Self { directives, text, targeted: false }
+        let text = cache_control.unwrap_or_default();
+        Self { directives: Directives::parse(text), text, targeted: false }
     }
 
     /// The lifetime that the response states, the most specific statement first (RFC 9111 §4.2.1).
     pub(super) fn lifetime(
         &self,
-        response: &impl Fields,
+        expires: Option<&str>,
         date: Option<HttpDate>,
         response_time: Timestamp,
     ) -> Option<(Duration, Source)> {
@@ -78,10 +83,7 @@ impl<'a> Stated<'a> {
         if let Some(lifetime) = max_age {
             return Some((lifetime, Source::MaxAge));
         }
-        if self.targeted {
-            return None;
-        }
-        let expires = response.field("expires")?;
+        let expires = expires.filter(|_| !self.targeted)?;
         let base = date.map_or(response_time, HttpDate::timestamp);
         // Unreadable means already expired, as for `Expires: 0` (RFC 9111 §5.3); two of them are unreadable.
         let lifetime = expires.parse::<HttpDate>().map_or(Duration::ZERO, |expires| expires.timestamp().since(base));
@@ -142,15 +144,18 @@ mod tests {
             ("fresh-targeted-wrong-type", &[(cdn, "max-age=\"9\""), (cc, "max-age=7")], Some((7, Source::MaxAge))),
             ("fresh-targeted-silent", &[(cdn, "stale-if-error=1"), (expires, MINUTE_LATER)], None),
         ] {
-            let stated = Stated::read(&response, &CacheOptions::default());
-            let lifetime = stated.lifetime(&response, DATE.parse().ok(), NOW);
+            let fields = ResponseFields::read(&response);
+            let stated = Stated::read(&fields, &CacheOptions::default());
+            let lifetime = stated.lifetime(fields.expires.as_deref(), DATE.parse().ok(), NOW);
             assert_eq!(lifetime.map(|(lifetime, source)| (lifetime.as_secs(), source)), expect, "{id}");
         }
         let off = CacheOptions { targeted: false, ..CacheOptions::default() };
         let response = [(cdn, "max-age=8"), (cc, "max-age=7")];
-        assert_eq!(Stated::read(&response, &off).directives.max_age, Some(Duration::from_secs(7)), "targeted-off");
+        let fields = ResponseFields::read(&response);
+        assert_eq!(Stated::read(&fields, &off).directives.max_age, Some(Duration::from_secs(7)), "targeted-off");
+        let nothing = Stated::of([None; 2], None, &off);
         assert_eq!(
-            Stated::read(&[(expires, MINUTE_LATER)], &off).lifetime(&[(expires, MINUTE_LATER)], None, NOW),
+            nothing.lifetime(Some(MINUTE_LATER), None, NOW),
             Some((Duration::from_secs(60), Source::Expires)),
             "expires-without-date"
         );

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use seawall_core::{headers::Fields, policy::Policy};
 use seawall_edge::{
-    Edge,
+    Isolate,
     fake::{Host, World},
     message::{Request, Response},
 };
@@ -28,13 +28,13 @@ fn policy() -> Policy {
 }
 
 /// A world with one isolate.
-fn world() -> (World, Rc<Edge>) {
+fn world() -> (World, Rc<Isolate<Host>>) {
     let world = World::new(policy(), 1);
     let edge = world.edge();
     (world, edge)
 }
 
-fn get(world: &World, edge: &Rc<Edge>, target: &str) -> Response<Host> {
+fn get(world: &World, edge: &Rc<Isolate<Host>>, target: &str) -> Response<Host> {
     world.send(edge, Request::get(target))
 }
 

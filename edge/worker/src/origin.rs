@@ -50,6 +50,7 @@ fn start(url: &str, request: &Request<Host>) -> Result<(js_sys::Promise, AbortCo
     init.set_signal(Some(&abort.signal()));
     match &request.body {
         Some(Body::Stream(stream)) => init.set_body(stream),
+        Some(Body::Bytes(bytes)) => init.set_body(bytes),
         Some(Body::Text(text)) => init.set_body(&JsValue::from_str(text)),
         None => {}
     }

@@ -21,7 +21,7 @@ use crate::{
     message::{Headers, Request, Response},
 };
 
-use super::{Cached, Needed, again, target_of};
+use super::{Cached, Needed, again};
 
 impl<P: Platform> Cached<'_, P> {
     /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
@@ -51,7 +51,7 @@ impl<P: Platform> Cached<'_, P> {
                 response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
             }
             let exchange = Exchange {
-                target: target_of(&asked),
+                target: asked.target(),
                 request: &asked.headers,
                 status,
                 response: &response.headers,
