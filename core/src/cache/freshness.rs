@@ -1,14 +1,14 @@
 //! For how long a response is fresh (RFC 9111 §4.2.1 and §4.2.2).
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::time::Duration;
 
 use crate::{headers::Fields, time::Timestamp};
 
 use super::{
     date::HttpDate,
-    directives::Directives,
-    options::{CacheOptions, JITTER_PERMILLE_MAX},
+    directives::{Directives, members},
+    options::{CacheOptions, JITTER_PERMILLE_MAX, Statuses},
 };
 
 /// Where a lifetime comes from. The word is the same in the explanation and the log.
@@ -53,9 +53,13 @@ pub(super) struct Stated<'a> {
 impl<'a> Stated<'a> {
     /// Reads the most specific field: a targeted one that is empty or broken counts as absent (RFC 9213 §2.2).
     pub(super) fn read(response: &'a impl Fields, options: &CacheOptions) -> Self {
-        for name in TARGETED.iter().filter(|_| options.targeted) {
+        let surrogate = options.surrogate_control.then_some(&SURROGATE);
+        for name in TARGETED.iter().filter(|_| options.targeted).chain(surrogate) {
             let Some(text) = response.field(name).filter(|text| !text.trim().is_empty()) else { continue };
-            if let Ok(directives) = Directives::parse_targeted(&text) {
+            let text = if *name == SURROGATE { for_this_surrogate(&text).into() } else { text };
+            if let Ok(directives) = Directives::parse_targeted(&text)
+                && !text.is_empty()
+            {
                 return Self { directives, text: Some(text), targeted: true };
             }
         }
@@ -89,15 +93,22 @@ impl<'a> Stated<'a> {
     }
 }
 
+/// The directives of `Surrogate-Control` that are for everybody, or for a device of our name.
+fn for_this_surrogate(text: &str) -> String {
+    let ours = |directive: &&str| directive.split(';').skip(1).all(|target| target.trim() == SURROGATE_DEVICE);
+    members(text).filter(ours).collect::<Vec<_>>().join(", ")
+}
+
 /// A tenth of the time since the last change, at most [`HEURISTIC_MAX`].
 pub(super) fn heuristic(modified: Option<Timestamp>, date: Timestamp) -> Option<Duration> {
     modified.map(|modified| (date.since(modified) / 10).min(HEURISTIC_MAX))
 }
 
-/// Whether a lifetime may be guessed for this status: those of RFC 9110 §15.1, without 405, 414 and 501, which a client
-/// can provoke by the form of its request.
-pub(super) fn is_heuristically_cacheable(status: u16) -> bool {
+/// Whether a lifetime may be guessed for this status: those of RFC 9110 §15.1, but 405, 414 and 501, which a client can
+/// provoke by the form of its request, only where any status is stored.
+pub(super) fn is_heuristically_cacheable(status: u16, statuses: Statuses) -> bool {
     [200, 203, 204, 206, 300, 301, 308, 404, 410].contains(&status)
+        || (statuses == Statuses::Any && [405, 414, 501].contains(&status))
 }
 
 /// A lifetime with a part taken off by chance, so that what was stored at one moment does not end at one moment. It is
@@ -111,6 +122,13 @@ pub(super) fn jittered(lifetime: Duration, options: &CacheOptions, random: u32) 
 
 /// Cache-control fields meant for this cache, the most specific first (RFC 9213 §2).
 pub const TARGETED: [&str; 2] = ["seawall-cdn-cache-control", "cdn-cache-control"];
+
+/// What origins wrote before there were targeted fields (W3C Note "Edge Architecture Specification", 2001), for a cache
+/// that the policy lets stand for such a surrogate. Its directives are those of a targeted field.
+pub const SURROGATE: &str = "surrogate-control";
+
+/// What this cache calls itself in `Surrogate-Capability`.
+pub const SURROGATE_DEVICE: &str = "seawall";
 
 /// RFC 9111 §4.2.2 asks for caution beyond a day.
 pub const HEURISTIC_MAX: Duration = Duration::from_secs(86_400);
@@ -149,6 +167,17 @@ mod tests {
         let off = CacheOptions { targeted: false, ..CacheOptions::default() };
         let response = [(cdn, "max-age=8"), (cc, "max-age=7")];
         assert_eq!(Stated::read(&response, &off).directives.max_age, Some(Duration::from_secs(7)), "targeted-off");
+        let surrogate = CacheOptions { surrogate_control: true, ..CacheOptions::default() };
+        for (id, response, expect) in [
+            ("surrogate", &[(SURROGATE, "max-age=5;other, max-age=9;seawall"), (cc, "max-age=7")][..], 9),
+            ("surrogate-other", &[(SURROGATE, "max-age=9;other"), (cc, "max-age=7")], 7),
+            ("surrogate-after-cdn", &[(SURROGATE, "max-age=9"), (cdn, "max-age=8")], 8),
+            ("surrogate-broken", &[(SURROGATE, "content=\""), (cc, "max-age=7")], 7),
+        ] {
+            let max_age = |options| Stated::read(&response, options).directives.max_age.map(|time| time.as_secs());
+            assert_eq!(max_age(&surrogate), Some(expect), "{id}");
+            assert_ne!(max_age(&CacheOptions::default()), Some(9), "{id}");
+        }
         assert_eq!(
             Stated::read(&[(expires, MINUTE_LATER)], &off).lifetime(&[(expires, MINUTE_LATER)], None, NOW),
             Some((Duration::from_secs(60), Source::Expires)),
@@ -169,7 +198,14 @@ mod tests {
         ] {
             assert_eq!(heuristic(modified, NOW).map(|lifetime| lifetime.as_secs()), expect);
         }
-        assert!(is_heuristically_cacheable(404) && !is_heuristically_cacheable(405));
+        for (status, statuses, expect) in [
+            (404, Statuses::Understood, true),
+            (405, Statuses::Understood, false),
+            (405, Statuses::Any, true),
+            (403, Statuses::Any, false),
+        ] {
+            assert_eq!(is_heuristically_cacheable(status, statuses), expect, "{status}");
+        }
     }
 
     proptest::proptest! {

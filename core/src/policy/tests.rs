@@ -153,7 +153,9 @@ fn head_fits_wherever_get_does() {
         (only("GET"), "get", false),
         (only("GET"), "POST", false),
         (only("POST"), "HEAD", false),
-        (Methods::All, "BREW", true),
+        (Methods::All, "PATCH", true),
+        (Methods::All, "BREW", false),
+        (Methods::Any, "BREW", true),
     ] {
         assert_eq!(methods.take(method), fits, "{methods:?} {method}");
     }

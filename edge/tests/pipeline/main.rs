@@ -1,11 +1,13 @@
 //! The pipeline over the fake platform: what each request gets, and what reaches the origin.
 //!
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
-//! `hostile`: requests that try to be served what is not theirs. `simulation`: everything at once, by seed.
+//! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for any origin. `simulation`: everything at
+//! once, by seed.
 
 mod cache;
 mod hostile;
 mod limit;
+mod pass_through;
 mod simulation;
 
 use core::time::Duration;
