@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use js_sys::Date;
+use js_sys::{Date, Reflect};
 use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
 use seawall_edge::{
     Platform,
@@ -15,7 +15,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
 use worker::{Context, Env};
 
-use crate::{authority, cache, headers::JsHeaders, origin, waiters};
+use crate::{authority, cache, cut::cut, headers::JsHeaders, origin, waiters};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -88,6 +88,14 @@ impl Platform for Host {
         }
     }
 
+    fn slice(&self, body: Body, first: u64, length: u64) -> Result<Body, Body> {
+        match &body {
+            Body::Stream(stream) => cut(stream, first, length).map(Body::Stream).map_err(|_| body),
+            // Texts are our own answers, which nobody asks parts of.
+            Body::Text(_) => Err(body),
+        }
+    }
+
     fn text(&self, text: String) -> Body {
         Body::Text(text.into())
     }
@@ -135,6 +143,10 @@ pub(crate) fn response(status: u16, headers: &JsHeaders, body: Option<&Body>) ->
     let init = ResponseInit::new();
     init.set_status(status);
     init.set_headers(headers.as_js());
+    if headers.get("content-encoding").is_some() {
+        // It is encoded already.
+        Reflect::set(&init, &JsValue::from_str("encodeBody"), &JsValue::from_str("manual"))?;
+    }
     let response = match body {
         Some(Body::Stream(stream)) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init),
         Some(Body::Text(text)) => web_sys::Response::new_with_opt_str_and_init(Some(text), &init),

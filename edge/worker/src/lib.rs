@@ -4,6 +4,7 @@
 
 mod authority;
 mod cache;
+mod cut;
 mod headers;
 mod host;
 mod origin;
