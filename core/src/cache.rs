@@ -19,6 +19,7 @@
 pub(crate) mod date;
 
 mod directives;
+mod fields;
 mod freshness;
 mod metadata;
 mod options;
@@ -52,7 +53,7 @@ pub use self::{
     date::HttpDate,
     decide::{Ask, Decision, Fetch, Serve, Stored, decide},
     directives::{Directives, Reach, RequestDirectives},
-    freshness::{HEURISTIC_MAX, SURROGATE, SURROGATE_DEVICE, Source, TARGETED},
+    freshness::{HEURISTIC_MAX, SURROGATE_DEVICE, Source, TARGETED},
     metadata::{Content, Metadata, VALIDATABLE_FOR},
     options::{
         AuthorizationUse, CacheOptions, JITTER_PERMILLE_MAX, LIFETIME_MAX, NEGATIVE_LIFETIME_MAX, OriginPreconditions,

@@ -8,6 +8,7 @@
 mod lifetime;
 mod name;
 mod pattern;
+mod site;
 mod table;
 
 #[cfg(feature = "toml")]
@@ -28,6 +29,7 @@ pub use compile::PolicyError;
 pub use lifetime::{BrowserLifetime, CacheRule, Lifetime};
 pub use name::{Name, NameError};
 pub use pattern::{Pattern, PatternError};
+pub use site::{Diagnostics, Hosts, Job, Maintenance, SECURITY_FIELDS, SecurityFields, Site};
 
 use crate::limit::distributed::{Mode, Terms};
 use crate::limit::fields::Unit;
@@ -46,6 +48,7 @@ pub struct Policy {
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
+    site: Site,
     table: Table,
 }
 
@@ -145,6 +148,10 @@ pub struct Route {
     pub priority: Priority,
     /// How long responses may be reused; `None`: never.
     pub cache: Option<CacheRule>,
+    /// Whether it is served as ever while the site is down on purpose.
+    pub in_maintenance: bool,
+    /// Which of the site's sets of security fields its answers get.
+    fields: u16,
 }
 
 /// Which methods a route takes.
@@ -239,9 +246,27 @@ impl Policy {
         &self.overload
     }
 
+    /// What holds for every route.
+    #[must_use]
+    pub const fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// What answers of `route` get, or with `None` those of no route; a route of this policy.
+    #[must_use]
+    pub fn security_fields(&self, route: Option<&Route>) -> Option<&SecurityFields> {
+        self.site.fields.get(route.map_or(0, |route| usize::from(route.fields)))
+    }
+
+    /// The upstream that does `job`, a job of this policy.
+    #[must_use]
+    pub fn upstream_for(&self, job: &Job) -> Option<&Upstream> {
+        self.upstreams.get(usize::from(job.upstream.0))
+    }
+
     /// Puts a policy together, if every id finds its target and every route stays within its bounds.
     fn from_parts(parts: Parts) -> Result<Self, PartsError> {
-        let Parts { upstreams, limits, routes, overload } = parts;
+        let Parts { upstreams, limits, routes, overload, site } = parts;
         if routes.len() > Self::ROUTES_MAX {
             return Err(PartsError);
         }
@@ -249,12 +274,16 @@ impl Policy {
             let limits_found = route.limits.iter().all(|id| usize::from(id.0) < limits.len());
             let upstream_found = usize::from(route.upstream.0) < upstreams.len();
             let bounded = route.limits.len() <= LIMITS_PER_REQUEST_MAX && route.pattern.is_bounded();
-            if !limits_found || !upstream_found || !bounded {
+            let fields_found = usize::from(route.fields) < site.fields.len();
+            if !limits_found || !upstream_found || !bounded || !fields_found {
                 return Err(PartsError);
             }
         }
+        if !site.jobs.iter().all(|job| usize::from(job.upstream.0) < upstreams.len()) {
+            return Err(PartsError);
+        }
         let table = Table::new(&routes);
-        Ok(Self { upstreams, limits, routes, overload, table })
+        Ok(Self { upstreams, limits, routes, overload, site, table })
     }
 }
 
@@ -341,11 +370,12 @@ struct Parts {
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
+    site: Site,
 }
 
 impl From<Policy> for Parts {
-    fn from(Policy { upstreams, limits, routes, overload, .. }: Policy) -> Self {
-        Self { upstreams, limits, routes, overload }
+    fn from(Policy { upstreams, limits, routes, overload, site, .. }: Policy) -> Self {
+        Self { upstreams, limits, routes, overload, site }
     }
 }
 

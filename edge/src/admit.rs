@@ -13,6 +13,7 @@ use crate::{
     authority::{Intent, Question, is_held},
     client::Client,
     limits::{AUTHORITY_DEADLINE, AUTHORITY_SHARDS},
+    record::{Failure, Metric},
 };
 
 /// What the limits said, and whether their authority was reached.
@@ -77,11 +78,23 @@ pub(crate) async fn admit<P: Platform>(
         // Fail as each limit says: the policy's choice, made beside the limit.
         Err(error) => {
             platform.log(&format!("edge.limit.authority failed: {error}"));
+            platform.measure(&Metric::Failure(Failure::Authority));
             admission.extend(without_authority(edge, client, lease, &shared, platform.now()));
             Source::Fallback
         }
     };
     Admitted { admission, source }
+}
+
+/// Decides on the request without waiting for anything; `None`, and nothing counted, when the route's limits need more
+/// than this isolate's counters, or refuse.
+pub(crate) fn at_once(edge: &Edge, route: &Route, client: Client, now: Timestamp) -> Option<Admission> {
+    let is_own = |limit: &Limit| matches!(limit.scope, Scope::Isolate) && !is_held(&limit.algorithm);
+    if !edge.policy.limits_of(route).all(|(_, limit)| is_own(limit)) {
+        return None;
+    }
+    let admission = count_here(edge, client, LeaseId(0), edge.policy.limits_of(route), now);
+    admission.refusal().is_none().then_some(admission)
 }
 
 /// The places that a request holds under limits on how many run at once. Dropping it gives them back, whether the

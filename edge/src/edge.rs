@@ -1,10 +1,12 @@
 //! What one isolate keeps between requests.
 
-use core::{cell::RefCell, num::NonZeroUsize};
+use core::{cell::RefCell, num::NonZeroUsize, ops::Deref};
+use std::rc::Rc;
 
 use seawall_core::{
     breaker::Breaker,
     cache::{collapse::Flights, purge::Purges},
+    headers::Fields,
     limit::{
         states::{Capacities, StateTable},
         table::KeyTable,
@@ -14,9 +16,37 @@ use seawall_core::{
 };
 
 use crate::{
+    Platform, Settings,
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+    memory::Memory,
+    settings::SECRET_FIELD,
 };
+
+/// One isolate: what every platform keeps alike, and the responses that this one keeps ready.
+#[derive(Debug)]
+pub struct Isolate<P: Platform> {
+    /// What does not depend on the platform.
+    pub(crate) edge: Rc<Edge>,
+    /// The first tier.
+    pub(crate) memory: RefCell<Memory<P>>,
+}
+
+impl<P: Platform> Isolate<P> {
+    /// An isolate around what does not depend on the platform. `seed` is a number that clients cannot know.
+    #[must_use]
+    pub fn new(edge: Edge, seed: u64) -> Self {
+        Self { edge: Rc::new(edge), memory: RefCell::new(Memory::new(seed)) }
+    }
+}
+
+impl<P: Platform> Deref for Isolate<P> {
+    type Target = Edge;
+
+    fn deref(&self) -> &Edge {
+        &self.edge
+    }
+}
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
 ///
@@ -26,6 +56,8 @@ use crate::{
 pub struct Edge {
     /// The traffic policy.
     pub policy: Policy,
+    /// What the host's configuration says beside it.
+    pub settings: Settings,
     pub(crate) state: RefCell<State>,
 }
 
@@ -61,6 +93,18 @@ impl Edge {
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
         };
-        Self { policy, state: RefCell::new(state) }
+        Self { policy, settings: Settings::default(), state: RefCell::new(state) }
+    }
+
+    /// Whether a request carries the control secret.
+    pub(crate) fn is_operator(&self, request: &impl Fields) -> bool {
+        let Some(secret) = &self.settings.control_secret else { return false };
+        request.field(SECRET_FIELD).is_some_and(|text| secret.is(&text))
+    }
+
+    /// The same isolate under these settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 }

@@ -12,8 +12,11 @@ use seawall_core::{
 use crate::{
     Edge, Platform,
     limits::RETRY_AFTER_UNREACHABLE,
+    maintenance,
     message::{Headers, Request, Response},
     platform::FetchError,
+    protect,
+    record::Metric,
 };
 
 /// A response of the origin, and when it was asked for and came.
@@ -31,8 +34,22 @@ pub(crate) enum Unavailable {
         /// Until then.
         retry_after: Duration,
     },
+    /// The site is down on purpose.
+    Maintenance {
+        /// What the policy tells visitors to wait.
+        retry_after: Duration,
+    },
     /// The call failed.
     Failed(FetchError),
+}
+
+/// Who wants the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Anybody.
+    Visitor,
+    /// Who carries the control secret, and is let through while the site is down on purpose.
+    Operator,
 }
 
 impl Unavailable {
@@ -40,6 +57,7 @@ impl Unavailable {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Open { .. } => "breaker-open",
+            Self::Maintenance { .. } => "maintenance",
             Self::Failed(error) => error.as_str(),
         }
     }
@@ -47,7 +65,7 @@ impl Unavailable {
     /// What to tell a client to wait.
     pub(crate) const fn retry_after(self) -> Duration {
         match self {
-            Self::Open { retry_after } => retry_after,
+            Self::Open { retry_after } | Self::Maintenance { retry_after } => retry_after,
             Self::Failed(_) => RETRY_AFTER_UNREACHABLE,
         }
     }
@@ -59,7 +77,11 @@ pub(crate) async fn fetch<P: Platform>(
     platform: &P,
     route: &Route,
     mut request: Request<P>,
+    asker: Asker,
 ) -> Result<Fetched<P>, Unavailable> {
+    if asker == Asker::Visitor && maintenance::holds(edge, route) {
+        return Err(Unavailable::Maintenance { retry_after: edge.policy.site().maintenance.retry_after });
+    }
     let upstream = edge.policy.upstream_of(route);
     let which = usize::from(route.upstream.0);
     let request_time = platform.now();
@@ -78,12 +100,21 @@ pub(crate) async fn fetch<P: Platform>(
         response.status = 502;
     }
     let response_time = platform.now();
+    let elapsed = response_time.since(request_time);
+    let word = match &mut result {
+        Ok(response) => {
+            protect::time_call(&mut response.headers, elapsed);
+            "ok"
+        }
+        Err(error) => error.as_str(),
+    };
+    platform.measure(&Metric::Call { upstream: upstream.name.as_str(), outcome: word, elapsed });
     let reply = match &result {
         Ok(response) => Reply::Status { status: response.status, retry_after: retry_after(&response.headers) },
         Err(FetchError::Unreachable) => Reply::Disconnected,
         Err(FetchError::Timeout) => Reply::TimedOut,
     };
-    let outcome = Outcome::classify(&upstream.breaker, reply, response_time.since(request_time));
+    let outcome = Outcome::classify(&upstream.breaker, reply, elapsed);
     // The upper half of a random number is as random as the whole.
     let random = (platform.random() >> 32) as u32;
     edge.state.borrow_mut().breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);

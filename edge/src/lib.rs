@@ -11,17 +11,29 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod record;
+pub mod settings;
+pub mod store;
 pub mod waiting;
 
 mod admit;
 mod answer;
+mod control;
 mod edge;
 mod failure;
 mod guard;
 mod lookup;
+mod maintenance;
+mod memory;
+mod protect;
 mod sanitise;
 
 #[cfg(feature = "fake")]
 pub mod fake;
 
-pub use self::{edge::Edge, platform::Platform};
+pub use self::{
+    edge::{Edge, Isolate},
+    platform::Platform,
+    settings::Settings,
+    store::Store,
+};

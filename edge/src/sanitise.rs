@@ -70,14 +70,7 @@ pub(crate) fn sanitise<P: Platform>(request: &mut Request<P>) -> Result<(), Malf
     if !is_method(&request.method) {
         return Err(Malformed::Method);
     }
-    if request.path.len() > PATH_BYTES_MAX || request.query.len() > QUERY_BYTES_MAX {
-        return Err(Malformed::TooLong);
-    }
-    request.host = host(&request.host).ok_or(Malformed::Host)?;
-    request.path = canonical_path(&request.path).ok_or(Malformed::Path)?;
-    if !request.query.bytes().all(is_query_byte) {
-        return Err(Malformed::Query);
-    }
+    (request.host, request.path) = place(&request.host, &request.path, &request.query)?;
     let named = request.headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
     for (count, name) in named.split(',').map(str::trim).filter(|name| !name.is_empty()).enumerate() {
         if count == CONNECTION_OPTIONS_MAX || END_TO_END.contains(&name) {
@@ -101,6 +94,16 @@ fn is_method(method: &str) -> bool {
     (1..=METHOD_BYTES_MAX).contains(&method.len())
         && method.bytes().all(is_token_byte)
         && !NEVER_SERVED.contains(&method)
+}
+
+/// The one spelling of a host and a path, if they have one and the query holds nothing that it must not.
+pub(crate) fn place(host: &str, path: &str, query: &str) -> Result<(String, String), Malformed> {
+    if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
+        return Err(Malformed::TooLong);
+    }
+    let host = self::host(host).ok_or(Malformed::Host)?;
+    let path = canonical_path(path).ok_or(Malformed::Path)?;
+    if query.bytes().all(is_query_byte) { Ok((host, path)) } else { Err(Malformed::Query) }
 }
 
 /// Host in lower case, with a port of digits; `None` for anything else. A bracketed IPv6 address passes.
@@ -181,8 +184,9 @@ pub(crate) const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields with which a client could claim another address, host, path or method than its own.
-const SPOOFABLE: [&str; 22] = [
+/// Fields with which a client could claim another address, host, path or method than its own, and the one that carries
+/// this edge's own secret.
+const SPOOFABLE: [&str; 23] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -205,6 +209,7 @@ const SPOOFABLE: [&str; 22] = [
     "x-method-override",
     "x-middleware-subrequest",
     "cdn-loop",
+    crate::settings::SECRET_FIELD,
 ];
 
 /// Fields that must reach the origin when they were sent: naming one in `Connection` would take it away.

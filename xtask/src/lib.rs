@@ -7,6 +7,7 @@
 pub mod build;
 pub mod http;
 pub mod interrupt;
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -208,7 +208,7 @@ fn bytes_whose_ids_lead_nowhere_are_refused() {
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 
     let mut parts = Parts::from(policy());
-    parts.routes[0].upstream = UpstreamId(3);
+    parts.routes[0].upstream = UpstreamId(u16::MAX);
     let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 }

@@ -17,13 +17,18 @@ use futures_util::{FutureExt, future::abortable, task::LocalSpawnExt};
 use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Timestamp};
 
 use crate::{
-    Edge,
+    Edge, Isolate,
     message::{Request, Response},
     pipeline,
-    platform::{FetchError, Stored},
+    platform::FetchError,
+    record::Metric,
+    store::Stored,
 };
 
-use super::host::{FakeHeaders, Host};
+use super::{
+    host::{FakeHeaders, Host},
+    shelf::Which,
+};
 
 /// The world that an edge lives in.
 #[derive(Clone)]
@@ -74,7 +79,8 @@ pub(super) struct Inner {
     timers_made: Cell<u64>,
     pub(super) script: RefCell<Script>,
     pub(super) faults: RefCell<Faults>,
-    pub(super) cache: RefCell<HashMap<CacheKey, Entry>>,
+    pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
+    pub(super) has_far: Cell<bool>,
     pub(super) counters: RefCell<HashMap<u128, State>>,
     pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
     pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
@@ -82,6 +88,7 @@ pub(super) struct Inner {
     /// By call: how many are under way, and how many were at most.
     under_way: RefCell<HashMap<String, (usize, usize)>>,
     log: RefCell<Vec<String>>,
+    metrics: RefCell<Vec<String>>,
 }
 
 impl World {
@@ -99,20 +106,33 @@ impl World {
             timers_made: Cell::default(),
             script: RefCell::new(Rc::new(|_| Reply::ok("", &[]))),
             faults: RefCell::default(),
-            cache: RefCell::default(),
+            shelves: RefCell::default(),
+            has_far: Cell::default(),
             counters: RefCell::default(),
             waiting: RefCell::default(),
             wakes: RefCell::default(),
             calls: RefCell::default(),
             under_way: RefCell::default(),
             log: RefCell::default(),
+            metrics: RefCell::default(),
         }))
     }
 
     /// An isolate in this world.
     #[must_use]
-    pub fn edge(&self) -> Rc<Edge> {
-        Rc::new(Edge::new(self.0.policy.clone(), self.random()))
+    pub fn edge(&self) -> Rc<Isolate<Host>> {
+        let seed = self.random();
+        Rc::new(Isolate::new(Edge::new(self.0.policy.clone(), seed), seed))
+    }
+
+    /// Gives the world a far store, or takes it away.
+    pub fn set_far(&self, has_far: bool) {
+        self.0.has_far.set(has_far);
+    }
+
+    /// Empties the near store, as another point of presence has it.
+    pub fn empty_near(&self) {
+        self.0.shelves.borrow_mut().retain(|(which, _), _| *which == Which::Far);
     }
 
     /// Scripts the origin.
@@ -164,7 +184,7 @@ impl World {
     /// # Panics
     /// When nothing in the world can ever answer it.
     #[must_use]
-    pub fn send(&self, edge: &Rc<Edge>, request: Request<Host>) -> Response<Host> {
+    pub fn send(&self, edge: &Rc<Isolate<Host>>, request: Request<Host>) -> Response<Host> {
         let answers = self.send_all(edge, vec![request]);
         // One request, one answer.
         answers.into_iter().next().expect("one answer for one request")
@@ -175,7 +195,7 @@ impl World {
     /// # Panics
     /// When nothing in the world can ever answer one of them.
     #[must_use]
-    pub fn send_all(&self, edge: &Rc<Edge>, requests: Vec<Request<Host>>) -> Vec<Response<Host>> {
+    pub fn send_all(&self, edge: &Rc<Isolate<Host>>, requests: Vec<Request<Host>>) -> Vec<Response<Host>> {
         let count = requests.len();
         let answers: Rc<RefCell<Vec<Option<Response<Host>>>>> = Rc::default();
         answers.borrow_mut().resize_with(count, || None);
@@ -196,7 +216,7 @@ impl World {
     }
 
     /// Sends a request whose client leaves after `patience`: from then on nothing of it runs, as hosts do it.
-    pub fn send_and_leave(&self, edge: &Rc<Edge>, request: Request<Host>, patience: Duration) {
+    pub fn send_and_leave(&self, edge: &Rc<Isolate<Host>>, request: Request<Host>, patience: Duration) {
         let (work, leave) = abortable(pipeline::handle(Rc::clone(edge), Host(self.clone()), request));
         self.spawn(work.map(drop));
         let world = self.clone();
@@ -237,6 +257,23 @@ impl World {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.0.log.borrow().clone()
+    }
+
+    /// What was counted so far, without requests: each of those has its line in the log. A call as
+    /// `call origin ok`, a failure as `failure cache-load`, a job as `job nightly ok 1`.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        self.0.metrics.borrow().clone()
+    }
+
+    pub(super) fn count(&self, metric: &Metric<'_>) {
+        let line = match metric {
+            Metric::Request(_) => return,
+            Metric::Call { upstream, outcome, .. } => format!("call {upstream} {outcome}"),
+            Metric::Failure(failure) => format!("failure {}", failure.as_str()),
+            Metric::Job { name, outcome, attempts } => format!("job {name} {outcome} {attempts}"),
+        };
+        self.0.metrics.borrow_mut().push(line);
     }
 
     pub(super) fn write(&self, line: &str) {

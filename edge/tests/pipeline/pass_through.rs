@@ -4,14 +4,15 @@ use std::rc::Rc;
 
 use seawall_core::policy::Policy;
 use seawall_edge::{
-    Edge,
-    fake::{Reply, World},
+    Isolate,
+    fake::{Host, Reply, World},
     message::Request,
+    platform::FetchError,
 };
 
 use super::{body, cache_status, seconds};
 
-fn world() -> (World, Rc<Edge>) {
+fn world() -> (World, Rc<Isolate<Host>>) {
     let policy = Policy::compile(include_str!("../../../policies/pass-through.toml")).unwrap();
     let world = World::new(policy, 1);
     let edge = world.edge();
@@ -78,4 +79,45 @@ fn a_lifetime_is_guessed_before_the_policy_says_none() {
     let get = || world.send(&edge, Request::get("/a"));
     let _ = get();
     assert_eq!(cache_status(&get()), "Seawall; hit; ttl=8640", "a tenth of a day");
+}
+
+#[test]
+fn a_targeted_field_outranks_the_others_in_both_directions() {
+    for (targeted, cache_control, stored) in [
+        ("max-age=60", "max-age=1", true),
+        ("max-age=60", "no-store", true),
+        ("max-age=0", "max-age=60", false),
+        ("private", "max-age=60", false),
+        ("no-cache", "max-age=60", false),
+        ("no-store", "max-age=60", false),
+        ("max-age=60, &&", "no-store", false),
+        ("max-age=\"60\"", "no-store", false),
+    ] {
+        let (world, edge) = world();
+        let fields = [("cdn-cache-control", targeted), ("cache-control", cache_control)];
+        world.origin(move |_| Reply::ok("", &fields));
+        let get = || world.send(&edge, Request::get("/a"));
+        let _ = get();
+        world.advance(seconds(2));
+        assert_eq!(cache_status(&get()).contains("; hit"), stored, "{targeted} beside {cache_control}");
+    }
+}
+
+#[test]
+fn what_may_not_be_stale_is_not_served_when_the_origin_is_gone() {
+    for (directive, served) in [
+        ("", true),
+        ("must-revalidate", false),
+        ("proxy-revalidate", false),
+        ("no-cache", false),
+        ("s-maxage=2", false),
+    ] {
+        let (world, edge) = world();
+        let cache_control = format!("max-age=2, {directive}");
+        world.origin(move |_| Reply::ok("old", &[("cache-control", &cache_control)]));
+        let _ = world.send(&edge, Request::get("/a"));
+        world.advance(seconds(3));
+        world.origin(|_| Reply { after: seconds(0), result: Err(FetchError::Unreachable) });
+        assert_eq!(world.send(&edge, Request::get("/a")).status == 200, served, "{directive}");
+    }
 }

@@ -3,19 +3,20 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use js_sys::{Date, Reflect};
+use js_sys::{Date, Reflect, Uint8Array};
 use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
 use seawall_edge::{
     Platform,
     authority::Question,
     message::{Request, Response},
-    platform::{AuthorityError, FetchError, StoreError, Stored},
+    platform::{AuthorityError, FetchError},
+    record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
 use worker::{Context, Env};
 
-use crate::{authority, cache, cut::cut, headers::JsHeaders, origin, waiters};
+use crate::{authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, waiters};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ struct Inner {
 /// A body that stays on the JavaScript side, or a text of ours.
 pub(crate) enum Body {
     Stream(ReadableStream),
+    /// All of it, in memory; never changed.
+    Bytes(Uint8Array),
     Text(Rc<str>),
 }
 
@@ -51,6 +54,9 @@ impl Host {
 impl Platform for Host {
     type Headers = JsHeaders;
     type Body = Body;
+    type Ready = Ready;
+    type Near = Near;
+    type Far = Far;
 
     fn now(&self) -> Timestamp {
         now()
@@ -65,21 +71,30 @@ impl Platform for Host {
         origin::fetch(&self.0.origin, request, deadline).await
     }
 
-    async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Self>>, StoreError> {
-        cache::load(key).await
+    fn near(&self) -> Near {
+        Near
     }
 
-    async fn save(&self, key: &CacheKey, stored: Stored<Self>, keep_for: Duration) -> Result<(), StoreError> {
-        cache::save(key, stored, keep_for).await
+    fn far(&self) -> Option<Far> {
+        Far::of(&self.0.env)
     }
 
-    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
-        cache::remove(key).await
+    fn ready(
+        &self,
+        response: Response<Self>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Option<(Ready, usize)>> + 'static {
+        Ready::new(response, bytes_max)
+    }
+
+    fn revive(&self, ready: &Ready) -> Response<Self> {
+        ready.revive()
     }
 
     fn split(&self, body: Body) -> (Body, Body) {
         match body {
             Body::Text(text) => (Body::Text(Rc::clone(&text)), Body::Text(text)),
+            Body::Bytes(bytes) => (Body::Bytes(bytes.clone()), Body::Bytes(bytes)),
             Body::Stream(stream) => {
                 let branches = stream.tee();
                 let branch = |at| Body::Stream(branches.get(at).unchecked_into());
@@ -90,8 +105,13 @@ impl Platform for Host {
 
     fn slice(&self, body: Body, first: u64, length: u64) -> Result<Body, Body> {
         match &body {
-            Body::Stream(stream) => cut(stream, first, length).map(Body::Stream).map_err(|_| body),
-            // Texts are our own answers, which nobody asks parts of.
+            Body::Stream(stream) => glue::cut(stream, first, length).map(Body::Stream).ok_or(body),
+            Body::Bytes(bytes) => {
+                let part = |first: u32, length: u32| first.checked_add(length).map(|end| bytes.subarray(first, end));
+                let part = u32::try_from(first).ok().zip(u32::try_from(length).ok()).and_then(|(a, b)| part(a, b));
+                part.map(Body::Bytes).ok_or(body)
+            }
+            // What is a text is an answer of our own, and of those nobody asks for a part.
             Body::Text(_) => Err(body),
         }
     }
@@ -117,8 +137,17 @@ impl Platform for Host {
     }
 
     fn log(&self, line: &str) {
-        web_sys::console::log_1(&JsValue::from_str(line));
+        log(line);
     }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        metrics::write(&self.0.env, metric);
+    }
+}
+
+/// Writes one line to the log.
+pub(crate) fn log(line: &str) {
+    web_sys::console::log_1(&JsValue::from_str(line));
 }
 
 /// The runtime's clock. Deployed, it stands still between two awaited calls.
@@ -149,6 +178,7 @@ pub(crate) fn response(status: u16, headers: &JsHeaders, body: Option<&Body>) ->
     }
     let response = match body {
         Some(Body::Stream(stream)) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init),
+        Some(Body::Bytes(bytes)) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(bytes), &init),
         Some(Body::Text(text)) => web_sys::Response::new_with_opt_str_and_init(Some(text), &init),
         None => web_sys::Response::new_with_opt_str_and_init(None, &init),
     };

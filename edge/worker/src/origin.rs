@@ -53,6 +53,7 @@ fn start(url: &str, request: &Request<Host>) -> Result<(js_sys::Promise, AbortCo
     Reflect::set(&init, &JsValue::from_str("encodeResponseBody"), &JsValue::from_str("manual"))?;
     match &request.body {
         Some(Body::Stream(stream)) => init.set_body(stream),
+        Some(Body::Bytes(bytes)) => init.set_body(bytes),
         Some(Body::Text(text)) => init.set_body(&JsValue::from_str(text)),
         None => {}
     }
