@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use js_sys::{Date, Uint8Array};
+use js_sys::{Date, Reflect, Uint8Array};
 use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
 use seawall_edge::{
     Platform,
@@ -197,6 +197,10 @@ pub(crate) fn response(status: u16, headers: &JsHeaders, body: Option<&Body>) ->
     let init = ResponseInit::new();
     init.set_status(status);
     init.set_headers(headers.as_js());
+    if headers.get("content-encoding").is_some() {
+        // It is encoded already.
+        Reflect::set(&init, &JsValue::from_str("encodeBody"), &JsValue::from_str("manual"))?;
+    }
     let response = match body {
         Some(Body::Stream(stream)) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init),
         Some(Body::Bytes(bytes)) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(bytes), &init),
