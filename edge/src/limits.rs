@@ -12,6 +12,9 @@ pub const QUERY_BYTES_MAX: usize = 2048;
 /// Longest host name with its port (RFC 1035 gives 253 to the name); a longer one is 400.
 pub const HOST_BYTES_MAX: usize = 260;
 
+/// Longest method; a longer one is 501. The longest that IANA has registered is 17 bytes.
+pub const METHOD_BYTES_MAX: usize = 32;
+
 /// Most fields that `Connection` may name as hop-by-hop; a request naming more is 400. No client names three.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;
 

@@ -5,11 +5,12 @@
 mod at_once;
 mod cached;
 
+use core::mem;
 use std::rc::Rc;
 
 use seawall_core::{
     cache::{
-        CacheOptions, CacheStatus, ForwardReason,
+        AuthorizationUse, CacheOptions, CacheStatus, ForwardReason, RequestFields, SURROGATE_DEVICE,
         groups::GroupId,
         invalidate::{invalidation, is_safe},
         key::{CacheKey, Target},
@@ -19,7 +20,7 @@ use seawall_core::{
     },
     headers::Fields,
     limit::Admission,
-    policy::{Diagnostics, Query, Route},
+    policy::{Diagnostics, Methods, Query, Route},
     problem::{Problem, Status},
 };
 
@@ -98,6 +99,10 @@ async fn answered<'a, P: Platform>(
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
+        if !Methods::KNOWN.contains(&&*request.method) {
+            let record = Record::refused("none", &request.method, Malformed::Method.as_str());
+            return Answered::unrouted(malformed_answer(platform, Malformed::Method), record);
+        }
         let problem = Problem::plain(Status::NotFound, "No route of this site takes this address.");
         let record = Record::refused("none", &request.method, "no-route");
         return Answered::unrouted(answer::refused(platform, &problem, "no-route"), record);
@@ -170,28 +175,56 @@ fn cacheable<'a, P: Platform>(
         Err(ForwardReason::Bypass)
     } else if !matches!(request.method.as_str(), "GET" | "HEAD") {
         Err(ForwardReason::Method)
-    } else if request.headers.field("authorization").is_some() {
+    } else if rule.options.authorization == AuthorizationUse::Bypass && request.headers.field("authorization").is_some()
+    {
         Err(ForwardReason::Request)
     } else {
         Ok(&rule.options)
     }
 }
 
-/// The cache key of a request, and the request that the origin gets for it: only fields that every visitor may
-/// share, reduced to what the origin offers. What cannot reach the origin cannot change what others are served.
-fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
+/// The cache key of a request, and the request that the origin gets for it: only fields that the policy lets it see,
+/// preferences reduced to what it offers. What cannot reach the origin cannot change what others are served.
+fn for_the_cache<P: Platform>(mut request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
     let key = CacheKey::new(&request.target());
-    let mut headers = P::Headers::default();
-    for name in SHARED_REQUEST_FIELDS {
-        let value = request.headers.field(name);
-        match reduced(name, value.as_deref(), &options.vary) {
-            Some(choice) => headers.set(name, choice),
-            None => value.iter().for_each(|value| headers.set(name, value)),
+    // A shared answer to a request with Authorization is one that the origin gave for it.
+    let shared_with = match options.authorization {
+        AuthorizationUse::Share => Some("authorization"),
+        AuthorizationUse::Bypass => None,
+    };
+    let kept = |names: &mut dyn Iterator<Item = &str>| kept(&request.headers, names.chain(shared_with));
+    let mut headers = match &options.request_fields {
+        RequestFields::Preferences => kept(&mut PREFERENCES.into_iter()),
+        RequestFields::Only(names) => kept(&mut names.iter().map(String::as_str)),
+        RequestFields::All => {
+            let mut headers = mem::take(&mut request.headers);
+            ANSWERED_HERE.iter().for_each(|name| headers.remove(name));
+            headers
+        }
+    };
+    for name in PREFERENCES {
+        let choice = reduced(name, headers.field(name).as_deref(), &options.vary).map(str::to_owned);
+        if let Some(choice) = choice {
+            headers.set(name, &choice);
         }
     }
     headers.set("accept-encoding", "identity");
+    if options.surrogate_control {
+        headers.append("surrogate-capability", &format!("{SURROGATE_DEVICE}=\"Surrogate/1.0\""));
+    }
     let forward = for_the_origin(Request { headers, body: None, ..request });
     (key, forward)
+}
+
+/// The fields of these names.
+fn kept<'a, H: Headers>(request: &H, names: impl Iterator<Item = &'a str>) -> H {
+    let mut headers = H::default();
+    for name in names {
+        if let Some(value) = request.field(name) {
+            headers.set(name, &value);
+        }
+    }
+    headers
 }
 
 /// Says who is asking, as the platform saw it.
@@ -314,6 +347,10 @@ const fn forward(
     CacheStatus::Forward { reason, status, stored, collapsed: false, detail }
 }
 
-/// Request fields that reach the origin on a route that is cached. Each is either in the key through `Vary`, or
-/// says nothing that an origin has a reason to repeat.
-const SHARED_REQUEST_FIELDS: [&str; 2] = ["accept", "accept-language"];
+/// Request fields that state preferences. Each is either in the key through `Vary`, or says nothing that an origin has a
+/// reason to repeat.
+const PREFERENCES: [&str; 2] = ["accept", "accept-language"];
+
+/// Request fields that the cache acts on in the origin's place.
+const ANSWERED_HERE: [&str; 6] =
+    ["if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"];

@@ -84,6 +84,9 @@ pub trait Platform: Clone + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<Admission, AuthorityError>>;
 
+    /// Waits.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
+
     /// Waits until [`Platform::wake`] is called for `key` by another request, or until `at_most` has passed.
     fn wait(&self, key: &CacheKey, at_most: Duration) -> impl Future<Output = ()>;
 

@@ -18,3 +18,4 @@ pub mod screen;
 pub mod stack;
 pub mod step;
 pub mod tools;
+pub mod workerd;

@@ -185,6 +185,10 @@ impl Platform for Host {
         }
     }
 
+    async fn sleep(&self, time: Duration) {
+        self.0.sleep(time).await;
+    }
+
     async fn wait(&self, key: &CacheKey, at_most: Duration) {
         let world = &self.0.0;
         let seen = world.wakes.borrow().get(key).copied();

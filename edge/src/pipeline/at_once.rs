@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use seawall_core::{
     cache::{
-        Ask, CacheStatus, Decision, Stored, VaryOptions, append_status, conditional, decide,
+        Ask, CacheOptions, CacheStatus, Decision, RequestFields, Stored, VaryOptions, append_status, conditional,
+        decide,
         judge::Origin,
         key::{CacheKey, Target},
         negotiate::reduced,
@@ -25,7 +26,7 @@ use crate::{
     sanitise,
 };
 
-use super::SHARED_REQUEST_FIELDS;
+use super::PREFERENCES;
 
 /// The parts of a request that decide how it is answered, as the host has them, without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +137,9 @@ pub fn at_once<P: Platform, R>(
     if maintenance::holds(isolate, route) {
         return None;
     }
-    let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some())?;
+    // What varies on a field that is not among those of the head is found on the whole way.
+    let is_told_apart = |options: &CacheOptions| options.request_fields == RequestFields::Preferences;
+    let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some() && is_told_apart(&rule.options))?;
     let query = match &route.query {
         Query::Only(names) if !head.query.is_empty() => Cow::Owned(query::keep(head.query, names)),
         Query::Only(_) => Cow::Borrowed(""),
@@ -180,7 +183,7 @@ impl Fields for ForOrigin<'_> {
             "accept-encoding" => Some(Cow::Borrowed("identity")),
             "x-forwarded-proto" => Some(Cow::Borrowed(self.head.scheme)),
             "x-forwarded-for" => self.head.client.map(|client| Cow::Owned(client.to_string())),
-            name if SHARED_REQUEST_FIELDS.contains(&name) => {
+            name if PREFERENCES.contains(&name) => {
                 let value = self.head.field(name);
                 match reduced(name, value.as_deref(), self.options) {
                     Some(choice) => Some(Cow::Borrowed(choice)),

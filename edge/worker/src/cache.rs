@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use seawall_core::{cache::key::CacheKey, headers::Fields};
+use seawall_core::cache::key::CacheKey;
 use seawall_edge::{
     Store,
     message::{Headers, Response},
@@ -66,10 +66,6 @@ async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
 
 async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
     let Stored { response: Response { status, mut headers, body }, note } = stored;
-    if headers.field("content-encoding").is_some() {
-        // The API would decode and encode the body on its way; the origin was asked for plain bytes.
-        return Err(StoreError(String::from("the body is encoded")));
-    }
     for (name, carried) in CARRIED {
         if let Some(value) = headers.get(name) {
             headers.set(carried, &value);
@@ -149,8 +145,9 @@ const NOTE: &str = "seawall-note";
 /// The status of the response.
 const STATUS: &str = "seawall-status";
 /// Fields on which the API would act or which it replaces, and what they are called while they are stored.
-const CARRIED: [(&str, &str); 4] = [
+const CARRIED: [(&str, &str); 5] = [
     ("cache-control", "seawall-stored-cache-control"),
+    ("content-encoding", "seawall-stored-content-encoding"),
     ("date", "seawall-stored-date"),
     ("expires", "seawall-stored-expires"),
     ("vary", "seawall-stored-vary"),

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use js_sys::{Date, Uint8Array};
+use js_sys::{Date, Reflect, Uint8Array};
 use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
 use seawall_edge::{
     Platform,
@@ -14,9 +14,11 @@ use seawall_edge::{
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
-use worker::{Context, Env};
+use worker::{Context, Delay, Env};
 
-use crate::{authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, waiters};
+use crate::{
+    authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, settings, waiters,
+};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -38,18 +40,37 @@ pub(crate) enum Body {
 }
 
 impl Host {
+    /// The host of a visitor's request.
+    ///
     /// # Errors
     /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
     pub(crate) fn new(env: Env, context: Context) -> worker::Result<Self> {
-        let origin = env
-            .var("ORIGIN")
-            .map_err(
-                |_| "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example",
-            )?
-            .to_string();
-        Ok(Self(Rc::new(Inner { env, context, origin: origin.trim_end_matches('/').to_owned() })))
+        let origin = variable(&env, ORIGIN)
+            .ok_or("the variable ORIGIN is not set: give it the origin's address, such as https://origin.example")?;
+        Ok(Self(Rc::new(Inner { env, context, origin })))
+    }
+
+    /// The host of jobs, which may have an origin of their own.
+    ///
+    /// # Errors
+    /// When the variable `ORIGIN` is missing.
+    pub(crate) fn for_jobs(env: Env, context: Context) -> worker::Result<Self> {
+        match variable(&env, CRON_ORIGIN) {
+            Some(origin) => Ok(Self(Rc::new(Inner { env, context, origin }))),
+            None => Self::new(env, context),
+        }
     }
 }
+
+/// The address in a variable, without a slash at the end.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    settings::text(env, name).map(|address| address.trim_end_matches('/').to_owned())
+}
+
+/// Where the origin is.
+const ORIGIN: &str = "ORIGIN";
+/// Where its jobs are started, if that is elsewhere.
+const CRON_ORIGIN: &str = "CRON_ORIGIN";
 
 impl Platform for Host {
     type Headers = JsHeaders;
@@ -124,6 +145,10 @@ impl Platform for Host {
         authority::judge(&self.0.env, shard, question, deadline).await
     }
 
+    async fn sleep(&self, time: Duration) {
+        Delay::from(time).await;
+    }
+
     async fn wait(&self, key: &CacheKey, at_most: Duration) {
         waiters::wait(key, at_most).await;
     }
@@ -172,6 +197,10 @@ pub(crate) fn response(status: u16, headers: &JsHeaders, body: Option<&Body>) ->
     let init = ResponseInit::new();
     init.set_status(status);
     init.set_headers(headers.as_js());
+    if headers.get("content-encoding").is_some() {
+        // It is encoded already.
+        Reflect::set(&init, &JsValue::from_str("encodeBody"), &JsValue::from_str("manual"))?;
+    }
     let response = match body {
         Some(Body::Stream(stream)) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init),
         Some(Body::Bytes(bytes)) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(bytes), &init),
