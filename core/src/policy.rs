@@ -158,8 +158,10 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Methods {
-    /// Every one.
+    /// Those of [`Methods::KNOWN`].
     All,
+    /// Whatever a client invents: for what stands in front of any origin.
+    Any,
     /// These, in upper case. `HEAD` fits wherever `GET` does.
     Only(Vec<String>),
 }
@@ -309,12 +311,16 @@ impl Limit {
 }
 
 impl Methods {
+    /// The methods with which HTTP asks an origin for something (RFC 9110 §9.3, RFC 5789).
+    pub const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
     /// Whether every method that fits `other` fits here.
     #[cfg(feature = "toml")]
     fn cover(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::All, _) => true,
-            (Self::Only(_), Self::All) => false,
+            // A list holds known methods only.
+            (Self::Any, _) | (Self::All, Self::All | Self::Only(_)) => true,
+            (Self::All, Self::Any) | (Self::Only(_), Self::All | Self::Any) => false,
             (Self::Only(mine), Self::Only(theirs)) => theirs.iter().all(|method| mine.contains(method)),
         }
     }
@@ -323,7 +329,8 @@ impl Methods {
     #[must_use]
     pub fn take(&self, method: &str) -> bool {
         match self {
-            Self::All => true,
+            Self::All => Self::KNOWN.contains(&method),
+            Self::Any => true,
             Self::Only(methods) => {
                 // RFC 9110 §9.3.2: HEAD is identical to GET, without the content.
                 let method = if method == "HEAD" { "GET" } else { method };

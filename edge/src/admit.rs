@@ -86,6 +86,17 @@ pub(crate) async fn admit<P: Platform>(
     Admitted { admission, source }
 }
 
+/// Decides on the request without waiting for anything; `None`, and nothing counted, when the route's limits need more
+/// than this isolate's counters, or refuse.
+pub(crate) fn at_once(edge: &Edge, route: &Route, client: Client, now: Timestamp) -> Option<Admission> {
+    let is_own = |limit: &Limit| matches!(limit.scope, Scope::Isolate) && !is_held(&limit.algorithm);
+    if !edge.policy.limits_of(route).all(|(_, limit)| is_own(limit)) {
+        return None;
+    }
+    let admission = count_here(edge, client, LeaseId(0), edge.policy.limits_of(route), now);
+    admission.refusal().is_none().then_some(admission)
+}
+
 /// The places that a request holds under limits on how many run at once. Dropping it gives them back, whether the
 /// request was answered, refused or given up by its client; a place whose isolate is gone frees itself in time.
 pub(crate) struct Places<P: Platform> {

@@ -1,6 +1,7 @@
 //! What one isolate keeps between requests.
 
-use core::{cell::RefCell, num::NonZeroUsize};
+use core::{cell::RefCell, num::NonZeroUsize, ops::Deref};
+use std::rc::Rc;
 
 use seawall_core::{
     breaker::Breaker,
@@ -15,11 +16,37 @@ use seawall_core::{
 };
 
 use crate::{
-    Settings,
+    Platform, Settings,
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+    memory::Memory,
     settings::SECRET_FIELD,
 };
+
+/// One isolate: what every platform keeps alike, and the responses that this one keeps ready.
+#[derive(Debug)]
+pub struct Isolate<P: Platform> {
+    /// What does not depend on the platform.
+    pub(crate) edge: Rc<Edge>,
+    /// The first tier.
+    pub(crate) memory: RefCell<Memory<P>>,
+}
+
+impl<P: Platform> Isolate<P> {
+    /// An isolate around what does not depend on the platform. `seed` is a number that clients cannot know.
+    #[must_use]
+    pub fn new(edge: Edge, seed: u64) -> Self {
+        Self { edge: Rc::new(edge), memory: RefCell::new(Memory::new(seed)) }
+    }
+}
+
+impl<P: Platform> Deref for Isolate<P> {
+    type Target = Edge;
+
+    fn deref(&self) -> &Edge {
+        &self.edge
+    }
+}
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
 ///

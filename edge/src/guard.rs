@@ -1,6 +1,6 @@
 //! The call to the origin: behind the breaker, within the deadline, and its end told to the breaker.
 
-use core::time::Duration;
+use core::{ops::RangeInclusive, time::Duration};
 
 use seawall_core::{
     breaker::{Gate, Outcome, Reply},
@@ -93,6 +93,12 @@ pub(crate) async fn fetch<P: Platform>(
     // The origin writes it into its own log, so that both lines of one call can be found.
     request.headers.set("x-request-id", &format!("{:016x}", platform.random()));
     let mut result = platform.fetch(request, upstream.deadline).await;
+    if let Ok(response) = &mut result
+        && !FINAL_STATUSES.contains(&response.status)
+    {
+        // RFC 9110 §15: what is no status code counts as an error of the server, and no client could be given it.
+        response.status = 502;
+    }
     let response_time = platform.now();
     let elapsed = response_time.since(request_time);
     let word = match &mut result {
@@ -114,6 +120,9 @@ pub(crate) async fn fetch<P: Platform>(
     edge.state.borrow_mut().breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);
     result.map(|response| Fetched { response, request_time, response_time }).map_err(Unavailable::Failed)
 }
+
+/// The status codes that an answer may have.
+const FINAL_STATUSES: RangeInclusive<u16> = 200..=599;
 
 /// `Retry-After` in seconds; a date there is left out, for no origin behind Seawall sends one.
 fn retry_after(response: &impl Fields) -> Option<Duration> {

@@ -7,12 +7,14 @@
 
 pub mod authority;
 pub mod client;
+pub mod cron;
 pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
 pub mod record;
 pub mod settings;
+pub mod store;
 pub mod waiting;
 
 mod admit;
@@ -23,10 +25,16 @@ mod failure;
 mod guard;
 mod lookup;
 mod maintenance;
+mod memory;
 mod protect;
 mod sanitise;
 
 #[cfg(feature = "fake")]
 pub mod fake;
 
-pub use self::{edge::Edge, platform::Platform, settings::Settings};
+pub use self::{
+    edge::{Edge, Isolate},
+    platform::Platform,
+    settings::Settings,
+    store::Store,
+};

@@ -2,13 +2,15 @@
 //!
 //! The branching stands here; what a stage does stands in its module, and what it decides in `seawall-core`.
 
+mod at_once;
 mod cached;
 
+use core::mem;
 use std::rc::Rc;
 
 use seawall_core::{
     cache::{
-        CacheOptions, CacheStatus, ForwardReason,
+        AuthorizationUse, CacheOptions, CacheStatus, ForwardReason, RequestFields, SURROGATE_DEVICE,
         groups::GroupId,
         invalidate::{invalidation, is_safe},
         key::{CacheKey, Target},
@@ -18,12 +20,12 @@ use seawall_core::{
     },
     headers::Fields,
     limit::Admission,
-    policy::{Diagnostics, Query, Route},
+    policy::{Diagnostics, Methods, Query, Route},
     problem::{Problem, Status},
 };
 
 use crate::{
-    Edge, Platform,
+    Edge, Isolate, Platform,
     admit::{self, Places},
     answer::{self, Answer, Conditions},
     client::Client,
@@ -39,10 +41,12 @@ use crate::{
 
 use self::cached::Cached;
 
+pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
+
 /// Answers one request.
 ///
 /// Never fails: whatever goes wrong becomes a response that says what the client can do. Writes one log line.
-pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, request: Request<P>) -> Response<P> {
+pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     let (edge, platform) = (&edge, &platform);
     // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
@@ -76,7 +80,7 @@ impl<'a, P: Platform> Answered<'a, P> {
 }
 
 async fn answered<'a, P: Platform>(
-    edge: &'a Rc<Edge>,
+    edge: &'a Rc<Isolate<P>>,
     platform: &P,
     mut request: Request<P>,
     is_operator: bool,
@@ -91,10 +95,14 @@ async fn answered<'a, P: Platform>(
         return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
     if let Some(name) = control::name(&request.path) {
-        let (response, known) = control::answer(edge, platform, name, &request).await;
+        let (response, known) = control::answer(&edge.edge, platform, name, &request).await;
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
+        if !Methods::KNOWN.contains(&&*request.method) {
+            let record = Record::refused("none", &request.method, Malformed::Method.as_str());
+            return Answered::unrouted(malformed_answer(platform, Malformed::Method), record);
+        }
         let problem = Problem::plain(Status::NotFound, "No route of this site takes this address.");
         let record = Record::refused("none", &request.method, "no-route");
         return Answered::unrouted(answer::refused(platform, &problem, "no-route"), record);
@@ -114,7 +122,7 @@ async fn answered<'a, P: Platform>(
     let client = Client::new(request.client);
     let conditions = Conditions::of(&request.headers);
 
-    let places = Places::new(edge, platform, route, client);
+    let places = Places::new(&edge.edge, platform, route, client);
     let admitted = admit::admit(edge, platform, route, client, places.lease());
     let asker = if is_held && is_operator { Asker::Operator } else { Asker::Visitor };
     let (admitted, answer) = match cacheable(route, &request, asker) {
@@ -122,7 +130,7 @@ async fn answered<'a, P: Platform>(
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
             // The limits and the look-up do not wait for each other; a refusal drops what was found.
-            let found = look_up(platform, &key, &forward.headers, &options.vary);
+            let found = look_up(edge, platform, &key, &forward, &options.vary);
             let (admitted, found) = futures_util::future::join(admitted, found).await;
             let answer = match refused(edge, platform, &admitted.admission) {
                 Some(answer) => answer,
@@ -167,40 +175,56 @@ fn cacheable<'a, P: Platform>(
         Err(ForwardReason::Bypass)
     } else if !matches!(request.method.as_str(), "GET" | "HEAD") {
         Err(ForwardReason::Method)
-    } else if request.headers.field("authorization").is_some() {
+    } else if rule.options.authorization == AuthorizationUse::Bypass && request.headers.field("authorization").is_some()
+    {
         Err(ForwardReason::Request)
     } else {
         Ok(&rule.options)
     }
 }
 
-/// The cache key of a request, and the request that the origin gets for it: only fields that every visitor may
-/// share, reduced to what the origin offers. What cannot reach the origin cannot change what others are served.
-fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
-    let key = CacheKey::new(&target_of(&request));
-    let mut headers = P::Headers::default();
-    for name in SHARED_REQUEST_FIELDS {
-        let value = request.headers.field(name);
-        match reduced(name, value.as_deref(), &options.vary) {
-            Some(choice) => headers.set(name, choice),
-            None => value.iter().for_each(|value| headers.set(name, value)),
+/// The cache key of a request, and the request that the origin gets for it: only fields that the policy lets it see,
+/// preferences reduced to what it offers. What cannot reach the origin cannot change what others are served.
+fn for_the_cache<P: Platform>(mut request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
+    let key = CacheKey::new(&request.target());
+    // A shared answer to a request with Authorization is one that the origin gave for it.
+    let shared_with = match options.authorization {
+        AuthorizationUse::Share => Some("authorization"),
+        AuthorizationUse::Bypass => None,
+    };
+    let kept = |names: &mut dyn Iterator<Item = &str>| kept(&request.headers, names.chain(shared_with));
+    let mut headers = match &options.request_fields {
+        RequestFields::Preferences => kept(&mut PREFERENCES.into_iter()),
+        RequestFields::Only(names) => kept(&mut names.iter().map(String::as_str)),
+        RequestFields::All => {
+            let mut headers = mem::take(&mut request.headers);
+            ANSWERED_HERE.iter().for_each(|name| headers.remove(name));
+            headers
+        }
+    };
+    for name in PREFERENCES {
+        let choice = reduced(name, headers.field(name).as_deref(), &options.vary).map(str::to_owned);
+        if let Some(choice) = choice {
+            headers.set(name, &choice);
         }
     }
     headers.set("accept-encoding", "identity");
+    if options.surrogate_control {
+        headers.append("surrogate-capability", &format!("{SURROGATE_DEVICE}=\"Surrogate/1.0\""));
+    }
     let forward = for_the_origin(Request { headers, body: None, ..request });
     (key, forward)
 }
 
-/// What a request asks for, for its key.
-fn target_of<P: Platform>(request: &Request<P>) -> Target<'_> {
-    Target {
-        method: &request.method,
-        tenant: "",
-        scheme: &request.scheme,
-        host: &request.host,
-        path: &request.path,
-        query: &request.query,
+/// The fields of these names.
+fn kept<'a, H: Headers>(request: &H, names: impl Iterator<Item = &'a str>) -> H {
+    let mut headers = H::default();
+    for name in names {
+        if let Some(value) = request.field(name) {
+            headers.set(name, &value);
+        }
     }
+    headers
 }
 
 /// Says who is asking, as the platform saw it.
@@ -214,7 +238,7 @@ fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
 
 /// Passes a request through without the cache. What it changed does not count any more.
 async fn pass<P: Platform>(
-    edge: &Edge,
+    edge: &Isolate<P>,
     platform: &P,
     route: &Route,
     request: Request<P>,
@@ -256,7 +280,7 @@ impl Place {
 
     /// Makes invalid what the answer to an unsafe request says has changed (RFC 9111 §4.4, RFC 9875 §3): in this isolate
     /// at once, for responses that are on their way as well, and in the platform's store.
-    async fn invalidate<P: Platform>(&self, edge: &Edge, platform: &P, response: &Response<P>) {
+    async fn invalidate<P: Platform>(&self, edge: &Isolate<P>, platform: &P, response: &Response<P>) {
         let target = self.target(&self.method, &self.path, &self.query);
         let changed = invalidation(&target, response.status, &response.headers, &CacheOptions::default());
         let now = platform.now();
@@ -273,7 +297,7 @@ impl Place {
             };
             let key = CacheKey::new(&self.target("GET", &path, &query));
             edge.state.borrow_mut().purges.purge(Selector::Key(key), Strength::Hard, now);
-            if let Err(error) = forget(platform, &key).await {
+            if let Err(error) = forget(edge, platform, &key).await {
                 platform.log(&format!("edge.cache.invalidate failed: {error}"));
             }
         }
@@ -323,6 +347,10 @@ const fn forward(
     CacheStatus::Forward { reason, status, stored, collapsed: false, detail }
 }
 
-/// Request fields that reach the origin on a route that is cached. Each is either in the key through `Vary`, or
-/// says nothing that an origin has a reason to repeat.
-const SHARED_REQUEST_FIELDS: [&str; 2] = ["accept", "accept-language"];
+/// Request fields that state preferences. Each is either in the key through `Vary`, or says nothing that an origin has a
+/// reason to repeat.
+const PREFERENCES: [&str; 2] = ["accept", "accept-language"];
+
+/// Request fields that the cache acts on in the origin's place.
+const ANSWERED_HERE: [&str; 6] =
+    ["if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"];

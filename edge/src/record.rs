@@ -7,13 +7,10 @@ use core::time::Duration;
 
 use seawall_core::{
     cache::CacheStatus,
-    policy::{Policy, Route},
+    policy::{Methods, Policy, Route},
 };
 
-use crate::{
-    admit::{Admitted, Source},
-    sanitise::METHODS,
-};
+use crate::admit::{Admitted, Source};
 
 /// One answered request.
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +179,7 @@ impl Failure {
 
 /// The method as it may stand in a log: a client can invent others.
 pub(crate) fn known_method(method: &str) -> &'static str {
-    METHODS.into_iter().find(|known| *known == method).unwrap_or("other")
+    Methods::KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
 }
 
 /// What stands where there is nothing to say.

@@ -25,6 +25,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The city's open-data API.
     pub soda: Soda,
+    /// `CRON_WORKER`: whether this process runs jobs.
+    pub cron_worker: CronWorker,
+    /// `CRON_SECRET`: what callers of `/cron` show.
+    pub cron_secret: Option<Secret>,
     /// A policy file that replaces the built-in one: `POLICY_FILE`.
     pub policy_file: Option<PathBuf>,
     /// How log lines look: `LOG_FORMAT`.
@@ -38,16 +42,44 @@ pub struct Config {
 pub struct Database {
     /// `DATABASE_URL`; holds a password, so it never shows.
     pub url: Secret,
+    /// `DATABASE_URL_READONLY`: a replica for what only reads.
+    pub replica_url: Option<Secret>,
+    /// `DATABASE_URL_DIRECT`: past a pooler, for what needs a session.
+    pub direct_url: Option<Secret>,
+    /// `DB_POOLER`: what stands between this process and the database.
+    pub pooler: Pooler,
     /// `DB_POOL_MIN`: connections opened ahead.
     pub pool_min: usize,
     /// `DB_POOL_MAX`: connections at most.
     pub pool_max: usize,
+    /// `DB_POOL_WARN_THRESHOLD` in thousandths: the part of the pool in use that is worth a warning.
+    pub pool_warn_permille: u16,
     /// `DB_CONNECT_TIMEOUT`: longest wait for a new connection.
     pub connect_timeout: Duration,
     /// `DB_STATEMENT_TIMEOUT`: longest statement, kept by the database itself.
     pub statement_timeout: Duration,
     /// `DB_CHECKOUT_TIMEOUT`: longest wait for a free connection.
     pub checkout_timeout: Duration,
+}
+
+/// What stands between this process and the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing: each connection is a session of the server, and is configured as one.
+    None,
+    /// PgBouncer, which lends a session for one transaction at a time: nothing is set on it, and nothing is prepared.
+    PgBouncer,
+}
+
+/// Whether this process runs jobs when asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CronWorker {
+    /// No: there is nothing below `/cron`.
+    Off,
+    /// Yes, and it serves the site too.
+    On,
+    /// Yes, and it serves nothing else but health.
+    Only,
 }
 
 /// The city's open-data API.
@@ -134,11 +166,30 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.refused
                 .push(format!("  DB_POOL_MIN is {pool_min}: expected at most DB_POOL_MAX, which is {pool_max}"));
         }
+        let cron_worker = self.parse(&var::CRON_WORKER, CronWorker::Off, |value| match value {
+            "off" | "false" | "0" => Some(CronWorker::Off),
+            "on" | "true" | "1" => Some(CronWorker::On),
+            "only" => Some(CronWorker::Only),
+            _ => None,
+        });
+        let secret = |value: &str| (value.len() >= SECRET_BYTES_MIN).then(|| Secret(value.to_owned()));
+        let cron_secret = self.checked(&var::CRON_SECRET, secret);
+        if cron_worker != CronWorker::Off && cron_secret.is_none() {
+            self.refused.push("  CRON_SECRET is not set: CRON_WORKER needs it".to_owned());
+        }
         Config {
             database: Database {
                 url: Secret(self.text(&var::DATABASE_URL, postgres_url)),
+                replica_url: self.checked(&var::DATABASE_URL_READONLY, postgres_url).map(Secret),
+                direct_url: self.checked(&var::DATABASE_URL_DIRECT, postgres_url).map(Secret),
+                pooler: self.parse(&var::DB_POOLER, Pooler::None, |value| match value {
+                    "none" => Some(Pooler::None),
+                    "pgbouncer" => Some(Pooler::PgBouncer),
+                    _ => None,
+                }),
                 pool_min,
                 pool_max,
+                pool_warn_permille: self.parse(&var::DB_POOL_WARN_THRESHOLD, 0, permille),
                 connect_timeout: self.duration(&var::DB_CONNECT_TIMEOUT),
                 statement_timeout: self.duration(&var::DB_STATEMENT_TIMEOUT),
                 checkout_timeout: self.duration(&var::DB_CHECKOUT_TIMEOUT),
@@ -150,6 +201,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 timeout: self.duration(&var::SODA_TIMEOUT),
                 page_size: self.number(&var::SODA_PAGE_SIZE, PAGE_SIZES),
             },
+            cron_worker,
+            cron_secret,
             policy_file: self.optional(&var::POLICY_FILE).map(PathBuf::from),
             log_format: self.parse(&var::LOG_FORMAT, LogFormat::Text, |value| match value {
                 "text" => Some(LogFormat::Text),
@@ -180,6 +233,12 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         })
     }
 
+    /// The parsed value of a variable that may be absent.
+    fn checked<T>(&mut self, variable: &Variable, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.optional(variable)?;
+        self.parse(variable, None, |value| parse(value).map(Some))
+    }
+
     fn text(&mut self, variable: &Variable, parse: impl Fn(&str) -> Option<String>) -> String {
         self.parse(variable, String::new(), parse)
     }
@@ -202,6 +261,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 /// A connection is never free, and Postgres itself allows 100 by default.
 const POOL_SIZES: RangeInclusive<usize> = 1..=1_000;
+/// As many characters as 128 random bits have in hexadecimal.
+const SECRET_BYTES_MIN: usize = 32;
 /// SODA answers at most 50,000 rows at once; fewer than ten would never end.
 const PAGE_SIZES: RangeInclusive<usize> = 10..=50_000;
 /// Shorter fails always, longer is a hang.
@@ -218,6 +279,17 @@ fn duration(value: &str) -> Option<Duration> {
         "m" => number.checked_mul(60).map(Duration::from_secs),
         _ => None,
     }
+}
+
+/// `0.8` as thousandths, above zero and at most one.
+fn permille(value: &str) -> Option<u16> {
+    let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
+    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() != 1 || decimals.len() > 3 || !plain(whole) || !plain(decimals) {
+        return None;
+    }
+    let permille: u16 = format!("{whole}{decimals:0<3}").parse().ok()?;
+    (1..=1_000).contains(&permille).then_some(permille)
 }
 
 fn http_url(value: &str) -> Option<String> {
@@ -267,6 +339,15 @@ mod tests {
             ("DB_CONNECT_TIMEOUT", "0", "  DB_CONNECT_TIMEOUT is \"0\": expected 10ms to 1h, such as 250ms, 10s or 2m"),
             ("PORT", "65536", "  PORT is \"65536\": expected a port from 0 to 65535; 0 takes a free one"),
             ("BIND", "localhost", "  BIND is \"localhost\": expected an IP address"),
+            ("CRON_WORKER", "maybe", "  CRON_WORKER is \"maybe\": expected off, on or only"),
+            ("CRON_WORKER", "on", "  CRON_SECRET is not set: CRON_WORKER needs it"),
+            ("CRON_SECRET", "short", "  CRON_SECRET is [hidden]: expected at least 32 characters"),
+            ("DB_POOLER", "odyssey", "  DB_POOLER is \"odyssey\": expected none or pgbouncer"),
+            (
+                "DB_POOL_WARN_THRESHOLD",
+                "80",
+                "  DB_POOL_WARN_THRESHOLD is \"80\": expected a part of the pool from 0.001 to 1",
+            ),
             (
                 "SODA_BASE_URL",
                 "data.sfgov.org",
@@ -289,7 +370,9 @@ mod tests {
         let error = read(&[("DATABASE_URL", "mysql://root:hunter2@db"), ("PORT", "x")]).unwrap_err();
         assert_eq!(error.lines().count(), 3, "{error}");
         assert!(!error.contains("hunter2"), "{error}");
-        let config = read(&[URL, ("SODA_APP_TOKEN", "hunter2")]).unwrap();
+        let error = read(&[URL, ("DATABASE_URL_READONLY", "root:hunter2@db")]).unwrap_err();
+        assert!(error.contains("DATABASE_URL_READONLY is [hidden]") && !error.contains("hunter2"), "{error}");
+        let config = read(&[URL, ("SODA_APP_TOKEN", "hunter2"), ("DATABASE_URL_READONLY", URL.1)]).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
@@ -314,6 +397,25 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_thousandths() {
+        for (text, expected) in [
+            ("0.8", Some(800)),
+            ("1", Some(1_000)),
+            ("1.000", Some(1_000)),
+            ("0.001", Some(1)),
+            ("0", None),
+            ("1.001", None),
+            ("0.8000", None),
+            (".8", None),
+            ("-0.8", None),
+            ("0.+8", None),
+            ("", None),
+        ] {
+            assert_eq!(permille(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_struct_reads_exactly_the_listed_variables() {
         let asked = std::cell::RefCell::new(Vec::new());
         let _ = Config::read(|name| {
@@ -330,7 +432,8 @@ mod tests {
     #[test]
     fn the_documented_table_is_the_list() {
         let document = include_str!("../../docs/configuration.md");
-        let rows: Vec<_> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        let origins = document.split("\n## ").next().unwrap_or_default();
+        let rows: Vec<_> = origins.lines().filter(|line| line.starts_with("| `")).collect();
         let listed: Vec<_> = VARIABLES.iter().map(|variable| variable.table_row()).collect();
         assert_eq!(rows, listed);
     }

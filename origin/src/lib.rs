@@ -3,9 +3,11 @@
 
 pub mod assets;
 pub mod config;
+pub mod cron;
 pub mod db;
 pub mod digest;
 pub mod error;
+pub mod guard;
 pub mod health;
 pub mod http;
 pub mod logging;

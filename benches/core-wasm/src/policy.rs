@@ -6,7 +6,7 @@ use seawall_core::policy::Policy;
 
 /// Reads a policy of `length` bytes that were written to [`room`], and says how many routes it has.
 #[unsafe(no_mangle)]
-pub extern "C" fn route(length: usize) -> usize {
+pub(crate) extern "C" fn route(length: usize) -> usize {
     ROOM.with_borrow(|room| {
         let policy = room.get(..length).and_then(|bytes| postcard::from_bytes::<Policy>(bytes).ok());
         policy.map_or(0, |policy| {
@@ -18,7 +18,7 @@ pub extern "C" fn route(length: usize) -> usize {
 
 /// Where the policy's bytes go.
 #[unsafe(no_mangle)]
-pub extern "C" fn room(bytes: usize) -> usize {
+pub(crate) extern "C" fn room(bytes: usize) -> usize {
     ROOM.with_borrow_mut(|room| {
         room.resize(bytes, 0);
         room.as_ptr() as usize

@@ -33,6 +33,7 @@ macro_rules! response_fields {
 response_fields! {
     own_cache_control: TARGETED[0],
     cdn_cache_control: TARGETED[1],
+    surrogate_control: TARGETED[2],
     age: "age",
     cache_groups: GROUPS_FIELD,
     cache_tag: TAG_FIELD,

@@ -1,14 +1,15 @@
 //! For how long a response is fresh (RFC 9111 §4.2.1 and §4.2.2).
 
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use crate::time::Timestamp;
 
 use super::{
     date::HttpDate,
-    directives::{Directives, trim},
+    directives::{Directives, members, trim},
     fields::ResponseFields,
-    options::{CacheOptions, JITTER_PERMILLE_MAX},
+    options::{CacheOptions, JITTER_PERMILLE_MAX, Statuses},
 };
 
 /// Where a lifetime comes from. The word is the same in the explanation and the log.
@@ -53,15 +54,27 @@ pub(super) struct Stated<'a> {
 impl<'a> Stated<'a> {
     /// Reads the most specific field.
     pub(super) fn read(fields: &'a ResponseFields<'_>, options: &CacheOptions) -> Self {
-        let targeted = [fields.own_cache_control.as_deref(), fields.cdn_cache_control.as_deref()];
+        let ResponseFields { own_cache_control: own, cdn_cache_control: cdn, surrogate_control: surrogate, .. } =
+            fields;
+        let targeted = [own.as_deref(), cdn.as_deref(), surrogate.as_deref()];
         Self::of(targeted, fields.cache_control.as_deref(), options)
     }
 
     /// The same, of the values of [`TARGETED`] and of `Cache-Control`: a targeted one that is empty or broken counts as
     /// absent (RFC 9213 §2.2).
-    pub(super) fn of(targeted: [Option<&'a str>; 2], cache_control: Option<&'a str>, options: &CacheOptions) -> Self {
-        for text in targeted.into_iter().flatten().filter(|text| options.targeted && !trim(text).is_empty()) {
-            if let Ok(directives) = Directives::parse_targeted(text) {
+    pub(super) fn of(
+        targeted: [Option<&'a str>; TARGETED.len()],
+        cache_control: Option<&'a str>,
+        options: &CacheOptions,
+    ) -> Self {
+        for (name, text) in TARGETED.into_iter().zip(targeted) {
+            let Some(text) = text.filter(|text| !trim(text).is_empty()) else { continue };
+            let directives = match name {
+                SURROGATE if options.surrogate_control => for_this_surrogate(text).map(|text| parsed(&text)),
+                SURROGATE => None,
+                _ => options.targeted.then(|| parsed(text)),
+            };
+            if let Some(Some(directives)) = directives {
                 return Self { directives, text, targeted: true };
             }
         }
@@ -91,15 +104,27 @@ impl<'a> Stated<'a> {
     }
 }
 
+fn parsed(text: &str) -> Option<Directives> {
+    Directives::parse_targeted(text).ok()
+}
+
+/// The directives of `Surrogate-Control` that are for everybody, or for a device of our name; `None` without any.
+fn for_this_surrogate(text: &str) -> Option<String> {
+    let ours = |directive: &&str| directive.split(';').skip(1).all(|target| trim(target) == SURROGATE_DEVICE);
+    let directives: Vec<&str> = members(text).filter(ours).collect();
+    (!directives.is_empty()).then(|| directives.join(", "))
+}
+
 /// A tenth of the time since the last change, at most [`HEURISTIC_MAX`].
 pub(super) fn heuristic(modified: Option<Timestamp>, date: Timestamp) -> Option<Duration> {
     modified.map(|modified| (date.since(modified) / 10).min(HEURISTIC_MAX))
 }
 
-/// Whether a lifetime may be guessed for this status: those of RFC 9110 §15.1, without 405, 414 and 501, which a client
-/// can provoke by the form of its request.
-pub(super) fn is_heuristically_cacheable(status: u16) -> bool {
+/// Whether a lifetime may be guessed for this status: those of RFC 9110 §15.1, but 405, 414 and 501, which a client can
+/// provoke by the form of its request, only where any status is stored.
+pub(super) fn is_heuristically_cacheable(status: u16, statuses: Statuses) -> bool {
     [200, 203, 204, 206, 300, 301, 308, 404, 410].contains(&status)
+        || (statuses == Statuses::Any && [405, 414, 501].contains(&status))
 }
 
 /// A lifetime with a part taken off by chance, so that what was stored at one moment does not end at one moment. It is
@@ -112,7 +137,14 @@ pub(super) fn jittered(lifetime: Duration, options: &CacheOptions, random: u32) 
 }
 
 /// Cache-control fields meant for this cache, the most specific first (RFC 9213 §2).
-pub const TARGETED: [&str; 2] = ["seawall-cdn-cache-control", "cdn-cache-control"];
+pub const TARGETED: [&str; 3] = ["seawall-cdn-cache-control", "cdn-cache-control", SURROGATE];
+
+/// What origins wrote before there were targeted fields (W3C Note "Edge Architecture Specification", 2001), for a cache
+/// that the policy lets stand for such a surrogate. Its directives are those of a targeted field.
+const SURROGATE: &str = "surrogate-control";
+
+/// What this cache calls itself in `Surrogate-Capability`.
+pub const SURROGATE_DEVICE: &str = "seawall";
 
 /// RFC 9111 §4.2.2 asks for caution beyond a day.
 pub const HEURISTIC_MAX: Duration = Duration::from_secs(86_400);
@@ -153,7 +185,19 @@ mod tests {
         let response = [(cdn, "max-age=8"), (cc, "max-age=7")];
         let fields = ResponseFields::read(&response);
         assert_eq!(Stated::read(&fields, &off).directives.max_age, Some(Duration::from_secs(7)), "targeted-off");
-        let nothing = Stated::of([None; 2], None, &off);
+        let surrogate = CacheOptions { surrogate_control: true, ..CacheOptions::default() };
+        for (id, response, expect) in [
+            ("surrogate", &[(SURROGATE, "max-age=5;other, max-age=9;seawall"), (cc, "max-age=7")][..], 9),
+            ("surrogate-other", &[(SURROGATE, "max-age=9;other"), (cc, "max-age=7")], 7),
+            ("surrogate-after-cdn", &[(SURROGATE, "max-age=9"), (cdn, "max-age=8")], 8),
+            ("surrogate-broken", &[(SURROGATE, "content=\""), (cc, "max-age=7")], 7),
+        ] {
+            let fields = ResponseFields::read(&response);
+            let max_age = |options| Stated::read(&fields, options).directives.max_age.map(|time| time.as_secs());
+            assert_eq!(max_age(&surrogate), Some(expect), "{id}");
+            assert_ne!(max_age(&CacheOptions::default()), Some(9), "{id}");
+        }
+        let nothing = Stated::of([None; TARGETED.len()], None, &off);
         assert_eq!(
             nothing.lifetime(Some(MINUTE_LATER), None, NOW),
             Some((Duration::from_secs(60), Source::Expires)),
@@ -174,7 +218,14 @@ mod tests {
         ] {
             assert_eq!(heuristic(modified, NOW).map(|lifetime| lifetime.as_secs()), expect);
         }
-        assert!(is_heuristically_cacheable(404) && !is_heuristically_cacheable(405));
+        for (status, statuses, expect) in [
+            (404, Statuses::Understood, true),
+            (405, Statuses::Understood, false),
+            (405, Statuses::Any, true),
+            (403, Statuses::Any, false),
+        ] {
+            assert_eq!(is_heuristically_cacheable(status, statuses), expect, "{status}");
+        }
     }
 
     proptest::proptest! {

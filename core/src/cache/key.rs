@@ -6,7 +6,12 @@ use sha2::{Digest, Sha256};
 
 use crate::headers::Fields;
 
-use super::{directives::members, negotiate::reduced, options::VaryOptions, vary::VaryBy};
+use super::{
+    directives::members,
+    negotiate::{RANGES_READ_MAX, reduced},
+    options::VaryOptions,
+    vary::VaryBy,
+};
 
 /// What a request asks for, after normalisation: the bytes here and the bytes the origin gets are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,9 +80,12 @@ impl CacheKey {
                 None => match value.as_deref() {
                     None => hash.update([ABSENT]),
                     Some(value) => {
-                        for member in members(value) {
+                        let mut places = [""; RANGES_READ_MAX];
+                        let ordered = if name == "accept-language" { sorted(value, &mut places) } else { &[] };
+                        let rest = members(value).skip(ordered.len());
+                        for member in ordered.iter().copied().chain(rest) {
                             hash.update([MEMBER]);
-                            write(&mut hash, member.as_bytes());
+                            write_folded(&mut hash, member, !ordered.is_empty());
                         }
                         hash.update([END]);
                     }
@@ -122,6 +130,30 @@ fn write_place(hash: &mut Sha256, target: &Target<'_>) {
     for part in [method, target.tenant, target.scheme, host, target.path] {
         write(hash, part.as_bytes());
     }
+}
+
+/// The first members of a list in one order, whatever order they came in. For `Accept-Language`: tags ignore case
+/// (RFC 5646 §2.1.1), and their order says nothing that can be relied upon, since that is what weights are for
+/// (RFC 9110 §12.5.4).
+fn sorted<'a, 'b>(value: &'a str, places: &'b mut [&'a str]) -> &'b [&'a str] {
+    let mut count = 0;
+    for (place, member) in places.iter_mut().zip(members(value)) {
+        *place = member;
+        count += 1;
+    }
+    let ordered = &mut places[..count];
+    let folded = |member: &'a str| member.bytes().map(|byte| byte.to_ascii_lowercase());
+    ordered.sort_unstable_by(|one, other| folded(one).cmp(folded(other)));
+    ordered
+}
+
+/// [`write`], in lower case if letter case means nothing.
+fn write_folded(hash: &mut Sha256, part: &str, fold: bool) {
+    if !fold {
+        return write(hash, part.as_bytes());
+    }
+    hash.update((part.len() as u64).to_le_bytes());
+    part.bytes().for_each(|byte| hash.update([byte.to_ascii_lowercase()]));
 }
 
 pub(super) fn write(hash: &mut Sha256, part: &[u8]) {
@@ -208,5 +240,15 @@ mod tests {
         }
         assert_ne!(name(&[("accept", "*/*, text/html")]), plain, "order may carry meaning");
         assert_eq!(name(&[("accept", " , ")]), name(&[("accept", "")]));
+    }
+
+    #[test]
+    fn languages_have_neither_case_nor_order() {
+        let key = CacheKey::new(&SEARCH);
+        let vary = VaryBy::parse(Some("accept-language"), &VaryOptions::default()).unwrap();
+        let name = |value| key.variant(&vary, &[("accept-language", value)], &VaryOptions::default());
+        assert_eq!(name("en, de"), name("dE,En"));
+        assert_ne!(name("en, de;q=0.5"), name("de, en;q=0.5"), "weights count");
+        assert_ne!(name("en"), name("en, en"));
     }
 }

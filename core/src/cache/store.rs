@@ -74,8 +74,6 @@ pub enum Reason {
     Authorization,
     /// The response sets a cookie, which belongs to one visitor.
     SetCookie,
-    /// The body is encoded, and the host's store does not keep it as it is.
-    Encoded,
     /// It varies on something that no other request can match, or on too much.
     Vary,
     /// It is compressed with a dictionary that only some clients have (RFC 9842).
@@ -107,7 +105,6 @@ impl Reason {
             Self::Private => "private",
             Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
-            Self::Encoded => "encoded",
             Self::Vary => "vary",
             Self::Dictionary => "dictionary",
             Self::Groups => "groups",
@@ -181,13 +178,14 @@ fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Sourc
     let modified = fields.last_modified.as_deref().and_then(|value| value.parse().ok()).map(HttpDate::timestamp);
     let base = date.map_or(response_time, HttpDate::timestamp);
     let guess = || {
-        let may_guess = options.heuristics && (is_heuristically_cacheable(status) || directives.public);
+        let may_guess =
+            options.heuristics && (is_heuristically_cacheable(status, options.statuses) || directives.public);
         heuristic(modified, base).filter(|_| may_guess).map(|lifetime| (lifetime, Source::Heuristic))
     };
     let (lifetime, source) = stated
         .lifetime(fields.expires.as_deref(), date, response_time)
-        .or_else(|| options.fresh.filter(|_| status == 200).map(|lifetime| (lifetime, Source::Policy)))
         .or_else(guess)
+        .or_else(|| options.fresh.filter(|_| status == 200).map(|lifetime| (lifetime, Source::Policy)))
         .ok_or(Reason::NoLifetime)?;
     let longest =
         if status >= 400 { options.lifetime_max.min(options.negative_lifetime_max) } else { options.lifetime_max };

@@ -17,14 +17,19 @@ use futures_util::{FutureExt, future::abortable, task::LocalSpawnExt};
 use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Timestamp};
 
 use crate::{
-    Edge,
+    Edge, Isolate,
+    cron::{self, JobsFailed, Tick},
     message::{Request, Response},
     pipeline,
-    platform::{FetchError, Stored},
+    platform::FetchError,
     record::Metric,
+    store::Stored,
 };
 
-use super::host::{FakeHeaders, Host};
+use super::{
+    host::{FakeHeaders, Host},
+    shelf::Which,
+};
 
 /// The world that an edge lives in.
 #[derive(Clone)]
@@ -75,7 +80,8 @@ pub(super) struct Inner {
     timers_made: Cell<u64>,
     pub(super) script: RefCell<Script>,
     pub(super) faults: RefCell<Faults>,
-    pub(super) cache: RefCell<HashMap<CacheKey, Entry>>,
+    pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
+    pub(super) has_far: Cell<bool>,
     pub(super) counters: RefCell<HashMap<u128, State>>,
     pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
     pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
@@ -101,7 +107,8 @@ impl World {
             timers_made: Cell::default(),
             script: RefCell::new(Rc::new(|_| Reply::ok("", &[]))),
             faults: RefCell::default(),
-            cache: RefCell::default(),
+            shelves: RefCell::default(),
+            has_far: Cell::default(),
             counters: RefCell::default(),
             waiting: RefCell::default(),
             wakes: RefCell::default(),
@@ -114,8 +121,19 @@ impl World {
 
     /// An isolate in this world.
     #[must_use]
-    pub fn edge(&self) -> Rc<Edge> {
-        Rc::new(Edge::new(self.0.policy.clone(), self.random()))
+    pub fn edge(&self) -> Rc<Isolate<Host>> {
+        let seed = self.random();
+        Rc::new(Isolate::new(Edge::new(self.0.policy.clone(), seed), seed))
+    }
+
+    /// Gives the world a far store, or takes it away.
+    pub fn set_far(&self, has_far: bool) {
+        self.0.has_far.set(has_far);
+    }
+
+    /// Empties the near store, as another point of presence has it.
+    pub fn empty_near(&self) {
+        self.0.shelves.borrow_mut().retain(|(which, _), _| *which == Which::Far);
     }
 
     /// Scripts the origin.
@@ -167,7 +185,7 @@ impl World {
     /// # Panics
     /// When nothing in the world can ever answer it.
     #[must_use]
-    pub fn send(&self, edge: &Rc<Edge>, request: Request<Host>) -> Response<Host> {
+    pub fn send(&self, edge: &Rc<Isolate<Host>>, request: Request<Host>) -> Response<Host> {
         let answers = self.send_all(edge, vec![request]);
         // One request, one answer.
         answers.into_iter().next().expect("one answer for one request")
@@ -178,7 +196,7 @@ impl World {
     /// # Panics
     /// When nothing in the world can ever answer one of them.
     #[must_use]
-    pub fn send_all(&self, edge: &Rc<Edge>, requests: Vec<Request<Host>>) -> Vec<Response<Host>> {
+    pub fn send_all(&self, edge: &Rc<Isolate<Host>>, requests: Vec<Request<Host>>) -> Vec<Response<Host>> {
         let count = requests.len();
         let answers: Rc<RefCell<Vec<Option<Response<Host>>>>> = Rc::default();
         answers.borrow_mut().resize_with(count, || None);
@@ -198,8 +216,33 @@ impl World {
         }
     }
 
+    /// Lets a timer of the host go off, and the world run until its jobs have ended.
+    ///
+    /// # Errors
+    /// As [`cron::run`].
+    ///
+    /// # Panics
+    /// When nothing in the world can ever end one.
+    pub fn tick(&self, edge: &Rc<Isolate<Host>>, schedule: &str) -> Result<(), JobsFailed> {
+        let (edge, host, schedule) = (Rc::clone(edge), Host(self.clone()), schedule.to_owned());
+        let ended: Rc<RefCell<Option<Result<(), JobsFailed>>>> = Rc::default();
+        let end = Rc::clone(&ended);
+        self.spawn(async move {
+            let tick = Tick { schedule: &schedule, scheduled: host.0.now() };
+            let result = cron::run(&edge, &host, tick).await;
+            *end.borrow_mut() = Some(result);
+        });
+        loop {
+            self.0.pool.borrow_mut().run_until_stalled();
+            if let Some(result) = ended.take() {
+                return result;
+            }
+            assert!(self.jump_to_next_timer(None), "a job never ends; log: {:#?}", self.log());
+        }
+    }
+
     /// Sends a request whose client leaves after `patience`: from then on nothing of it runs, as hosts do it.
-    pub fn send_and_leave(&self, edge: &Rc<Edge>, request: Request<Host>, patience: Duration) {
+    pub fn send_and_leave(&self, edge: &Rc<Isolate<Host>>, request: Request<Host>, patience: Duration) {
         let (work, leave) = abortable(pipeline::handle(Rc::clone(edge), Host(self.clone()), request));
         self.spawn(work.map(drop));
         let world = self.clone();

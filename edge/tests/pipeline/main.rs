@@ -1,14 +1,17 @@
 //! The pipeline over the fake platform: what each request gets, and what reaches the origin.
 //!
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
-//! `control`: the operator's paths.
+//! `control`: the operator's paths. `cron`: jobs at their times.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
-//! `hostile`: requests that try to be served what is not theirs. `simulation`: everything at once, by seed.
+//! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
+//! any origin. `simulation`: everything at once, by seed.
 
 mod cache;
 mod control;
+mod cron;
 mod hostile;
 mod limit;
+mod pass_through;
 mod simulation;
 mod site;
 
@@ -17,7 +20,7 @@ use std::rc::Rc;
 
 use seawall_core::{headers::Fields, policy::Policy};
 use seawall_edge::{
-    Edge,
+    Isolate,
     fake::{Host, World},
     message::{Request, Response},
 };
@@ -28,13 +31,13 @@ fn policy() -> Policy {
 }
 
 /// A world with one isolate.
-fn world() -> (World, Rc<Edge>) {
+fn world() -> (World, Rc<Isolate<Host>>) {
     let world = World::new(policy(), 1);
     let edge = world.edge();
     (world, edge)
 }
 
-fn get(world: &World, edge: &Rc<Edge>, target: &str) -> Response<Host> {
+fn get(world: &World, edge: &Rc<Isolate<Host>>, target: &str) -> Response<Host> {
     world.send(edge, Request::get(target))
 }
 

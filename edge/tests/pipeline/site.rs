@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use seawall_core::{headers::Fields, policy::Policy};
 use seawall_edge::{
-    Edge, Settings,
+    Edge, Isolate, Settings,
     fake::{Faults, Host, Reply, World},
     message::{Request, Response},
     platform::FetchError,
@@ -14,14 +14,14 @@ use super::{body, cache_status, field, get, seconds};
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// The site's own upstreams, limits and routes below these tables, and what its isolate is told beside them.
-fn world(tables: &str, maintenance: Option<bool>) -> (World, Rc<Edge>) {
+fn world(tables: &str, maintenance: Option<bool>) -> (World, Rc<Isolate<Host>>) {
     let (_, routes) = include_str!("../../../policy.toml").split_once("[upstream.origin]").unwrap();
     let policy = format!("version = 1\n{tables}\n[upstream.origin]{routes}");
     let policy = Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}"));
     let world = World::new(policy.clone(), 1);
     let control_secret = Secret::new(SECRET.to_owned());
     let settings = Settings { control_secret, maintenance, ..Settings::default() };
-    (world, Rc::new(Edge::new(policy, 1).with_settings(settings)))
+    (world, Rc::new(Isolate::new(Edge::new(policy, 1).with_settings(settings), 1)))
 }
 
 fn to_host(host: &str) -> Request<Host> {

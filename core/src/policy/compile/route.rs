@@ -109,6 +109,9 @@ fn read_pattern(section: &Section<'_>) -> Result<Pattern, PolicyError> {
 
 fn read_methods(section: &Section<'_>) -> Result<Methods, PolicyError> {
     let Some(entry) = section.get("methods") else { return Ok(Methods::All) };
+    if entry.is_text("any") {
+        return Ok(Methods::Any);
+    }
     let expected = format!("methods among {}; HEAD comes with GET", METHODS.join(", "));
     let methods = entry.words(&expected, METHODS.len(), |text| METHODS.contains(&text))?;
     Ok(Methods::Only(methods))

@@ -21,7 +21,7 @@ use crate::{
     message::{Headers, Request, Response},
 };
 
-use super::{Cached, Needed, again, target_of};
+use super::{Cached, Needed, again};
 
 impl<P: Platform> Cached<'_, P> {
     /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
@@ -51,7 +51,7 @@ impl<P: Platform> Cached<'_, P> {
                 response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
             }
             let exchange = Exchange {
-                target: target_of(&asked),
+                target: asked.target(),
                 request: &asked.headers,
                 status,
                 response: &response.headers,
@@ -72,13 +72,14 @@ impl<P: Platform> Cached<'_, P> {
             let uncacheable = keep.is_uncacheable();
             return match (keep, found.take()) {
                 (Keep::Refetch, _) if is_first => continue,
-                // The origin was asked for plain bytes, and not every platform's cache keeps others as they are.
-                (Keep::Store(_), _) if response.headers.field("content-encoding").is_some() => {
-                    Called::Passed { response, status, detail: Reason::Encoded, uncacheable: true }
-                }
                 (Keep::Store(metadata), _) => Called::Kept { metadata, response, status },
                 (Keep::Update(metadata), Some(found)) => {
                     Called::Kept { metadata, response: self.updated(*found, &response, response_time), status }
+                }
+                (Keep::Confirm(metadata), Some(found)) => {
+                    let mut response = found.response;
+                    response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
+                    Called::Kept { metadata, response, status }
                 }
                 (Keep::UpdateUnstored(detail), Some(found)) => {
                     let response = self.updated(*found, &response, response_time);
@@ -93,7 +94,7 @@ impl<P: Platform> Cached<'_, P> {
                 // No platform here joins bodies, and none is asked for parts.
                 (Keep::Join(..), _) => Called::Passed { response, status, detail: Reason::Partial, uncacheable },
                 (Keep::Refuse(detail), _) => Called::Passed { response, status, detail, uncacheable },
-                (Keep::Refetch | Keep::Update(_) | Keep::UpdateUnstored(_), _) => {
+                (Keep::Refetch | Keep::Update(_) | Keep::Confirm(_) | Keep::UpdateUnstored(_), _) => {
                     Called::Passed { response, status, detail: Reason::Status, uncacheable }
                 }
             };
