@@ -24,6 +24,7 @@
 //! [`shared`] lets many isolates, each with its own breaker, open together and probe together.
 
 mod config;
+mod explain;
 mod outcome;
 pub mod shared;
 mod window;

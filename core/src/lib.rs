@@ -16,6 +16,7 @@ extern crate std;
 
 pub mod breaker;
 pub mod cache;
+pub mod explain;
 pub mod headers;
 pub mod json;
 pub mod limit;

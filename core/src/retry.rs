@@ -24,6 +24,7 @@
 //! ```
 
 mod config;
+mod explain;
 
 #[cfg(test)]
 mod tests;

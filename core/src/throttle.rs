@@ -13,6 +13,7 @@
 //! from a full outage, where one call in a hundred is still sent, within four.
 
 mod config;
+mod explain;
 
 #[cfg(test)]
 mod tests;
@@ -98,26 +99,25 @@ impl Throttle {
     ///
     /// `random` is any number the host draws: which calls are dropped depends on it, and nothing else does.
     pub fn admit(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Pass {
+        let load = self.load(config, priority, now, random);
+        let bucket = self.0.slide(config.cut(), now);
+        if let Some(calls) = self.0.bucket(config.cut(), bucket) {
+            calls.requests = calls.requests.saturating_add(1);
+        }
+        match load.dropped() {
+            Some(probability_permille) => Pass::Drop { probability_permille },
+            None => Pass::Send(Ticket { bucket }),
+        }
+    }
+
+    /// What the decision on one call at `now` depends on.
+    fn load(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Load {
         let cut = config.cut();
-        let bucket = self.0.slide(cut, now);
+        self.0.slide(cut, now);
         let (requests, accepts) = self.0.iter(cut).fold((0_u64, 0_u64), |(requests, accepts), calls| {
             (requests + u64::from(calls.requests), accepts + u64::from(calls.accepts))
         });
-        if let Some(calls) = self.0.bucket(cut, bucket) {
-            calls.requests = calls.requests.saturating_add(1);
-        }
-        // Both in thousandths, so that `k` stays whole. Sixteen buckets of 32 bits leave plenty of room.
-        let wanted = u128::from(requests) * 1000;
-        let earned = u128::from(accepts) * u128::from(config.k_permille(priority));
-        let excess = wanted.saturating_sub(earned);
-        let of = (u128::from(requests) + 1) * 1000;
-        let drops = u128::from(random) * of < excess << 32 && random < DROP_MAX && priority != Priority::Always;
-        if drops {
-            // At most 990, by the cap.
-            let permille = (excess * 1000 / of).min(u128::from(DROP_MAX_PERMILLE));
-            return Pass::Drop { probability_permille: permille as u16 };
-        }
-        Pass::Send(Ticket { bucket })
+        Load { requests, accepts, k_permille: config.k_permille(priority), priority, random }
     }
 
     /// Counts the end of a call that was sent, in the bucket in which it began: so that both fall out of the
@@ -129,6 +129,33 @@ impl Throttle {
             End::Refused => {}
             End::Unknown => calls.requests = calls.requests.saturating_sub(1),
         }
+    }
+}
+
+/// All that the decision on one call depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    /// Calls of the window that someone wanted to make.
+    requests: u64,
+    /// Those of them that were accepted.
+    accepts: u64,
+    k_permille: u32,
+    priority: Priority,
+    random: u32,
+}
+
+impl Load {
+    /// How likely the call was dropped, in thousandths, if it is.
+    fn dropped(&self) -> Option<u16> {
+        let Self { requests, accepts, k_permille, priority, random } = *self;
+        // Both in thousandths, so that `k` stays whole. Sixteen buckets of 32 bits leave plenty of room.
+        let wanted = u128::from(requests) * 1000;
+        let earned = u128::from(accepts) * u128::from(k_permille);
+        let excess = wanted.saturating_sub(earned);
+        let of = (u128::from(requests) + 1) * 1000;
+        let drops = u128::from(random) * of < excess << 32 && random < DROP_MAX && priority != Priority::Always;
+        // At most 990, by the cap.
+        drops.then(|| (excess * 1000 / of).min(u128::from(DROP_MAX_PERMILLE)) as u16)
     }
 }
 
