@@ -3,7 +3,7 @@
 //! It takes the same steps as [`handle`](super::handle), by the same functions, and gives up where one of them would
 //! have to wait, to refuse, or to do anything but send all of what is kept. The whole way then begins anew.
 
-use core::{net::IpAddr, time::Duration};
+use core::{net::IpAddr, ptr, time::Duration};
 use std::borrow::Cow;
 
 use seawall_core::{
@@ -117,7 +117,8 @@ impl Shown<'_> {
 /// Answers with what isolate memory has ready; `None` when the request must take the whole way, which is decided before
 /// anything is counted.
 ///
-/// Waits for nothing, logs nothing, and allocates little: a host may call it first for every request.
+/// Waits for nothing, logs nothing, and allocates little: a host may call it first for every request. What it answers is
+/// counted, and written down by a later request.
 pub fn at_once<P: Platform, R>(
     isolate: &Isolate<P>,
     now: Timestamp,
@@ -134,7 +135,7 @@ pub fn at_once<P: Platform, R>(
         return None;
     }
     let route = isolate.policy.route(head.method, &path)?;
-    if maintenance::holds(isolate, route) {
+    if maintenance::holds(isolate, route) || isolate.state.borrow().tally.is_due(now) {
         return None;
     }
     // What varies on a field that is not among those of the head is found on the whole way.
@@ -168,6 +169,9 @@ pub fn at_once<P: Platform, R>(
     let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission: &admission };
     let answer = send(ready, &shown);
     memory.see(&key);
+    let place = isolate.policy.routes().iter().position(|known| ptr::eq(known, route));
+    // The route is one of the policy's own.
+    isolate.state.borrow_mut().tally.count(place.unwrap_or_default(), now);
     Some(answer)
 }
 
