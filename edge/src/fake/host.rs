@@ -158,6 +158,10 @@ impl Platform for Host {
         body.get(start..end).map(str::to_owned).ok_or(body)
     }
 
+    async fn read(&self, body: String) -> Option<String> {
+        Some(body)
+    }
+
     fn text(&self, text: String) -> String {
         text
     }

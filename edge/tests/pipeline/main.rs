@@ -11,6 +11,7 @@ mod control;
 mod cron;
 mod hostile;
 mod limit;
+mod memory;
 mod pass_through;
 mod simulation;
 mod site;
