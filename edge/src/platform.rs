@@ -89,6 +89,10 @@ pub trait Platform: Clone + 'static {
         Err(body)
     }
 
+    /// The text of a body; `None` when it breaks off, or is no text. For tests: the pipeline reads no body.
+    #[cfg(feature = "contract")]
+    fn read(&self, body: Self::Body) -> impl Future<Output = Option<String>>;
+
     /// A body with this text.
     fn text(&self, text: String) -> Self::Body;
 

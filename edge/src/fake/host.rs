@@ -174,6 +174,10 @@ impl Platform for Host {
         body.get(start..end).map(str::to_owned).ok_or(body)
     }
 
+    async fn read(&self, body: String) -> Option<String> {
+        Some(body)
+    }
+
     fn text(&self, text: String) -> String {
         text
     }
@@ -186,12 +190,12 @@ impl Platform for Host {
                 return Err(AuthorityError(String::from("by chance")));
             }
             let world = &self.0.0;
-            let stored = |_: &_, key| world.counters.borrow().get(&key).copied();
+            let stored = |_: &_, key| world.counters.borrow().get(&key).cloned();
             // Both ends of the wire, so that what travels is what is decided on.
             let question = Question::from_path(&question.to_path(), &world.policy)
                 .map_err(|_| AuthorityError(String::from("malformed question")))?;
             let (admission, keep) = question.decide(&world.policy, stored, self.0.now());
-            world.counters.borrow_mut().extend(keep.iter().map(|kept| (kept.key, kept.state)));
+            world.counters.borrow_mut().extend(keep.into_iter().map(|kept| (kept.key, kept.state)));
             crate::authority::decode(&crate::authority::encode(&admission))
                 .ok_or_else(|| AuthorityError(String::from("malformed answer")))
         };

@@ -188,6 +188,28 @@ impl World {
         permille > 0 && self.random() % 1000 < permille
     }
 
+    /// One request's view of this world.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        Host(self.clone())
+    }
+
+    /// Lets the world run until `work` is done.
+    ///
+    /// # Panics
+    /// When nothing in the world can ever end it.
+    pub fn run_now<T: 'static>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = core::pin::pin!(work);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
+                return done;
+            }
+            self.0.pool.borrow_mut().run_until_stalled();
+            assert!(self.jump_to_next_timer(None), "this never ends; log: {:#?}", self.log());
+        }
+    }
+
     /// Sends a request and lets the world run until it is answered.
     ///
     /// # Panics

@@ -12,6 +12,7 @@ mod cron;
 mod failover;
 mod hostile;
 mod limit;
+mod memory;
 mod pass_through;
 mod simulation;
 mod site;
