@@ -32,7 +32,12 @@ impl<P: Platform> Control<'_, P> {
         let now = self.platform.now();
         let mut upstreams = String::new();
         let mut all_closed = true;
-        for (upstream, breaker) in self.edge.policy.upstreams().iter().zip(&self.edge.state.borrow().breakers) {
+        let policy = &self.edge.policy;
+        for (at, (upstream, breaker)) in policy.upstreams().iter().zip(&self.edge.state.borrow().breakers).enumerate() {
+            // The others are the origin's own.
+            if !policy.routes().iter().any(|route| usize::from(route.upstream.0) == at) {
+                continue;
+            }
             let state = breaker.state(now);
             all_closed &= state == State::Closed;
             upstreams.push_str(if upstreams.is_empty() { "{\"name\":" } else { ",{\"name\":" });
