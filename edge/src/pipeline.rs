@@ -4,6 +4,7 @@
 
 mod at_once;
 mod cached;
+mod explain;
 
 use core::mem;
 use std::rc::Rc;
@@ -41,6 +42,8 @@ use crate::{
 
 use self::cached::Cached;
 
+pub(crate) use self::explain::explain;
+
 pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
 
 /// Answers one request.
@@ -49,6 +52,10 @@ pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
 pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     let (edge, platform) = (&edge, &platform);
+    let counted = edge.state.borrow_mut().tally.take(arrival);
+    if let Some(counted) = counted {
+        counted.write(&edge.policy, platform);
+    }
     // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
     let operators_matter = maintenance::is_on(edge) || edge.policy.site().diagnostics == Diagnostics::Operator;
     let is_operator = operators_matter && edge.is_operator(&request.headers);
@@ -95,7 +102,7 @@ async fn answered<'a, P: Platform>(
         return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
     if let Some(name) = control::name(&request.path) {
-        let (response, known) = control::answer(&edge.edge, platform, name, &request).await;
+        let (response, known) = control::answer(edge, platform, name, &request).await;
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
