@@ -35,9 +35,10 @@ mod tests;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use config::{Config, ConfigError, RETRY_AFTER_MAX, Settings};
+pub use config::{Config, RETRY_AFTER_MAX, Settings};
 pub use outcome::{Outcome, Reply};
 
+pub use crate::settings::ConfigError;
 use crate::time::Timestamp;
 use shared::Standing;
 pub use window::Counts;

@@ -27,5 +27,6 @@ pub mod problem;
 pub mod retry;
 mod ring;
 mod senders;
+mod settings;
 pub mod throttle;
 pub mod time;

@@ -27,8 +27,8 @@ use core::time::Duration;
 
 pub use config::{Config, Law, Settings};
 
-pub use crate::breaker::ConfigError;
 use crate::priority::Priority;
+pub use crate::settings::ConfigError;
 use crate::time::{Timestamp, nanos};
 use sample::Sample;
 

@@ -20,10 +20,10 @@ mod tests;
 
 pub use config::{Config, Settings};
 
-pub use crate::breaker::ConfigError;
 use crate::breaker::Reply;
 use crate::priority::Priority;
 use crate::ring::Ring;
+pub use crate::settings::ConfigError;
 use crate::time::Timestamp;
 
 /// The throttle of one upstream.
