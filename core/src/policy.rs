@@ -5,6 +5,7 @@
 //! refuses what does not hold together; with the feature `serde`, the result travels as bytes, so that the
 //! edge carries no parser. docs/policy.md describes every option.
 
+mod authority;
 mod lifetime;
 mod name;
 mod pattern;
@@ -23,6 +24,7 @@ use core::num::NonZeroU32;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+pub use authority::{Authority, Reach};
 #[cfg(feature = "toml")]
 pub use compile::PolicyError;
 pub use lifetime::{BrowserLifetime, CacheRule, Lifetime};
@@ -43,6 +45,8 @@ use table::Table;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Parts", into = "Parts"))]
 pub struct Policy {
     upstreams: Vec<Upstream>,
+    /// In the order of [`Authority::ALL`].
+    reaches: [Reach; Authority::ALL.len()],
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
@@ -82,6 +86,9 @@ pub struct Limit {
     pub unit: Unit,
     /// What one request spends; at least one, at most [`Algorithm::cost_max`].
     pub cost: u32,
+    /// What a request spends that is answered from the cache; at most `cost`, and the same for limits that are not
+    /// shared: those guard the edge itself.
+    pub hit_cost: u32,
     /// What is counted separately.
     pub key: LimitKey,
     /// Where the counter lives.
@@ -106,8 +113,12 @@ pub enum LimitKey {
 pub enum Scope {
     /// One in each isolate or process: no call to anywhere, and looser the more of them run.
     Isolate,
+    /// One at each location of the edge, kept by the platform itself; where it keeps none, as for [`Scope::Isolate`].
+    Location,
     /// One for all isolates and instances.
     Shared {
+        /// Who keeps it.
+        authority: Authority,
         /// What to do while the shared store does not answer.
         on_store_failure: StoreFailure,
     },
@@ -231,6 +242,13 @@ impl Policy {
         &self.upstreams[usize::from(route.upstream.0)]
     }
 
+    /// How the authority of shared limits is asked.
+    #[must_use]
+    pub const fn reach(&self, authority: Authority) -> &Reach {
+        // In the order of the variants.
+        &self.reaches[authority as usize]
+    }
+
     /// How many calls a native host takes on at a time.
     #[must_use]
     pub const fn overload(&self) -> &overload::Config {
@@ -239,7 +257,7 @@ impl Policy {
 
     /// Puts a policy together, if every id finds its target and every route stays within its bounds.
     fn from_parts(parts: Parts) -> Result<Self, PartsError> {
-        let Parts { upstreams, limits, routes, overload } = parts;
+        let Parts { upstreams, reaches, limits, routes, overload } = parts;
         if routes.len() > Self::ROUTES_MAX {
             return Err(PartsError);
         }
@@ -252,7 +270,7 @@ impl Policy {
             }
         }
         let table = Table::new(&routes);
-        Ok(Self { upstreams, limits, routes, overload, table })
+        Ok(Self { upstreams, reaches, limits, routes, overload, table })
     }
 }
 
@@ -273,7 +291,9 @@ impl Limit {
     pub fn terms(&self) -> Option<Terms> {
         match (&self.algorithm, self.scope) {
             // A compiled mode is within its range.
-            (Algorithm::Gcra(quota), Scope::Shared { .. }) => Terms::new(*quota, self.mode).ok(),
+            (Algorithm::Gcra(quota), Scope::Shared { authority: Authority::Objects, .. }) => {
+                Terms::new(*quota, self.mode).ok()
+            }
             _ => None,
         }
     }
@@ -310,6 +330,7 @@ impl Scope {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Isolate => "isolate",
+            Self::Location => "location",
             Self::Shared { .. } => "shared",
         }
     }
@@ -331,14 +352,16 @@ impl StoreFailure {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Parts {
     upstreams: Vec<Upstream>,
+    /// In the order of [`Authority::ALL`].
+    reaches: [Reach; Authority::ALL.len()],
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
 }
 
 impl From<Policy> for Parts {
-    fn from(Policy { upstreams, limits, routes, overload, .. }: Policy) -> Self {
-        Self { upstreams, limits, routes, overload }
+    fn from(Policy { upstreams, reaches, limits, routes, overload, .. }: Policy) -> Self {
+        Self { upstreams, reaches, limits, routes, overload }
     }
 }
 

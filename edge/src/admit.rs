@@ -172,7 +172,9 @@ fn count_here<'a>(
 /// What shared limits do while their authority is away.
 fn without_authority(edge: &Edge, client: Client, lease: LeaseId, limits: &[Named<'_>], now: Timestamp) -> Admission {
     let of = |failure: StoreFailure| {
-        limits.iter().copied().filter(move |(_, limit)| limit.scope == Scope::Shared { on_store_failure: failure })
+        limits.iter().copied().filter(
+            move |(_, limit)| matches!(limit.scope, Scope::Shared { on_store_failure, .. } if on_store_failure == failure),
+        )
     };
     let refused: Vec<Verdict> = of(StoreFailure::Closed)
         .map(|(limit, _)| Verdict {

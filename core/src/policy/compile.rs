@@ -3,6 +3,7 @@
 //! The TOML tree is walked by hand instead of being deserialised, because every fault then knows its line,
 //! its field and what would have been right.
 
+mod authority;
 mod cache;
 mod error;
 mod limit;
@@ -39,14 +40,15 @@ impl Policy {
         let source = Source(source);
         let document = DeTable::parse(source.0).map_err(|error| source.syntax(&error))?;
         let root = Section::root(source, document.get_ref());
-        root.only(&["version", "upstream", "limit", "overload", "route"])?;
+        root.only(&["version", "upstream", "authority", "limit", "overload", "route"])?;
         root.require("version")?.whole(Self::VERSION..=Self::VERSION)?;
 
         let upstreams = upstream::read_all(&root)?;
+        let reaches = authority::read_all(&root)?;
         let limits = limit::read_all(&root)?;
         let routes = route::read_all(&root, &upstreams, &limits)?;
         let overload = overload::read(&root)?;
-        let parts = Parts { upstreams, limits, routes, overload };
+        let parts = Parts { upstreams, reaches, limits, routes, overload };
         // Every name was looked up and every list counted above.
         Self::from_parts(parts).map_err(|error| root.error(error.to_string()))
     }

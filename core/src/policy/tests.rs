@@ -163,7 +163,7 @@ fn head_fits_wherever_get_does() {
 fn limits_are_read_with_their_scope() {
     let policy = policy();
     let limits: Vec<_> = policy.limits().iter().map(|limit| (&*limit.name, limit.scope, limit.cost)).collect();
-    let shared = |on_store_failure| Scope::Shared { on_store_failure };
+    let shared = |on_store_failure| Scope::Shared { authority: Authority::Objects, on_store_failure };
     assert_eq!(
         limits,
         [

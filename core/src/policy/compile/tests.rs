@@ -81,7 +81,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "version = 1",
         "version = 1\nsurprise = true",
-        r#"2:1: surprise: unknown option; it may be version, upstream, limit, overload, route"#,
+        r#"2:1: surprise: unknown option; it may be version, upstream, authority, limit, overload, route"#,
     ),
     // Upstreams.
     (
