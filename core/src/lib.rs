@@ -17,6 +17,7 @@ extern crate std;
 pub mod breaker;
 pub mod cache;
 pub mod headers;
+pub mod json;
 pub mod limit;
 pub mod overload;
 pub mod policy;

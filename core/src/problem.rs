@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use crate::json::append_string;
+
 /// The media type of [`Problem::to_json`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -38,6 +40,7 @@ enum Kind<'a> {
 #[expect(missing_docs, reason = "each is the status code of its name in RFC 9110 §15 or RFC 6585")]
 pub enum Status {
     BadRequest = 400,
+    Unauthorized = 401,
     NotFound = 404,
     MethodNotAllowed = 405,
     ContentTooLarge = 413,
@@ -136,6 +139,7 @@ impl Status {
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::BadRequest => "Bad Request",
+            Self::Unauthorized => "Unauthorized",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::ContentTooLarge => "Content Too Large",
@@ -149,26 +153,6 @@ impl Status {
             Self::GatewayTimeout => "Gateway Timeout",
         }
     }
-}
-
-/// Appends a JSON string (RFC 8259 §7): quote, backslash and control characters are escaped.
-fn append_string(json: &mut String, text: &str) {
-    json.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => json.push_str("\\\""),
-            '\\' => json.push_str("\\\\"),
-            '\n' => json.push_str("\\n"),
-            '\r' => json.push_str("\\r"),
-            '\t' => json.push_str("\\t"),
-            '\0'..='\u{1f}' => {
-                // Writing a number to a String does not fail.
-                let _ = write!(json, "\\u{:04x}", u32::from(character));
-            }
-            _ => json.push(character),
-        }
-    }
-    json.push('"');
 }
 
 #[cfg(test)]
@@ -215,21 +199,6 @@ mod tests {
             ),
         ] {
             assert_eq!((problem.status(), &*problem.to_json()), (status, json));
-        }
-    }
-
-    #[test]
-    fn what_json_reserves_is_escaped() {
-        for (detail, json) in [
-            ("", r#""""#),
-            (r#"a "b" \c"#, r#""a \"b\" \\c""#),
-            ("a\nb\rc\td", r#""a\nb\rc\td""#),
-            ("\0\u{8}\u{1f}\u{7f}", "\"\\u0000\\u0008\\u001f\u{7f}\""),
-            ("</script> \u{e9}\u{1f30a}", "\"</script> \u{e9}\u{1f30a}\""),
-        ] {
-            let mut seen = String::new();
-            append_string(&mut seen, detail);
-            assert_eq!(seen, json);
         }
     }
 }

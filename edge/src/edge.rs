@@ -14,6 +14,7 @@ use seawall_core::{
 };
 
 use crate::{
+    Settings,
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
 };
@@ -26,6 +27,8 @@ use crate::{
 pub struct Edge {
     /// The traffic policy.
     pub policy: Policy,
+    /// What the host's configuration says beside it.
+    pub settings: Settings,
     pub(crate) state: RefCell<State>,
 }
 
@@ -61,6 +64,12 @@ impl Edge {
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
         };
-        Self { policy, state: RefCell::new(state) }
+        Self { policy, settings: Settings::default(), state: RefCell::new(state) }
+    }
+
+    /// The same isolate under these settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 }

@@ -11,10 +11,12 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod settings;
 pub mod waiting;
 
 mod admit;
 mod answer;
+mod control;
 mod edge;
 mod failure;
 mod guard;
@@ -24,4 +26,4 @@ mod sanitise;
 #[cfg(feature = "fake")]
 pub mod fake;
 
-pub use self::{edge::Edge, platform::Platform};
+pub use self::{edge::Edge, platform::Platform, settings::Settings};

@@ -28,6 +28,7 @@ use crate::{
     admit::{self, Admitted, Places},
     answer::{self, Answer, Conditions},
     client::Client,
+    control,
     guard::{self, Fetched, Unavailable},
     lookup::{forget, look_up},
     message::{Headers, Request, Response},
@@ -44,6 +45,9 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
     if let Err(malformed) = sanitise(&mut request) {
         platform.log(&format!("edge.request refused reason=malformed-{}", malformed.as_str()));
         return malformed_answer(&platform, malformed);
+    }
+    if let Some(name) = control::name(&request.path) {
+        return control::answer(&edge, &platform, name, &request).await;
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
         platform.log("edge.request refused reason=no-route");

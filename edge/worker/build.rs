@@ -4,6 +4,7 @@
 use std::{env, fs, path::PathBuf, process};
 
 use seawall_core::policy::Policy;
+use sha2::{Digest, Sha256};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=SEAWALL_POLICY");
@@ -19,6 +20,8 @@ fn main() {
     };
     // Plain data into a growing vector: nothing in it can fail.
     let bytes = postcard::to_allocvec(&policy).expect("a policy serialises");
+    let digest: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("cargo::rustc-env=SEAWALL_POLICY_DIGEST={digest}");
     // Cargo sets OUT_DIR for every build script.
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     if let Err(error) = fs::write(out.join("policy.bin"), bytes) {

@@ -1,42 +1,41 @@
-//! The way of a request whose response may be shared: what is stored, one call for those who need it, and what is
-//! stored again when the origin fails.
+//! The way of a request whose response may be shared: what is stored is used or the origin is asked, and what came is
+//! stored or what is stored stands in.
+mod call;
+mod collapse;
 
 use core::time::Duration;
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use seawall_core::{
     cache::{
-        Ask, CacheOptions, CacheStatus, Decision, ForwardReason, HttpDate, Keep, Known, Metadata, Stored,
-        collapse::{Collapse, Joiner, Landed, Landing, Role, Ticket},
+        Ask, CacheOptions, CacheStatus, Decision, ForwardReason, Metadata, Stored,
+        collapse::{Landing, Role, Ticket},
         conditional::{self, Evaluation, evaluate},
         decide,
         decide::stand_in,
         judge::{OnError, Origin},
         key::{CacheKey, Target},
-        on_response,
-        purge::{Purges, Selector, Strength},
+        purge::Purges,
         response::is_origin_failure,
-        store::{Exchange, Reason, unstored},
-        validate::{Validators, is_fixed_by_body},
+        store::unstored,
     },
-    headers::Fields,
     policy::Route,
     problem::{Problem, Status},
-    time::Timestamp,
 };
 
 use crate::{
     Edge, Platform,
     answer::{self, Answer, Conditions},
-    failure::{CallFailure, Remembered},
-    guard::{self, Fetched, Unavailable},
-    limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOW_ROUNDS_MAX, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
+    failure::CallFailure,
+    limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, look_up},
     message::{Headers, Request, Response},
-    platform::FetchError,
 };
 
+use self::{
+    call::{Called, Failure},
+    collapse::collapsed,
+};
 use super::{forward, target_of, unavailable_answer};
 
 /// What a route that may be cached needs at every step.
@@ -99,25 +98,6 @@ impl<P: Platform> Cached<'_, P> {
             }
         }
         self.fetch(needed, request, None).await
-    }
-
-    /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
-    async fn lead(&self, needed: Needed<P>, request: Request<P>, ticket: Ticket) -> Answer<P> {
-        let reason = needed.reason;
-        let (sender, receiver) = oneshot::channel();
-        let detached = self.detached(self.conditions.clone());
-        self.platform.spawn(async move {
-            let answer = detached.cached().fetch(needed, request, Some(ticket)).await;
-            // Nobody listens when the visitor has left; what may be stored is stored all the same.
-            let _ = sender.send(answer);
-        });
-        match receiver.await {
-            Ok(answer) => answer,
-            // The host ended the work that it had promised to go on with.
-            Err(oneshot::Canceled) => {
-                unavailable_answer(self.platform, Unavailable::Failed(FetchError::Unreachable), reason)
-            }
-        }
     }
 
     fn detached(&self, conditions: Conditions) -> Detached<P> {
@@ -275,104 +255,6 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
-    /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
-    async fn call(&self, needed: Needed<P>, mut request: Request<P>) -> Called<P> {
-        let Needed { on_error, validate, mut found, .. } = needed;
-        let asked = again(&request, &request.method);
-        if let Some(found) = found.as_ref().filter(|_| validate) {
-            set_conditions(&mut request, &Validators::of(&found.metadata));
-        }
-        let mut request = Some(request);
-        loop {
-            let generation = self.edge.state.borrow_mut().purges.stamp(self.platform.now());
-            let first = request.take();
-            let is_first = first.is_some();
-            let sent = first.unwrap_or_else(|| again(&asked, &asked.method));
-            let fetched = match guard::fetch(self.edge, self.platform, self.route, sent).await {
-                Ok(fetched) => fetched,
-                Err(unavailable) => {
-                    let found = found.filter(|_| on_error == OnError::Serve);
-                    return Called::Failed { found, failure: Failure::Unavailable(unavailable) };
-                }
-            };
-            let Fetched { mut response, request_time, response_time } = fetched;
-            let status = response.status;
-            if status != 304 && response.headers.field("date").is_none() {
-                // RFC 9110 §6.6.1: who receives a response without a Date writes down when.
-                response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
-            }
-            let exchange = Exchange {
-                target: target_of(&asked),
-                request: &asked.headers,
-                status,
-                response: &response.headers,
-                request_time,
-                response_time,
-                generation,
-                random: (self.platform.random() >> 32) as u32,
-            };
-            let known = found.as_ref().map(|found| Known {
-                metadata: &found.metadata,
-                fields: &found.response.headers,
-                on_error,
-            });
-            let keep = {
-                let state = self.edge.state.borrow();
-                on_response(&exchange, known, &self.key, &state.purges, &self.options).keep
-            };
-            let uncacheable = keep.is_uncacheable();
-            return match (keep, found.take()) {
-                (Keep::Refetch, _) if is_first => continue,
-                // The origin was asked for plain bytes, and not every platform's cache keeps others as they are.
-                (Keep::Store(_), _) if response.headers.field("content-encoding").is_some() => {
-                    Called::Passed { response, status, detail: Reason::Encoded, uncacheable: true }
-                }
-                (Keep::Store(metadata), _) => Called::Kept { metadata, response, status },
-                (Keep::Update(metadata), Some(found)) => {
-                    Called::Kept { metadata, response: self.updated(*found, &response, response_time), status }
-                }
-                (Keep::UpdateUnstored(detail), Some(found)) => {
-                    let response = self.updated(*found, &response, response_time);
-                    Called::Passed { response, status, detail, uncacheable }
-                }
-                (Keep::ServeStored, found) => Called::Failed { found, failure: Failure::Status(response) },
-                (Keep::Outdate, _) => {
-                    let now = self.platform.now();
-                    self.edge.state.borrow_mut().purges.purge(Selector::Key(self.key), Strength::Soft, now);
-                    Called::Passed { response, status, detail: Reason::Method, uncacheable: false }
-                }
-                // No platform here joins bodies, and none is asked for parts.
-                (Keep::Join(..), _) => Called::Passed { response, status, detail: Reason::Partial, uncacheable },
-                (Keep::Refuse(detail), _) => Called::Passed { response, status, detail, uncacheable },
-                (Keep::Refetch | Keep::Update(_) | Keep::UpdateUnstored(_), _) => {
-                    Called::Passed { response, status, detail: Reason::Status, uncacheable }
-                }
-            };
-        }
-    }
-
-    /// The stored response with the fields of the answer that validated it (RFC 9111 §3.2).
-    fn updated(&self, found: Found<P>, answer: &Response<P>, response_time: Timestamp) -> Response<P> {
-        let mut response = found.response;
-        // The date of an answer that has none is when it came.
-        response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
-        let content_fields = self.options.update_content_fields;
-        let mut replaced = Vec::new();
-        answer.headers.each(&mut |name, value| {
-            let name = name.to_ascii_lowercase();
-            if is_fixed_by_body(&name, content_fields) {
-                return;
-            }
-            if replaced.contains(&name) {
-                response.headers.append(&name, value);
-            } else {
-                response.headers.set(&name, value);
-                replaced.push(name);
-            }
-        });
-        response
-    }
-
     /// Sends the response to the client while it is stored; the others are told once it is.
     fn store_while_answering(
         &self,
@@ -422,65 +304,6 @@ impl<P: Platform> Cached<'_, P> {
         };
         Some(Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer })
     }
-
-    /// What a request gets whose leader failed: what it found stored, or the same failure.
-    fn share_failure(&self, needed: Needed<P>, request: &Request<P>, failure: CallFailure) -> Answer<P> {
-        let (unavailable, status) = match failure {
-            CallFailure::Unavailable(unavailable) => (unavailable, None),
-            CallFailure::Status(status) => (Unavailable::Failed(FetchError::Unreachable), Some(status)),
-        };
-        let cache = collapsed(needed.reason, status, Some(failure.as_str()));
-        let reason = needed.reason;
-        let found = needed.found.filter(|_| needed.on_error == OnError::Serve);
-        if let Some(answer) = found.and_then(|found| self.stand_in(*found, request, failure)) {
-            return answer;
-        }
-        Answer { cache, ..unavailable_answer(self.platform, unavailable, reason) }
-    }
-
-    /// The failure of a call for this key that ended at or after `since`.
-    fn failure_since(&self, since: Timestamp) -> Option<CallFailure> {
-        let remembered = self.edge.state.borrow().failures.get(self.key.low_bits(), self.platform.now())?;
-        (remembered.at >= since).then_some(remembered.failure)
-    }
-
-    /// Ends the lead of a call that failed, and lets those who waited for it know.
-    fn land_failed(&self, lead: Option<Ticket>, failure: CallFailure) {
-        if lead.is_some() {
-            let now = self.platform.now();
-            let expires = now.after(FAILURE_REMEMBERED_FOR);
-            let remembered = Remembered { at: now, failure };
-            self.edge.state.borrow_mut().failures.put(self.key.low_bits(), remembered, expires, now);
-        }
-        self.land(lead, Landing::Open);
-    }
-
-    /// Takes the lead for this key, or learns who has it.
-    fn join(&self, waited: Duration) -> Role {
-        let joiner = Joiner { has_stale: false, waited };
-        let (now, collapse) = (self.platform.now(), self.collapse());
-        self.edge.state.borrow_mut().flights.join(&self.key, joiner, now, &collapse)
-    }
-
-    fn land(&self, lead: Option<Ticket>, landing: Landing) {
-        let Some(ticket) = lead else { return };
-        let (now, collapse) = (self.platform.now(), self.collapse());
-        let landed = self.edge.state.borrow_mut().flights.land(&self.key, ticket, landing, now, &collapse);
-        if landed == Landed::Ended {
-            self.platform.wake(&self.key);
-        }
-    }
-
-    fn collapse(&self) -> Collapse {
-        let lease = self.edge.policy.upstream_of(self.route).deadline.saturating_add(FLIGHT_MARGIN);
-        Collapse {
-            lease,
-            // As long as a leader may take: who waits for one that was lost leads next.
-            wait: lease,
-            followers_max: FOLLOWERS_MAX,
-            uncacheable_for: UNCOLLAPSED_FOR,
-        }
-    }
 }
 
 /// What follows from a look-up.
@@ -508,39 +331,6 @@ impl<P: Platform> Needed<P> {
     }
 }
 
-/// What came of a call.
-enum Called<P: Platform> {
-    /// A response to store and to answer with; `status` is what the origin said.
-    Kept { metadata: Metadata, response: Response<P>, status: u16 },
-    /// A response for this request alone.
-    Passed { response: Response<P>, status: u16, detail: Reason, uncacheable: bool },
-    /// The origin failed; what was found may stand in.
-    Failed { found: Option<Box<Found<P>>>, failure: Failure<P> },
-}
-
-/// How the origin failed.
-enum Failure<P: Platform> {
-    /// With an answer that says so.
-    Status(Response<P>),
-    /// Without one.
-    Unavailable(Unavailable),
-}
-
-impl<P: Platform> Failure<P> {
-    /// What those who waited are told of it.
-    const fn shared(&self) -> CallFailure {
-        match self {
-            Self::Status(response) => CallFailure::Status(response.status),
-            Self::Unavailable(unavailable) => CallFailure::Unavailable(*unavailable),
-        }
-    }
-}
-
-/// The status of a request that another one's call answered.
-const fn collapsed(reason: ForwardReason, status: Option<u16>, detail: Option<&'static str>) -> CacheStatus {
-    CacheStatus::Forward { reason, status, stored: false, collapsed: true, detail }
-}
-
 /// A request for the same, without a body.
 fn again<P: Platform>(request: &Request<P>, method: &str) -> Request<P> {
     Request {
@@ -552,15 +342,5 @@ fn again<P: Platform>(request: &Request<P>, method: &str) -> Request<P> {
         headers: request.headers.clone(),
         body: None,
         client: request.client,
-    }
-}
-
-/// Adds the validators of what is stored, so that an unchanged response costs the origin a 304.
-fn set_conditions<P: Platform>(request: &mut Request<P>, validators: &Validators<'_>) {
-    if let Some(etag) = validators.etag {
-        request.headers.set("if-none-match", etag);
-    }
-    if let Some(modified) = validators.last_modified {
-        request.headers.set("if-modified-since", &modified.to_string());
     }
 }

@@ -1,9 +1,11 @@
 //! The pipeline over the fake platform: what each request gets, and what reaches the origin.
 //!
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
+//! `control`: the operator's paths.
 //! `hostile`: requests that try to be served what is not theirs. `simulation`: everything at once, by seed.
 
 mod cache;
+mod control;
 mod hostile;
 mod limit;
 mod simulation;

@@ -109,8 +109,13 @@ impl Platform for Host {
     }
 
     fn log(&self, line: &str) {
-        web_sys::console::log_1(&JsValue::from_str(line));
+        log(line);
     }
+}
+
+/// Writes one line to the log.
+pub(crate) fn log(line: &str) {
+    web_sys::console::log_1(&JsValue::from_str(line));
 }
 
 /// The runtime's clock. Deployed, it stands still between two awaited calls.

@@ -7,6 +7,7 @@ mod cache;
 mod headers;
 mod host;
 mod origin;
+mod settings;
 mod waiters;
 
 use std::{cell::OnceCell, rc::Rc};
@@ -32,8 +33,8 @@ thread_local! {
 /// Answers one request.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    let edge = edge(&env)?;
     let host = Host::new(env, context)?;
-    let edge = edge()?;
     let Some(request) = convert(&request) else {
         return Err(worker::Error::from("the runtime gave a request without an absolute URL"));
     };
@@ -43,12 +44,12 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
 }
 
 /// This isolate's memory, made by its first request.
-fn edge() -> worker::Result<Rc<Edge>> {
+fn edge(env: &Env) -> worker::Result<Rc<Edge>> {
     EDGE.with(|edge| {
         if let Some(edge) = edge.get() {
             return Ok(Rc::clone(edge));
         }
-        let made = Rc::new(Edge::new(policy()?, host::random()?));
+        let made = Rc::new(Edge::new(policy()?, host::random()?).with_settings(settings::read(env)));
         Ok(Rc::clone(edge.get_or_init(|| made)))
     })
 }

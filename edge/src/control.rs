@@ -1,0 +1,81 @@
+//! The operator's paths, under `/__seawall/`: no route takes them and no cache keeps them.
+//!
+//! Without a secret in the settings they do not exist. With one, `health` tells anybody that the edge runs, and
+//! everything else wants the secret as a bearer token; a request without it learns nothing, not even which paths
+//! there are.
+
+mod health;
+
+use std::rc::Rc;
+
+use seawall_core::{
+    headers::Fields,
+    problem::{Problem, Status},
+};
+
+use crate::{
+    Edge, Platform, answer,
+    message::{Headers, Request, Response},
+};
+
+/// The part of a canonical path after `/__seawall/`; `None` for every other path.
+pub(crate) fn name(path: &str) -> Option<&str> {
+    path.strip_prefix("/__seawall/")
+}
+
+/// Answers a request for `/__seawall/{name}`. Counted under no limit: a wrong secret costs one comparison.
+pub(crate) async fn answer<P: Platform>(
+    edge: &Rc<Edge>,
+    platform: &P,
+    name: &str,
+    request: &Request<P>,
+) -> Response<P> {
+    let authorization = request.headers.field("authorization");
+    let (known, response) = match (&edge.settings.control_secret, request.method.as_str(), name) {
+        (None, ..) => (None, refusal(platform, Status::NotFound, "Nothing is served here.")),
+        (Some(secret), method, name) if secret.admits(authorization.as_deref()) => {
+            let control = Control { edge, platform };
+            match (name, method) {
+                ("health", "GET" | "HEAD") => (Some("health"), control.health().await),
+                ("health", _) => (Some("health"), control.wrong_method("GET, HEAD")),
+                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: health.")),
+            }
+        }
+        (Some(_), "GET" | "HEAD", "health") => (Some("health"), json(platform, health::alive())),
+        (Some(_), ..) => {
+            let mut response =
+                refusal(platform, Status::Unauthorized, "Send the control secret: Authorization: Bearer ..");
+            response.headers.set("www-authenticate", "Bearer realm=\"seawall\"");
+            (None, response)
+        }
+    };
+    // A name that nobody here chose stays out of the log.
+    platform.log(&format!("edge.control name={} status={}", known.unwrap_or("none"), response.status));
+    if request.method == "HEAD" { Response { body: None, ..response } } else { response }
+}
+
+/// What an operator's request works on.
+struct Control<'a, P: Platform> {
+    edge: &'a Rc<Edge>,
+    platform: &'a P,
+}
+
+impl<P: Platform> Control<'_, P> {
+    fn wrong_method(&self, allowed: &str) -> Response<P> {
+        let mut response = refusal(self.platform, Status::MethodNotAllowed, "This path takes other methods.");
+        response.headers.set("allow", allowed);
+        response
+    }
+}
+
+fn refusal<P: Platform>(platform: &P, status: Status, detail: &str) -> Response<P> {
+    answer::refused(platform, &Problem::plain(status, detail), "control")
+}
+
+/// An answer for this operator at this moment.
+fn json<P: Platform>(platform: &P, text: String) -> Response<P> {
+    let mut headers = P::Headers::default();
+    headers.set("content-type", "application/json");
+    headers.set("cache-control", "no-store");
+    Response::new(200, headers, Some(platform.text(text)))
+}

@@ -1,0 +1,99 @@
+//! How this isolate is.
+
+use core::fmt::Write;
+
+use seawall_core::{
+    breaker::State,
+    json::append_string,
+    limit::LeaseId,
+    policy::{Policy, Scope},
+};
+
+use crate::{
+    Platform,
+    authority::{Intent, Question},
+    client::Client,
+    limits::{AUTHORITY_DEADLINE, AUTHORITY_SHARDS},
+    message::Response,
+};
+
+use super::Control;
+
+/// What anybody may know, at the cost of a few bytes.
+pub(super) fn alive() -> String {
+    String::from("{\"status\":\"ok\"}")
+}
+
+impl<P: Platform> Control<'_, P> {
+    /// What an operator may know: the build, each breaker of this isolate, and whether the authority of shared limits
+    /// answers. Always 200: an edge that serves stale pages is degraded and not gone.
+    pub(super) async fn health(&self) -> Response<P> {
+        let authority = self.authority().await;
+        let now = self.platform.now();
+        let mut upstreams = String::new();
+        let mut all_closed = true;
+        for (upstream, breaker) in self.edge.policy.upstreams().iter().zip(&self.edge.state.borrow().breakers) {
+            let state = breaker.state(now);
+            all_closed &= state == State::Closed;
+            upstreams.push_str(if upstreams.is_empty() { "{\"name\":" } else { ",{\"name\":" });
+            append_string(&mut upstreams, upstream.name.as_str());
+            // Writing to a String does not fail.
+            let _ = write!(upstreams, ",\"breaker\":\"{}\",\"opens\":{}}}", state.as_str(), breaker.opens());
+        }
+        let is_well = all_closed && authority != Authority::Fails;
+        let mut text = String::from(if is_well { "{\"status\":\"ok\"" } else { "{\"status\":\"degraded\"" });
+        let build = &self.edge.settings.build;
+        for (name, value) in [("version", &build.version), ("deployment", &build.deployment), ("policy", &build.policy)]
+        {
+            text.push_str(",\"");
+            text.push_str(name);
+            text.push_str("\":");
+            append_string(&mut text, value);
+        }
+        text.push_str(",\"authority\":\"");
+        text.push_str(authority.as_str());
+        text.push_str("\",\"upstreams\":[");
+        text.push_str(&upstreams);
+        text.push_str("]}");
+        super::json(self.platform, text)
+    }
+
+    /// Asks one authority to free a place that nobody holds: the whole way there and back, and nothing is spent.
+    async fn authority(&self) -> Authority {
+        let Some(question) = harmless(&self.edge.policy) else { return Authority::Unused };
+        let shard = question.client.shard(AUTHORITY_SHARDS);
+        match self.platform.judge(shard, &question, AUTHORITY_DEADLINE).await {
+            Ok(_) => Authority::Answers,
+            Err(error) => {
+                self.platform.log(&format!("edge.limit.authority failed: {error}"));
+                Authority::Fails
+            }
+        }
+    }
+}
+
+fn harmless(policy: &Policy) -> Option<Question> {
+    let shared = policy.limits().iter().position(|limit| matches!(limit.scope, Scope::Shared { .. }))?;
+    // A policy's limits are counted by the same type.
+    let limit = seawall_core::limit::LimitId(u16::try_from(shared).ok()?);
+    Some(Question { intent: Intent::Release, client: Client::new(None), limits: vec![limit], lease: LeaseId(0) })
+}
+
+/// How the authority of shared limits is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Authority {
+    /// The policy shares no limit.
+    Unused,
+    Answers,
+    Fails,
+}
+
+impl Authority {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Answers => "answers",
+            Self::Fails => "fails",
+        }
+    }
+}

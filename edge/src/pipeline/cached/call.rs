@@ -1,0 +1,162 @@
+//! The call to the origin for something stored or to be stored, and what core says of the answer.
+
+use seawall_core::{
+    cache::{
+        HttpDate, Keep, Known, Metadata,
+        judge::OnError,
+        on_response,
+        purge::{Selector, Strength},
+        store::{Exchange, Reason},
+        validate::{Validators, is_fixed_by_body},
+    },
+    headers::Fields,
+    time::Timestamp,
+};
+
+use crate::{
+    Platform,
+    failure::CallFailure,
+    guard::{self, Fetched, Unavailable},
+    lookup::Found,
+    message::{Headers, Request, Response},
+};
+
+use super::{Cached, Needed, again, target_of};
+
+impl<P: Platform> Cached<'_, P> {
+    /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
+    pub(super) async fn call(&self, needed: Needed<P>, mut request: Request<P>) -> Called<P> {
+        let Needed { on_error, validate, mut found, .. } = needed;
+        let asked = again(&request, &request.method);
+        if let Some(found) = found.as_ref().filter(|_| validate) {
+            set_conditions(&mut request, &Validators::of(&found.metadata));
+        }
+        let mut request = Some(request);
+        loop {
+            let generation = self.edge.state.borrow_mut().purges.stamp(self.platform.now());
+            let first = request.take();
+            let is_first = first.is_some();
+            let sent = first.unwrap_or_else(|| again(&asked, &asked.method));
+            let fetched = match guard::fetch(self.edge, self.platform, self.route, sent).await {
+                Ok(fetched) => fetched,
+                Err(unavailable) => {
+                    let found = found.filter(|_| on_error == OnError::Serve);
+                    return Called::Failed { found, failure: Failure::Unavailable(unavailable) };
+                }
+            };
+            let Fetched { mut response, request_time, response_time } = fetched;
+            let status = response.status;
+            if status != 304 && response.headers.field("date").is_none() {
+                // RFC 9110 §6.6.1: who receives a response without a Date writes down when.
+                response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
+            }
+            let exchange = Exchange {
+                target: target_of(&asked),
+                request: &asked.headers,
+                status,
+                response: &response.headers,
+                request_time,
+                response_time,
+                generation,
+                random: (self.platform.random() >> 32) as u32,
+            };
+            let known = found.as_ref().map(|found| Known {
+                metadata: &found.metadata,
+                fields: &found.response.headers,
+                on_error,
+            });
+            let keep = {
+                let state = self.edge.state.borrow();
+                on_response(&exchange, known, &self.key, &state.purges, &self.options).keep
+            };
+            let uncacheable = keep.is_uncacheable();
+            return match (keep, found.take()) {
+                (Keep::Refetch, _) if is_first => continue,
+                // The origin was asked for plain bytes, and not every platform's cache keeps others as they are.
+                (Keep::Store(_), _) if response.headers.field("content-encoding").is_some() => {
+                    Called::Passed { response, status, detail: Reason::Encoded, uncacheable: true }
+                }
+                (Keep::Store(metadata), _) => Called::Kept { metadata, response, status },
+                (Keep::Update(metadata), Some(found)) => {
+                    Called::Kept { metadata, response: self.updated(*found, &response, response_time), status }
+                }
+                (Keep::UpdateUnstored(detail), Some(found)) => {
+                    let response = self.updated(*found, &response, response_time);
+                    Called::Passed { response, status, detail, uncacheable }
+                }
+                (Keep::ServeStored, found) => Called::Failed { found, failure: Failure::Status(response) },
+                (Keep::Outdate, _) => {
+                    let now = self.platform.now();
+                    self.edge.state.borrow_mut().purges.purge(Selector::Key(self.key), Strength::Soft, now);
+                    Called::Passed { response, status, detail: Reason::Method, uncacheable: false }
+                }
+                // No platform here joins bodies, and none is asked for parts.
+                (Keep::Join(..), _) => Called::Passed { response, status, detail: Reason::Partial, uncacheable },
+                (Keep::Refuse(detail), _) => Called::Passed { response, status, detail, uncacheable },
+                (Keep::Refetch | Keep::Update(_) | Keep::UpdateUnstored(_), _) => {
+                    Called::Passed { response, status, detail: Reason::Status, uncacheable }
+                }
+            };
+        }
+    }
+
+    /// The stored response with the fields of the answer that validated it (RFC 9111 §3.2).
+    fn updated(&self, found: Found<P>, answer: &Response<P>, response_time: Timestamp) -> Response<P> {
+        let mut response = found.response;
+        // The date of an answer that has none is when it came.
+        response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
+        let content_fields = self.options.update_content_fields;
+        let mut replaced = Vec::new();
+        answer.headers.each(&mut |name, value| {
+            let name = name.to_ascii_lowercase();
+            if is_fixed_by_body(&name, content_fields) {
+                return;
+            }
+            if replaced.contains(&name) {
+                response.headers.append(&name, value);
+            } else {
+                response.headers.set(&name, value);
+                replaced.push(name);
+            }
+        });
+        response
+    }
+}
+
+/// What came of a call.
+pub(super) enum Called<P: Platform> {
+    /// A response to store and to answer with; `status` is what the origin said.
+    Kept { metadata: Metadata, response: Response<P>, status: u16 },
+    /// A response for this request alone.
+    Passed { response: Response<P>, status: u16, detail: Reason, uncacheable: bool },
+    /// The origin failed; what was found may stand in.
+    Failed { found: Option<Box<Found<P>>>, failure: Failure<P> },
+}
+
+/// How the origin failed.
+pub(super) enum Failure<P: Platform> {
+    /// With an answer that says so.
+    Status(Response<P>),
+    /// Without one.
+    Unavailable(Unavailable),
+}
+
+impl<P: Platform> Failure<P> {
+    /// What those who waited are told of it.
+    pub(super) const fn shared(&self) -> CallFailure {
+        match self {
+            Self::Status(response) => CallFailure::Status(response.status),
+            Self::Unavailable(unavailable) => CallFailure::Unavailable(*unavailable),
+        }
+    }
+}
+
+/// Adds the validators of what is stored, so that an unchanged response costs the origin a 304.
+fn set_conditions<P: Platform>(request: &mut Request<P>, validators: &Validators<'_>) {
+    if let Some(etag) = validators.etag {
+        request.headers.set("if-none-match", etag);
+    }
+    if let Some(modified) = validators.last_modified {
+        request.headers.set("if-modified-since", &modified.to_string());
+    }
+}

@@ -1,0 +1,110 @@
+//! What requests for one URL share: a call that one of them makes, and its failure.
+
+use core::time::Duration;
+
+use futures_channel::oneshot;
+use seawall_core::{
+    cache::{
+        CacheStatus, ForwardReason,
+        collapse::{Collapse, Joiner, Landed, Landing, Role, Ticket},
+        judge::OnError,
+    },
+    time::Timestamp,
+};
+
+use crate::{
+    Platform,
+    answer::Answer,
+    failure::{CallFailure, Remembered},
+    guard::Unavailable,
+    limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
+    message::Request,
+    platform::FetchError,
+};
+
+use super::{Cached, Needed, unavailable_answer};
+
+impl<P: Platform> Cached<'_, P> {
+    /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
+    pub(super) async fn lead(&self, needed: Needed<P>, request: Request<P>, ticket: Ticket) -> Answer<P> {
+        let reason = needed.reason;
+        let (sender, receiver) = oneshot::channel();
+        let detached = self.detached(self.conditions.clone());
+        self.platform.spawn(async move {
+            let answer = detached.cached().fetch(needed, request, Some(ticket)).await;
+            // Nobody listens when the visitor has left; what may be stored is stored all the same.
+            let _ = sender.send(answer);
+        });
+        match receiver.await {
+            Ok(answer) => answer,
+            // The host ended the work that it had promised to go on with.
+            Err(oneshot::Canceled) => {
+                unavailable_answer(self.platform, Unavailable::Failed(FetchError::Unreachable), reason)
+            }
+        }
+    }
+
+    /// What a request gets whose leader failed: what it found stored, or the same failure.
+    pub(super) fn share_failure(&self, needed: Needed<P>, request: &Request<P>, failure: CallFailure) -> Answer<P> {
+        let (unavailable, status) = match failure {
+            CallFailure::Unavailable(unavailable) => (unavailable, None),
+            CallFailure::Status(status) => (Unavailable::Failed(FetchError::Unreachable), Some(status)),
+        };
+        let cache = collapsed(needed.reason, status, Some(failure.as_str()));
+        let reason = needed.reason;
+        let found = needed.found.filter(|_| needed.on_error == OnError::Serve);
+        if let Some(answer) = found.and_then(|found| self.stand_in(*found, request, failure)) {
+            return answer;
+        }
+        Answer { cache, ..unavailable_answer(self.platform, unavailable, reason) }
+    }
+
+    /// The failure of a call for this key that ended at or after `since`.
+    pub(super) fn failure_since(&self, since: Timestamp) -> Option<CallFailure> {
+        let remembered = self.edge.state.borrow().failures.get(self.key.low_bits(), self.platform.now())?;
+        (remembered.at >= since).then_some(remembered.failure)
+    }
+
+    /// Ends the lead of a call that failed, and lets those who waited for it know.
+    pub(super) fn land_failed(&self, lead: Option<Ticket>, failure: CallFailure) {
+        if lead.is_some() {
+            let now = self.platform.now();
+            let expires = now.after(FAILURE_REMEMBERED_FOR);
+            let remembered = Remembered { at: now, failure };
+            self.edge.state.borrow_mut().failures.put(self.key.low_bits(), remembered, expires, now);
+        }
+        self.land(lead, Landing::Open);
+    }
+
+    /// Takes the lead for this key, or learns who has it.
+    pub(super) fn join(&self, waited: Duration) -> Role {
+        let joiner = Joiner { has_stale: false, waited };
+        let (now, collapse) = (self.platform.now(), self.collapse());
+        self.edge.state.borrow_mut().flights.join(&self.key, joiner, now, &collapse)
+    }
+
+    pub(super) fn land(&self, lead: Option<Ticket>, landing: Landing) {
+        let Some(ticket) = lead else { return };
+        let (now, collapse) = (self.platform.now(), self.collapse());
+        let landed = self.edge.state.borrow_mut().flights.land(&self.key, ticket, landing, now, &collapse);
+        if landed == Landed::Ended {
+            self.platform.wake(&self.key);
+        }
+    }
+
+    fn collapse(&self) -> Collapse {
+        let lease = self.edge.policy.upstream_of(self.route).deadline.saturating_add(FLIGHT_MARGIN);
+        Collapse {
+            lease,
+            // As long as a leader may take: who waits for one that was lost leads next.
+            wait: lease,
+            followers_max: FOLLOWERS_MAX,
+            uncacheable_for: UNCOLLAPSED_FOR,
+        }
+    }
+}
+
+/// The status of a request that another one's call answered.
+pub(super) const fn collapsed(reason: ForwardReason, status: Option<u16>, detail: Option<&'static str>) -> CacheStatus {
+    CacheStatus::Forward { reason, status, stored: false, collapsed: true, detail }
+}

@@ -1,0 +1,87 @@
+//! What the host's configuration says beside the policy: secrets, switches, and which build this is.
+
+use core::fmt;
+
+use subtle::ConstantTimeEq;
+
+/// Read once by each isolate: hosts start new isolates when their configuration changes.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Opens the paths under `/__seawall/`; without it there are none.
+    pub control_secret: Option<Secret>,
+    /// What runs.
+    pub build: Build,
+}
+
+/// Which build runs, for people who look.
+#[derive(Clone, Debug, Default)]
+pub struct Build {
+    /// The release.
+    pub version: String,
+    /// A digest of the compiled policy: two isolates with the same one obey the same rules.
+    pub policy: String,
+    /// What the host calls this deployment.
+    pub deployment: String,
+}
+
+/// A secret that an operator's requests carry.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Fewest bytes of a secret: 128 bits, written in hexadecimal. What is shorter could be found by trying.
+    pub const BYTES_MIN: usize = 32;
+
+    /// The secret of this text; `None` when it is shorter than [`Secret::BYTES_MIN`].
+    #[must_use]
+    pub fn new(text: String) -> Option<Self> {
+        (text.len() >= Self::BYTES_MIN).then_some(Self(text))
+    }
+
+    /// Whether `authorization` is `Bearer` and this secret (RFC 6750 §2.1). How long that takes says nothing of which
+    /// bytes are right, only whether the length is.
+    #[must_use]
+    pub fn admits(&self, authorization: Option<&str>) -> bool {
+        let Some((scheme, token)) = authorization.and_then(|value| value.split_once(' ')) else { return false };
+        scheme.eq_ignore_ascii_case("bearer") && self.0.as_bytes().ct_eq(token.trim().as_bytes()).into()
+    }
+}
+
+/// Never its text: a value that is printed is a value that is logged.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_secret_opens() {
+        let text = "0123456789abcdef0123456789abcdef";
+        let secret = Secret::new(text.to_owned()).unwrap();
+        for (authorization, opens) in [
+            (Some(format!("Bearer {text}")), true),
+            (Some(format!("bearer  {text} ")), true),
+            (Some(format!("Basic {text}")), false),
+            (Some(format!("Bearer {}", &text[1..])), false),
+            (Some(format!("Bearer {text}0")), false),
+            (Some(format!("Bearer {}", text.to_uppercase())), false),
+            (Some(text.to_owned()), false),
+            (Some(String::from("Bearer ")), false),
+            (None, false),
+        ] {
+            assert_eq!(secret.admits(authorization.as_deref()), opens, "{authorization:?}");
+        }
+        assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_short_secret_is_none() {
+        assert!(Secret::new("x".repeat(Secret::BYTES_MIN)).is_some());
+        assert!(Secret::new("x".repeat(Secret::BYTES_MIN - 1)).is_none());
+        assert!(Secret::new(String::new()).is_none());
+    }
+}
