@@ -33,7 +33,9 @@ pub use pattern::{Pattern, PatternError};
 
 use crate::limit::distributed::{Mode, Terms};
 use crate::limit::fields::Unit;
-use crate::limit::{Algorithm, LIMITS_PER_REQUEST_MAX, LimitId};
+use crate::limit::{
+    Algorithm, Concurrency, FixedWindow, IntervalBucket, LIMITS_PER_REQUEST_MAX, LimitId, SlidingLog, SlidingWindow,
+};
 use crate::priority::Priority;
 use crate::{breaker, overload, retry, throttle};
 use table::Table;
@@ -296,6 +298,28 @@ impl Limit {
             }
             _ => None,
         }
+    }
+
+    /// What one isolate counts by while the authority of a shared limit does not answer: its part of the quota, at
+    /// least one unit, so that about [`Limit::isolates`] of them together stay within the whole.
+    #[must_use]
+    pub fn share(&self) -> Algorithm {
+        let part = |units: NonZeroU32| NonZeroU32::new(units.get() / self.isolates).unwrap_or(NonZeroU32::MIN);
+        let share = match &self.algorithm {
+            Algorithm::Gcra(rule) => Terms::new(*rule, Mode::Exact).ok().map(|terms| terms.share(self.isolates).into()),
+            Algorithm::SlidingWindow(rule) => {
+                SlidingWindow::new(part(rule.limit()), rule.window()).ok().map(Algorithm::from)
+            }
+            Algorithm::FixedWindow(rule) => Some(FixedWindow::new(part(rule.limit()), rule.period()).into()),
+            Algorithm::IntervalBucket(rule) => {
+                let (capacity, refill) = (part(rule.capacity()), part(rule.refill()));
+                IntervalBucket::new(capacity, refill, rule.interval()).ok().map(Algorithm::from)
+            }
+            Algorithm::SlidingLog(rule) => SlidingLog::new(part(rule.limit()), rule.window()).ok().map(Algorithm::from),
+            Algorithm::Concurrency(rule) => Concurrency::new(part(rule.limit()), rule.ttl()).ok().map(Algorithm::from),
+        };
+        // Where the rounding of a part leaves no rule that holds together, the isolate counts the whole.
+        share.unwrap_or(self.algorithm)
     }
 }
 

@@ -21,6 +21,7 @@ mod edge;
 mod failure;
 mod guard;
 mod lookup;
+mod reach;
 mod sanitise;
 
 #[cfg(feature = "fake")]

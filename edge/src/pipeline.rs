@@ -4,8 +4,10 @@
 
 mod cached;
 
+use core::pin::pin;
 use std::rc::Rc;
 
+use futures_util::{FutureExt, future::join};
 use seawall_core::{
     cache::{
         CacheOptions, CacheStatus, ForwardReason,
@@ -25,7 +27,7 @@ use seawall_core::{
 
 use crate::{
     Edge, Platform,
-    admit::{self, Admitted, Places},
+    admit::{Admitted, Admitting, Places},
     answer::{self, Answer, Conditions},
     client::Client,
     control,
@@ -35,7 +37,7 @@ use crate::{
     sanitise::{Malformed, canonical_path, sanitise},
 };
 
-use self::cached::Cached;
+use self::cached::{Cached, Step};
 
 /// Answers one request.
 ///
@@ -61,37 +63,86 @@ pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Reque
     let is_head = request.method == "HEAD";
     let conditions = Conditions::of(&request.headers);
 
+    let options = cacheable(route, &request);
     let places = Places::new(&edge, &platform, route, client);
-    let admitted = admit::admit(&edge, &platform, route, client, places.lease());
-    let (admitted, answer) = match cacheable(route, &request) {
-        Ok(options) => {
+    let begun = Admitting::begin(&edge, route, client, places.lease(), options.is_ok(), arrival);
+    let counted = match begun {
+        Ok(mut admitting) => admitting.count_at_location(&platform).await.map(|()| admitting),
+        Err(refusal) => Err(refusal),
+    };
+    let (admitted, answer) = match (counted, options) {
+        (Err(refusal), _) => {
+            let answer = refused(&edge, &platform, &refusal.admission);
+            (refusal, answer)
+        }
+        (Ok(admitting), Ok(options)) => {
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
-            // The limits and the look-up do not wait for each other; a refusal drops what was found.
-            let found = look_up(&platform, &key, &forward.headers, &options.vary);
-            let (admitted, found) = futures_util::future::join(admitted, found).await;
-            let answer = match refused(&edge, &platform, &admitted.admission) {
-                Some(answer) => answer,
-                None => {
-                    let (edge, platform, conditions) = (&edge, &platform, &conditions);
-                    Cached { edge, platform, route, options, key, conditions }.serve(found, forward).await
-                }
-            };
-            (admitted, answer)
+            let (edge, platform, conditions) = (&edge, &platform, &conditions);
+            let cached = Cached { edge, platform, route, options, key, conditions };
+            through_the_cache(&admitting, &cached, forward).await
         }
-        Err(reason) => {
-            let admitted = admitted.await;
-            let answer = match refused(&edge, &platform, &admitted.admission) {
-                Some(answer) => answer,
-                None => pass(&edge, &platform, route, for_the_origin(request), reason).await,
-            };
-            (admitted, answer)
+        (Ok(admitting), Err(reason)) => {
+            let admitted = admitting.check(&platform).await;
+            match admitted.admission.refusal() {
+                Some(_) => {
+                    let answer = refused(&edge, &platform, &admitted.admission);
+                    (admitted, answer)
+                }
+                None => (admitted, pass(&edge, &platform, route, for_the_origin(request), reason).await),
+            }
         }
     };
     let cache = answer.cache;
     let response = answer::finish(&platform, answer, &edge.policy, &route.limits, &admitted.admission, is_head);
     log(&platform, route, &response, cache, &admitted, arrival);
     response
+}
+
+/// The way of a request whose response may be shared. The shared limits and the look-up do not wait for each other.
+///
+/// Where hits cost nothing, one that is at hand asks no limit at all, and one that comes later gets back what was
+/// charged for it; otherwise a refusal drops what was found.
+async fn through_the_cache<P: Platform>(
+    admitting: &Admitting<'_>,
+    cached: &Cached<'_, P>,
+    request: Request<P>,
+) -> (Admitted, Answer<P>) {
+    let Cached { edge, platform, options, key, .. } = cached;
+    let (mut admitted, step) = {
+        let mut looking = pin!(look_up(*platform, key, &request.headers, &options.vary));
+        match looking.as_mut().now_or_never() {
+            Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
+                Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
+                step => (admitting.check(*platform).await, Ok(step)),
+            },
+            Some(found) => (admitting.check(*platform).await, Err(found)),
+            None => {
+                let (admitted, found) = join(admitting.check(*platform), looking).await;
+                (admitted, Err(found))
+            }
+        }
+    };
+    let is_refused = |admitted: &Admitted| admitted.admission.refusal().is_some();
+    if is_refused(&admitted) && !admitting.spares_hits {
+        let answer = refused(edge, *platform, &admitted.admission);
+        return (admitted, answer);
+    }
+    match step.unwrap_or_else(|found| cached.usable(found, &request)) {
+        Step::Answer(answer) => {
+            admitting.hit(*platform, &mut admitted);
+            (admitted, answer)
+        }
+        Step::Fetch(needed) => {
+            let admitted = admitting.missed(*platform, admitted).await;
+            if is_refused(&admitted) {
+                let answer = refused(edge, *platform, &admitted.admission);
+                return (admitted, answer);
+            }
+            let answer = cached.fetch_needed(needed, request).await;
+            (admitted, answer)
+        }
+    }
 }
 
 /// One line for each request. No path, query or address: they may say who is looking for what.
@@ -164,7 +215,7 @@ fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
 
 /// Passes a request through without the cache. What it changed does not count any more.
 async fn pass<P: Platform>(
-    edge: &Edge,
+    edge: &Rc<Edge>,
     platform: &P,
     route: &Route,
     request: Request<P>,
@@ -236,14 +287,14 @@ impl Place {
     }
 }
 
-fn refused<P: Platform>(edge: &Edge, platform: &P, admission: &Admission) -> Option<Answer<P>> {
-    let refusal = admission.refusal()?;
+fn refused<P: Platform>(edge: &Edge, platform: &P, admission: &Admission) -> Answer<P> {
     let names =
         admission.violated().filter_map(|verdict| edge.policy.limit(verdict.limit)).map(|limit| limit.name.as_str());
     let problem =
         Problem::quota_exceeded(names, "Too many requests from this address. Retry-After says when to come back.");
-    let response = answer::problem(platform, &problem, refusal.retry_after);
-    Some(Answer::plain(response, CacheStatus::Refused { detail: "limited" }))
+    let retry_after = admission.refusal().and_then(|refusal| refusal.retry_after);
+    let response = answer::problem(platform, &problem, retry_after);
+    Answer::plain(response, CacheStatus::Refused { detail: "limited" })
 }
 
 fn malformed_answer<P: Platform>(platform: &P, malformed: Malformed) -> Response<P> {

@@ -84,8 +84,8 @@ fn health_spends_nothing() {
     for _ in 0..100 {
         assert_eq!(world.send(&edge, operator("/__seawall/health")).status, 200);
     }
-    assert!(field(&get(&world, &edge, "/search?q=a"), "ratelimit").starts_with("\"search\";r=14;"));
-    assert!(field(&get(&world, &edge, "/methodology"), "ratelimit").starts_with("\"client\";r=299;"));
+    assert!(field(&get(&world, &edge, "/search?q=a"), "ratelimit").contains("\"search\";r=14;"));
+    assert!(field(&get(&world, &edge, "/methodology"), "ratelimit").starts_with("\"client\";r=298;"));
 }
 
 #[test]

@@ -4,16 +4,16 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use js_sys::Date;
-use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
-    authority::Question,
+    authority::{Question, Reply},
     message::{Request, Response},
     platform::{AuthorityError, FetchError, StoreError, Stored},
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
-use worker::{Context, Env};
+use worker::{Context, Delay, Env};
 
 use crate::{authority, cache, headers::JsHeaders, origin, waiters};
 
@@ -61,7 +61,7 @@ impl Platform for Host {
         random().unwrap_or_default()
     }
 
-    async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
+    async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         origin::fetch(&self.0.origin, request, deadline).await
     }
 
@@ -92,8 +92,12 @@ impl Platform for Host {
         Body::Text(text.into())
     }
 
-    async fn judge(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Admission, AuthorityError> {
-        authority::judge(&self.0.env, shard, question, deadline).await
+    async fn ask(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Reply, AuthorityError> {
+        authority::ask(&self.0.env, shard, question, deadline).await
+    }
+
+    async fn sleep(&self, time: Duration) {
+        Delay::from(time).await;
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

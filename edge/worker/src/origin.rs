@@ -20,7 +20,7 @@ use crate::{
 /// Calls the origin, with redirects left to the client; ends the call when no header came within the deadline.
 pub(crate) async fn fetch(
     origin: &str,
-    mut request: Request<Host>,
+    request: &mut Request<Host>,
     deadline: Duration,
 ) -> Result<Response<Host>, FetchError> {
     // The address names the host; a second one would be ignored or refused.
@@ -28,7 +28,7 @@ pub(crate) async fn fetch(
     let query = if request.query.is_empty() { "" } else { "?" };
     let url = format!("{origin}{}{query}{}", request.path, request.query);
     // Nothing in a request that passed the first stage is refused here; should it be, there is no call to make.
-    let (call, abort) = start(&url, &request).map_err(|_| FetchError::Unreachable)?;
+    let (call, abort) = start(&url, request).map_err(|_| FetchError::Unreachable)?;
     match select(pin!(JsFuture::from(call)), pin!(Delay::from(deadline))).await {
         Either::Left((Ok(response), _)) => Ok(convert(response.unchecked_into())),
         Either::Left((Err(_), _)) => Err(FetchError::Unreachable),
@@ -39,7 +39,7 @@ pub(crate) async fn fetch(
     }
 }
 
-fn start(url: &str, request: &Request<Host>) -> Result<(js_sys::Promise, AbortController), JsValue> {
+fn start(url: &str, request: &mut Request<Host>) -> Result<(js_sys::Promise, AbortController), JsValue> {
     let abort = AbortController::new()?;
     let init = RequestInit::new();
     init.set_method(&request.method);
@@ -48,7 +48,7 @@ fn start(url: &str, request: &Request<Host>) -> Result<(js_sys::Promise, AbortCo
     // The platform's own cache would stand between the edge and the origin, and keep what nobody here can purge.
     init.set_cache(RequestCache::NoStore);
     init.set_signal(Some(&abort.signal()));
-    match &request.body {
+    match &request.body.take() {
         Some(Body::Stream(stream)) => init.set_body(stream),
         Some(Body::Text(text)) => init.set_body(&JsValue::from_str(text)),
         None => {}

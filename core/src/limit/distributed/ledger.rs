@@ -176,7 +176,7 @@ impl Ledger {
             }
             _ => taken_in.then(Holding::default),
         };
-        let debt = Duration::from_nanos(self.debt_ns(now));
+        let debt = self.debt(now);
         let answer = Answer { seq: ask.seq, ruling, holding, debt };
         if let Some(place) = place {
             let member = &mut self.members[place];
@@ -223,7 +223,13 @@ impl Ledger {
             }
         };
         // What it was granted is not remembered; the isolate's next ask gives it back.
-        Some(Answer { seq: ask.seq, ruling, holding: None, debt: Duration::from_nanos(self.debt_ns(now)) })
+        Some(Answer { seq: ask.seq, ruling, holding: None, debt: self.debt(now) })
+    }
+
+    /// How long until everything charged is earned back.
+    #[must_use]
+    pub fn debt(&self, now: Timestamp) -> Duration {
+        Duration::from_nanos(self.debt_ns(now))
     }
 
     /// How many units isolates hold at most.

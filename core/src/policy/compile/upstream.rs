@@ -79,12 +79,13 @@ pub(super) fn read_breaker(section: &Section<'_>, default: breaker::Settings) ->
 
 fn read_throttle(section: &Section<'_>) -> Result<throttle::Config, PolicyError> {
     use throttle::Settings;
-    section.only(&["window", "buckets", "k_permille", "k_critical_permille", "k_sheddable_permille"])?;
+    section.only(&["window", "buckets", "min_calls", "k_permille", "k_critical_permille", "k_sheddable_permille"])?;
     let default = Settings::default();
     let k = |key, default| section.whole_or(key, Settings::K, default);
     let settings = Settings {
         window: section.time_or("window", Settings::WINDOW, default.window)?,
         buckets: section.whole_or("buckets", 1..=breaker::Settings::BUCKETS_MAX, default.buckets)?,
+        min_calls: section.whole_or("min_calls", Settings::MIN_CALLS, default.min_calls)?,
         k_permille: k("k_permille", default.k_permille)?,
         k_critical_permille: k("k_critical_permille", default.k_critical_permille)?,
         k_sheddable_permille: k("k_sheddable_permille", default.k_sheddable_permille)?,

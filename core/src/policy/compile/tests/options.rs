@@ -137,6 +137,28 @@ fn each_place_of_a_counter_is_read_with_its_options() {
 }
 
 #[test]
+fn the_share_of_one_isolate_is_its_part_and_at_least_one_unit() {
+    for (lines, whole, of_three, of_many) in [
+        ("algorithm = \"gcra\"\nquota = 9\nwindow = \"60s\"\nburst = 6", 9, 3, 1),
+        ("algorithm = \"sliding-window\"\nquota = 9\nwindow = \"60s\"", 9, 3, 1),
+        ("algorithm = \"fixed-window\"\nquota = 9\nperiod = \"day\"", 9, 3, 1),
+        ("algorithm = \"interval-bucket\"\nquota = 9\nwindow = \"60s\"\nburst = 6", 9, 3, 1),
+        ("algorithm = \"sliding-log\"\nquota = 9\nwindow = \"60s\"", 9, 3, 1),
+        ("algorithm = \"concurrency\"\nquota = 9\nheld_for = \"60s\"", 9, 3, 1),
+    ] {
+        for (isolates, expect) in [(1, whole), (3, of_three), (100, of_many)] {
+            let text = limit(&format!("{lines}\nscope = \"shared\"\nisolates = {isolates}"));
+            let policy = Policy::compile(&text).unwrap();
+            let limit = &policy.limits()[0];
+            let share = limit.share();
+            assert_eq!(share.quota().get(), expect, "{lines}");
+            assert_eq!((share.as_str(), share.window()), (limit.algorithm.as_str(), limit.algorithm.window()));
+            assert!(share.cost_max() <= limit.algorithm.cost_max());
+        }
+    }
+}
+
+#[test]
 fn authorities_are_read_with_their_options() {
     let rest = "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n";
     let policy = Policy::compile(rest).unwrap();
@@ -238,7 +260,7 @@ fn throttle_retry_and_overload_are_read() {
     assert_eq!(policy.routes()[0].priority, Priority::Normal);
 
     let tables = r#"
-throttle = { window = "120s", buckets = 12, k_permille = 1500, k_critical_permille = 1600, k_sheddable_permille = 1200 }
+throttle = { window = "120s", buckets = 12, min_calls = 7, k_permille = 1500, k_critical_permille = 1600, k_sheddable_permille = 1200 }
 retry = { attempts = 2, base = "10ms", throttled_base = "2s", delay_max = "5s", capacity = 100, cost = 10, throttled_cost = 3 }
 [overload]
 law = "additive"
@@ -255,6 +277,7 @@ sheddable_permille = 500"#;
     let throttle = throttle::Settings {
         window: MINUTE * 2,
         buckets: 12,
+        min_calls: 7,
         k_permille: 1500,
         k_critical_permille: 1600,
         k_sheddable_permille: 1200,
