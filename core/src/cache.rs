@@ -19,6 +19,7 @@
 pub(crate) mod date;
 
 mod directives;
+mod fields;
 mod freshness;
 mod metadata;
 mod options;
@@ -52,11 +53,11 @@ pub use self::{
     date::HttpDate,
     decide::{Ask, Decision, Fetch, Serve, Stored, decide},
     directives::{Directives, Reach, RequestDirectives},
-    freshness::{HEURISTIC_MAX, Source, TARGETED},
+    freshness::{HEURISTIC_MAX, SURROGATE_DEVICE, Source, TARGETED},
     metadata::{Content, Metadata, VALIDATABLE_FOR},
     options::{
         AuthorizationUse, CacheOptions, JITTER_PERMILLE_MAX, LIFETIME_MAX, NEGATIVE_LIFETIME_MAX, OriginPreconditions,
-        PartialUse, Qualified, RequestDirectiveUse, SetCookieUse, Statuses, VaryOptions,
+        PartialUse, Qualified, RequestDirectiveUse, RequestFields, SetCookieUse, Statuses, VaryOptions,
     },
     response::{Keep, Known, Outcome, on_response},
     status::{CacheStatus, ForwardReason, ReadStatus, append as append_status, read as read_status},

@@ -9,6 +9,7 @@ mod authority;
 mod lifetime;
 mod name;
 mod pattern;
+mod site;
 mod table;
 
 #[cfg(feature = "toml")]
@@ -30,6 +31,7 @@ pub use compile::PolicyError;
 pub use lifetime::{BrowserLifetime, CacheRule, Lifetime};
 pub use name::{Name, NameError};
 pub use pattern::{Pattern, PatternError};
+pub use site::{Diagnostics, Hosts, Job, Maintenance, SECURITY_FIELDS, SecurityFields, Site};
 
 use crate::limit::distributed::{Mode, Terms};
 use crate::limit::fields::Unit;
@@ -52,6 +54,7 @@ pub struct Policy {
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
+    site: Site,
     table: Table,
 }
 
@@ -158,14 +161,20 @@ pub struct Route {
     pub priority: Priority,
     /// How long responses may be reused; `None`: never.
     pub cache: Option<CacheRule>,
+    /// Whether it is served as ever while the site is down on purpose.
+    pub in_maintenance: bool,
+    /// Which of the site's sets of security fields its answers get.
+    fields: u16,
 }
 
 /// Which methods a route takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Methods {
-    /// Every one.
+    /// Those of [`Methods::KNOWN`].
     All,
+    /// Whatever a client invents: for what stands in front of any origin.
+    Any,
     /// These, in upper case. `HEAD` fits wherever `GET` does.
     Only(Vec<String>),
 }
@@ -257,9 +266,27 @@ impl Policy {
         &self.overload
     }
 
+    /// What holds for every route.
+    #[must_use]
+    pub const fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// What answers of `route` get, or with `None` those of no route; a route of this policy.
+    #[must_use]
+    pub fn security_fields(&self, route: Option<&Route>) -> Option<&SecurityFields> {
+        self.site.fields.get(route.map_or(0, |route| usize::from(route.fields)))
+    }
+
+    /// The upstream that does `job`, a job of this policy.
+    #[must_use]
+    pub fn upstream_for(&self, job: &Job) -> Option<&Upstream> {
+        self.upstreams.get(usize::from(job.upstream.0))
+    }
+
     /// Puts a policy together, if every id finds its target and every route stays within its bounds.
     fn from_parts(parts: Parts) -> Result<Self, PartsError> {
-        let Parts { upstreams, reaches, limits, routes, overload } = parts;
+        let Parts { upstreams, reaches, limits, routes, overload, site } = parts;
         if routes.len() > Self::ROUTES_MAX {
             return Err(PartsError);
         }
@@ -267,12 +294,16 @@ impl Policy {
             let limits_found = route.limits.iter().all(|id| usize::from(id.0) < limits.len());
             let upstream_found = usize::from(route.upstream.0) < upstreams.len();
             let bounded = route.limits.len() <= LIMITS_PER_REQUEST_MAX && route.pattern.is_bounded();
-            if !limits_found || !upstream_found || !bounded {
+            let fields_found = usize::from(route.fields) < site.fields.len();
+            if !limits_found || !upstream_found || !bounded || !fields_found {
                 return Err(PartsError);
             }
         }
+        if !site.jobs.iter().all(|job| usize::from(job.upstream.0) < upstreams.len()) {
+            return Err(PartsError);
+        }
         let table = Table::new(&routes);
-        Ok(Self { upstreams, reaches, limits, routes, overload, table })
+        Ok(Self { upstreams, reaches, limits, routes, overload, site, table })
     }
 }
 
@@ -324,12 +355,16 @@ impl Limit {
 }
 
 impl Methods {
+    /// The methods with which HTTP asks an origin for something (RFC 9110 §9.3, RFC 5789).
+    pub const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
     /// Whether every method that fits `other` fits here.
     #[cfg(feature = "toml")]
     fn cover(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::All, _) => true,
-            (Self::Only(_), Self::All) => false,
+            // A list holds known methods only.
+            (Self::Any, _) | (Self::All, Self::All | Self::Only(_)) => true,
+            (Self::All, Self::Any) | (Self::Only(_), Self::All | Self::Any) => false,
             (Self::Only(mine), Self::Only(theirs)) => theirs.iter().all(|method| mine.contains(method)),
         }
     }
@@ -338,7 +373,8 @@ impl Methods {
     #[must_use]
     pub fn take(&self, method: &str) -> bool {
         match self {
-            Self::All => true,
+            Self::All => Self::KNOWN.contains(&method),
+            Self::Any => true,
             Self::Only(methods) => {
                 // RFC 9110 §9.3.2: HEAD is identical to GET, without the content.
                 let method = if method == "HEAD" { "GET" } else { method };
@@ -381,11 +417,12 @@ struct Parts {
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
+    site: Site,
 }
 
 impl From<Policy> for Parts {
-    fn from(Policy { upstreams, reaches, limits, routes, overload, .. }: Policy) -> Self {
-        Self { upstreams, reaches, limits, routes, overload }
+    fn from(Policy { upstreams, reaches, limits, routes, overload, site, .. }: Policy) -> Self {
+        Self { upstreams, reaches, limits, routes, overload, site }
     }
 }
 

@@ -86,9 +86,10 @@ fn a_hit_allocates_nothing_and_reads_what_it_needs() {
         random: 0,
     };
     let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;
-    let Keep::Store(metadata) = on_response(&exchange, nothing, &url, &purges, &options).keep else {
-        panic!("it is stored");
-    };
+    let (outcome, allocations) = counted(|| on_response(&exchange, nothing, &url, &purges, &options));
+    let Keep::Store(metadata) = outcome.keep else { panic!("it is stored") };
+    // The entity tag, the names of `Vary`, and a list of groups while it is read and as it is kept.
+    assert_eq!(allocations, 4, "storing allocates what is kept");
     let mut variants = Variants::default();
     let stored_under = variants.insert(&url, &metadata, &request, &options.vary, now);
     // Another page's purge, so that the check looks into every table.

@@ -20,7 +20,7 @@ use seawall_core::{
     time::Timestamp,
 };
 
-use crate::{Edge, Platform, client::Client};
+use crate::{Edge, Platform, authority::is_held, client::Client};
 
 pub(crate) use self::places::Places;
 pub(crate) use self::shared::Charged;
@@ -79,6 +79,21 @@ impl Admitted {
 
 /// A limit and its place in the policy.
 type Named<'a> = (LimitId, &'a Limit);
+
+/// Counts a request that the cache answers without waiting; `None`, and nothing counted, when its limits need more than
+/// this isolate's counters, or refuse. Shared limits that a hit costs nothing are not asked.
+pub(crate) fn at_once(edge: &Edge, route: &Route, client: Client, now: Timestamp) -> Option<Admission> {
+    let mut here = Vec::new();
+    for (id, limit) in edge.policy.limits_of(route) {
+        match limit.scope {
+            Scope::Isolate if !is_held(&limit.algorithm) => here.push((id, limit)),
+            Scope::Shared { .. } if limit.hit_cost == 0 => {}
+            Scope::Isolate | Scope::Location | Scope::Shared { .. } => return None,
+        }
+    }
+    let admission = own::count(edge, client, LeaseId(0), &here, now);
+    admission.refusal().is_none().then_some(admission)
+}
 
 /// A request that the limits of its isolate let pass.
 pub(crate) struct Admitting<'a> {

@@ -54,7 +54,8 @@ impl Fields for Conditions {
     }
 }
 
-const CONDITIONS: [&str; 8] = [
+/// What of a request [`Conditions`] holds.
+pub(crate) const CONDITIONS: [&str; 8] = [
     "cache-control",
     "if-match",
     "if-modified-since",
@@ -94,14 +95,9 @@ pub(crate) fn finish<P: Platform>(
     policy: &Policy,
     limits: &[LimitId],
     admission: &Admission,
-    is_head: bool,
 ) -> Response<P> {
     let Answer { mut response, cache, age, how } = answer;
-    let named = response.headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
-    let named = named.split(',').map(str::trim).filter(|name| !name.is_empty());
-    for name in named.chain(HOP_BY_HOP).chain(TARGETED).chain([TAG_FIELD]) {
-        response.headers.remove(name);
-    }
+    keep_here(&mut response.headers);
     // Caches nearer to the origin come first (RFC 9211 §2).
     let line = append_status(response.headers.field("cache-status").as_deref(), &cache.to_string());
     response.headers.set("cache-status", &line);
@@ -115,10 +111,16 @@ pub(crate) fn finish<P: Platform>(
         response.headers.set(fields::RATE_LIMIT, &value);
     }
     cut(platform, &mut response, how);
-    if is_head {
-        response.body = None;
-    }
     response
+}
+
+/// Takes out of a response what is meant for this hop alone.
+pub(crate) fn keep_here(headers: &mut impl Headers) {
+    let named = headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
+    let named = named.split(',').map(str::trim).filter(|name| !name.is_empty());
+    for name in named.chain(HOP_BY_HOP).chain(TARGETED).chain([TAG_FIELD]) {
+        headers.remove(name);
+    }
 }
 
 /// Leaves of a response what the client gets.

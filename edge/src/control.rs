@@ -23,13 +23,14 @@ pub(crate) fn name(path: &str) -> Option<&str> {
     path.strip_prefix("/__seawall/")
 }
 
-/// Answers a request for `/__seawall/{name}`. Counted under no limit: a wrong secret costs one comparison.
+/// Answers a request for `/__seawall/{name}`, and says what to call it in the log. Counted under no limit: a wrong
+/// secret costs one comparison.
 pub(crate) async fn answer<P: Platform>(
     edge: &Rc<Edge>,
     platform: &P,
     name: &str,
     request: &Request<P>,
-) -> Response<P> {
+) -> (Response<P>, &'static str) {
     let authorization = request.headers.field("authorization");
     let (known, response) = match (&edge.settings.control_secret, request.method.as_str(), name) {
         (None, ..) => (None, refusal(platform, Status::NotFound, "Nothing is served here.")),
@@ -50,8 +51,7 @@ pub(crate) async fn answer<P: Platform>(
         }
     };
     // A name that nobody here chose stays out of the log.
-    platform.log(&format!("edge.control name={} status={}", known.unwrap_or("none"), response.status));
-    if request.method == "HEAD" { Response { body: None, ..response } } else { response }
+    (response, known.unwrap_or("none"))
 }
 
 /// What an operator's request works on.

@@ -3,11 +3,14 @@
 use core::{
     cell::{Cell, RefCell},
     num::NonZeroUsize,
+    ops::Deref,
 };
+use std::rc::Rc;
 
 use seawall_core::{
     breaker::shared::Member,
     cache::{collapse::Flights, purge::Purges},
+    headers::Fields,
     limit::{
         distributed::Spender,
         states::{Capacities, StateTable},
@@ -20,15 +23,42 @@ use seawall_core::{
 };
 
 use crate::{
-    Settings,
+    Platform, Settings,
     authority::is_shared_out,
     failure::Remembered,
     limits::{
         AUTHORITY_SHARDS, DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, SPENDERS,
         UNCOLLAPSED_KEYS,
     },
+    memory::Memory,
     reach::Authorities,
+    settings::SECRET_FIELD,
 };
+
+/// One isolate: what every platform keeps alike, and the responses that this one keeps ready.
+#[derive(Debug)]
+pub struct Isolate<P: Platform> {
+    /// What does not depend on the platform.
+    pub(crate) edge: Rc<Edge>,
+    /// The first tier.
+    pub(crate) memory: RefCell<Memory<P>>,
+}
+
+impl<P: Platform> Isolate<P> {
+    /// An isolate around what does not depend on the platform. `seed` is a number that clients cannot know.
+    #[must_use]
+    pub fn new(edge: Edge, seed: u64) -> Self {
+        Self { edge: Rc::new(edge), memory: RefCell::new(Memory::new(seed)) }
+    }
+}
+
+impl<P: Platform> Deref for Isolate<P> {
+    type Target = Edge;
+
+    fn deref(&self) -> &Edge {
+        &self.edge
+    }
+}
 
 /// One isolate's policy and memory. Shared by its requests, which run one at a time between two awaits.
 ///
@@ -102,6 +132,12 @@ impl Edge {
         let next = self.questions.get() + 1;
         self.questions.set(next);
         next
+    }
+
+    /// Whether a request carries the control secret.
+    pub(crate) fn is_operator(&self, request: &impl Fields) -> bool {
+        let Some(secret) = &self.settings.control_secret else { return false };
+        request.field(SECRET_FIELD).is_some_and(|text| secret.is(&text))
     }
 
     /// The same isolate under these settings.

@@ -2,9 +2,11 @@
 //! a seed. Two runs with one seed are the same run.
 
 mod host;
+mod shelf;
 mod world;
 
 pub use self::{
-    host::{FakeHeaders, Host},
+    host::{FakeHeaders, Host, Ready},
+    shelf::Shelf,
     world::{Faults, Reply, World},
 };

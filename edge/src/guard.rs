@@ -1,7 +1,7 @@
 //! The call to the origin: behind the breaker, not more often than it takes, within the deadline, and a
 //! second time where that may help.
 
-use core::time::Duration;
+use core::{ops::RangeInclusive, time::Duration};
 use std::rc::Rc;
 
 use seawall_core::{
@@ -23,9 +23,11 @@ use crate::{
     authority::{self, Intent, Question, shard_of},
     client::Client,
     limits::{ATTEMPTS_MAX, RETRY_AFTER_UNREACHABLE, RETRY_WAIT_MAX},
+    maintenance,
     message::{Headers, Request, Response},
     platform::FetchError,
-    reach,
+    protect, reach,
+    record::Metric,
 };
 
 /// A response of the origin, and when it was asked for and came.
@@ -43,10 +45,24 @@ pub(crate) enum Unavailable {
         /// Until then.
         retry_after: Duration,
     },
+    /// The site is down on purpose.
+    Maintenance {
+        /// What the policy tells visitors to wait.
+        retry_after: Duration,
+    },
     /// The upstream refuses more than it takes, and this call was not made.
     Throttled,
     /// The call failed.
     Failed(FetchError),
+}
+
+/// Who wants the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Anybody.
+    Visitor,
+    /// Who carries the control secret, and is let through while the site is down on purpose.
+    Operator,
 }
 
 impl Unavailable {
@@ -54,6 +70,7 @@ impl Unavailable {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Open { .. } => "breaker-open",
+            Self::Maintenance { .. } => "maintenance",
             Self::Throttled => "throttled",
             Self::Failed(error) => error.as_str(),
         }
@@ -62,7 +79,7 @@ impl Unavailable {
     /// What to tell a client to wait.
     pub(crate) const fn retry_after(self) -> Duration {
         match self {
-            Self::Open { retry_after } => retry_after,
+            Self::Open { retry_after } | Self::Maintenance { retry_after } => retry_after,
             Self::Throttled | Self::Failed(_) => RETRY_AFTER_UNREACHABLE,
         }
     }
@@ -75,7 +92,11 @@ pub(crate) async fn fetch<P: Platform>(
     platform: &P,
     route: &Route,
     mut request: Request<P>,
+    asker: Asker,
 ) -> Result<Fetched<P>, Unavailable> {
+    if asker == Asker::Visitor && maintenance::holds(edge, route) {
+        return Err(Unavailable::Maintenance { retry_after: edge.policy.site().maintenance.retry_after });
+    }
     let upstream = edge.policy.upstream_of(route);
     let began = platform.now();
     let repeatable = match request.body {
@@ -179,12 +200,27 @@ async fn attempt<P: Platform>(
         let _ = state.breakers[which].record(&upstream.breaker, permit, Outcome::Ignored, platform.now(), 0);
         return Err(Unavailable::Throttled);
     };
-    let result = platform.fetch(request, deadline).await;
+    let mut result = platform.fetch(request, deadline).await;
+    if let Ok(response) = &mut result
+        && !FINAL_STATUSES.contains(&response.status)
+    {
+        // RFC 9110 §15: what is no status code counts as an error of the server, and no client could be given it.
+        response.status = 502;
+    }
     let response_time = platform.now();
+    let elapsed = response_time.since(request_time);
+    let word = match &mut result {
+        Ok(response) => {
+            protect::time_call(&mut response.headers, elapsed);
+            "ok"
+        }
+        Err(error) => error.as_str(),
+    };
+    platform.measure(&Metric::Call { upstream: upstream.name.as_str(), outcome: word, elapsed });
     let result = result.map(|response| Fetched { response, request_time, response_time }).map_err(Unavailable::Failed);
     // Every call that was made has a reply.
     let reply = reply(&result, response_time).unwrap_or(Reply::Disconnected);
-    let outcome = Outcome::classify(&upstream.breaker, reply, response_time.since(request_time));
+    let outcome = Outcome::classify(&upstream.breaker, reply, elapsed);
     let report = {
         let mut state = edge.state.borrow_mut();
         state.throttles[which].record(&upstream.throttle, ticket, End::classify(reply));
@@ -301,9 +337,12 @@ fn reply<P: Platform>(result: &Result<Fetched<P>, Unavailable>, now: Timestamp) 
         }
         Err(Unavailable::Failed(FetchError::Unreachable)) => Reply::Disconnected,
         Err(Unavailable::Failed(FetchError::Timeout)) => Reply::TimedOut,
-        Err(Unavailable::Open { .. } | Unavailable::Throttled) => return None,
+        Err(Unavailable::Open { .. } | Unavailable::Maintenance { .. } | Unavailable::Throttled) => return None,
     })
 }
+
+/// The status codes that an answer may have.
+const FINAL_STATUSES: RangeInclusive<u16> = 200..=599;
 
 /// `Retry-After` (RFC 9110 §10.2.3): a number of seconds, or a date.
 fn retry_after(response: &impl Fields, now: Timestamp) -> Option<Duration> {

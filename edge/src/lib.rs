@@ -7,11 +7,14 @@
 
 pub mod authority;
 pub mod client;
+pub mod cron;
 pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod record;
 pub mod settings;
+pub mod store;
 pub mod waiting;
 
 mod admit;
@@ -21,10 +24,18 @@ mod edge;
 mod failure;
 mod guard;
 mod lookup;
+mod maintenance;
+mod memory;
+mod protect;
 mod reach;
 mod sanitise;
 
 #[cfg(feature = "fake")]
 pub mod fake;
 
-pub use self::{edge::Edge, platform::Platform, settings::Settings};
+pub use self::{
+    edge::{Edge, Isolate},
+    platform::Platform,
+    settings::Settings,
+    store::Store,
+};

@@ -14,6 +14,9 @@ pub const QUERY_BYTES_MAX: usize = 2048;
 /// Longest host name with its port (RFC 1035 gives 253 to the name); a longer one is 400.
 pub const HOST_BYTES_MAX: usize = 260;
 
+/// Longest method; a longer one is 501. The longest that IANA has registered is 17 bytes.
+pub const METHOD_BYTES_MAX: usize = 32;
+
 /// Most fields that `Connection` may name as hop-by-hop; a request naming more is 400. No client names three.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;
 
@@ -92,6 +95,32 @@ pub const UNCOLLAPSED_FOR: Duration = Duration::from_secs(120);
 
 /// What a client is told to wait when the origin did not answer and no breaker knows better.
 pub const RETRY_AFTER_UNREACHABLE: Duration = Duration::from_secs(5);
+
+/// Bytes of responses that one isolate keeps in its memory. An isolate of Cloudflare's has 128 MB for everything.
+pub const MEMORY_BYTES_MAX: usize = 16 << 20;
+
+/// Longest response that it keeps there: pages, scripts and styles, not photographs.
+pub const MEMORY_ENTRY_BYTES_MAX: usize = 128 << 10;
+
+/// Most responses and indexes of variants that it keeps there.
+pub const MEMORY_ENTRIES_MAX: usize = 512;
+
+/// How long a response in an isolate's memory is believed after it was read from the second tier, where other isolates
+/// replace and invalidate what is stored. Within the five seconds that a purge may take.
+pub const MEMORY_BELIEVED_FOR: Duration = Duration::from_secs(4);
+
+/// Longest response that goes to the far store: it is read and written whole, through memory.
+pub const FAR_ENTRY_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest time that one is kept there. Who wants it after a day can ask the origin.
+pub const FAR_KEEP_MAX: Duration = Duration::from_secs(86_400);
+
+/// Shortest lifetime that is worth the way: Cloudflare's KV keeps nothing for less, and shows a change in other places
+/// up to so long after it.
+pub const FAR_LIFETIME_MIN: Duration = Duration::from_secs(60);
+
+/// How long the mark of something forgotten stays nearby: until it has gone from the far store, as seen from here.
+pub const GONE_FOR: Duration = Duration::from_secs(120);
 
 // Answers of an authority arrive before a visitor gives up, whatever the policy's deadlines are.
 const _: () = assert!(Reach::DEADLINE.end().as_millis() < FLIGHT_MARGIN.as_millis());

@@ -1,22 +1,26 @@
-//! What is stored for a request, and how it is written down.
+//! What is stored for a request, in which tier, and how it is written down.
 //!
-//! The platform's cache is a plain store here: every HTTP caching rule is applied by `seawall-core` on the
-//! metadata kept beside each response. A URL whose responses vary has an index under its own key, which knows the
-//! request fields that choose; the responses are under the keys of their variants.
+//! Isolate memory is asked first, then the store nearby, then the far one. The stores are plain: every HTTP caching rule
+//! is applied by `seawall-core` on the metadata kept beside each response. A URL whose responses vary has an index under
+//! its own key, which knows the request fields that choose; the responses are under the keys of their variants.
 
 use core::time::Duration;
+use std::rc::Rc;
 
-use seawall_core::cache::{Metadata, VaryOptions, key::CacheKey, variants::Variants};
+use seawall_core::cache::{Content, Metadata, VaryOptions, key::CacheKey, purge::Purged, variants::Variants};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Platform,
-    message::Response,
-    platform::{StoreError, Stored},
+    Isolate, Platform, answer,
+    limits::{FAR_ENTRY_BYTES_MAX, FAR_KEEP_MAX, FAR_LIFETIME_MIN, GONE_FOR, MEMORY_ENTRY_BYTES_MAX},
+    memory::Kept,
+    message::{Request, Response},
+    record::{Failure, Metric},
+    store::{Store, StoreError, Stored},
 };
 
 /// What the note beside a stored response says.
-#[derive(Serialize, serde::Deserialize)]
+#[derive(Clone, Serialize, serde::Deserialize)]
 enum Note {
     /// The response serves requests of this key.
     Response(Metadata),
@@ -32,6 +36,17 @@ pub(crate) struct Found<P: Platform> {
     pub(crate) response: Response<P>,
     /// What is known of it.
     pub(crate) metadata: Metadata,
+    /// Its own key and the index that led there, where the URL has variants.
+    variant: Option<(CacheKey, Variants)>,
+    tier: Tier,
+}
+
+/// Where something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tier {
+    Memory,
+    Near,
+    Far,
 }
 
 /// What the look-up says.
@@ -44,66 +59,221 @@ pub(crate) enum Lookup<P: Platform> {
     Nothing,
 }
 
-/// Looks a request up. A cache that fails, or a note that another release wrote, counts as nothing stored.
+/// Looks a request up. A store that fails, or a note that another release wrote, counts as nothing stored.
 pub(crate) async fn look_up<P: Platform>(
+    isolate: &Isolate<P>,
     platform: &P,
     key: &CacheKey,
-    request: &P::Headers,
+    request: &Request<P>,
     options: &VaryOptions,
 ) -> Lookup<P> {
-    let found = |response, metadata| Lookup::Found(Box::new(Found { response, metadata }));
-    match load(platform, key).await {
-        Some((response, Note::Response(metadata))) => found(response, metadata),
-        Some((_, Note::Variants(variants))) => {
-            let Some(variant) = variants.select(key, request, options) else { return Lookup::OtherVariants };
-            match load(platform, &variant).await {
-                Some((response, Note::Response(metadata))) => found(response, metadata),
-                Some((_, Note::Variants(_) | Note::Gone)) | None => Lookup::OtherVariants,
+    if let Some(found) = recall(isolate, platform, key, request, options) {
+        return Lookup::Found(Box::new(found));
+    }
+    match look_in(platform, &platform.near(), Tier::Near, key, &request.headers, options).await {
+        Some(lookup) => lookup,
+        None => match platform.far() {
+            Some(far) => {
+                look_in(platform, &far, Tier::Far, key, &request.headers, options).await.unwrap_or(Lookup::Nothing)
             }
-        }
-        Some((_, Note::Gone)) | None => Lookup::Nothing,
+            None => Lookup::Nothing,
+        },
     }
 }
 
-/// Stores a response under its key, or under the key of its variant behind an index.
+/// What isolate memory has, if it is fresh and not purged: of anything else another isolate may have stored a newer one.
+fn recall<P: Platform>(
+    isolate: &Isolate<P>,
+    platform: &P,
+    key: &CacheKey,
+    request: &Request<P>,
+    options: &VaryOptions,
+) -> Option<Found<P>> {
+    let now = platform.now();
+    let mut memory = isolate.memory.borrow_mut();
+    memory.see(key);
+    let (metadata, ready) = memory.find(key, &request.headers, options, now)?;
+    let is_fresh = metadata.current_age(now) < metadata.freshness_lifetime;
+    let purged = isolate.state.borrow().purges.check(key, &request.target(), metadata);
+    (is_fresh && purged != Purged::Gone).then(|| Found {
+        response: platform.revive(ready),
+        metadata: metadata.clone(),
+        variant: None,
+        tier: Tier::Memory,
+    })
+}
+
+/// Looks into one store; `None` when it has nothing under the key.
+async fn look_in<P: Platform>(
+    platform: &P,
+    store: &impl Store<P>,
+    tier: Tier,
+    key: &CacheKey,
+    request: &P::Headers,
+    options: &VaryOptions,
+) -> Option<Lookup<P>> {
+    let found = |response, metadata, variant| Lookup::Found(Box::new(Found { response, metadata, variant, tier }));
+    match load(platform, store, key).await? {
+        (response, Note::Response(metadata)) => Some(found(response, metadata, None)),
+        (_, Note::Variants(variants)) => {
+            let Some(variant) = variants.select(key, request, options) else { return Some(Lookup::OtherVariants) };
+            match load(platform, store, &variant).await {
+                Some((response, Note::Response(metadata))) => {
+                    Some(found(response, metadata, Some((variant, variants))))
+                }
+                Some((_, Note::Variants(_) | Note::Gone)) | None => Some(Lookup::OtherVariants),
+            }
+        }
+        (_, Note::Gone) => Some(Lookup::Nothing),
+    }
+}
+
+/// Copies what was found, and is about to be served, into the tiers before the one where it was found: into memory when
+/// it is small and asked for often, into the near store when it came from far away.
+pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: &CacheKey, found: &mut Found<P>) {
+    let now = platform.now();
+    let Content::Whole { length: Some(length) } = found.metadata.content else { return };
+    let kept_as = found.variant.as_ref().map_or(*key, |(variant, _)| *variant);
+    let into_memory = found.tier != Tier::Memory && isolate.memory.borrow().wants(key, length, now);
+    let into_near = found.tier == Tier::Far;
+    if !into_memory && !into_near {
+        return;
+    }
+    let copy = |found: &mut Found<P>| {
+        let (ours, theirs) = found.response.body.take().map(|body| platform.split(body)).unzip();
+        found.response.body = theirs;
+        Response::new(found.response.status, found.response.headers.clone(), ours)
+    };
+    let (metadata, variant) = (found.metadata.clone(), found.variant.clone());
+    if into_memory {
+        let mut response = copy(found);
+        answer::keep_here(&mut response.headers);
+        let ready = platform.ready(response, MEMORY_ENTRY_BYTES_MAX);
+        let (isolate, platform_, key) = (Rc::clone(isolate), platform.clone(), *key);
+        let (metadata, variant) = (metadata.clone(), variant.clone());
+        platform.spawn(async move {
+            let Some((ready, bytes)) = ready.await else { return };
+            let mut memory = isolate.memory.borrow_mut();
+            let now = platform_.now();
+            memory.keep(&key, kept_as, Kept::Response(Box::new(metadata), ready), bytes, now);
+            if let Some((_, variants)) = variant {
+                let bytes = variants.len() * BYTES_OF_A_VARIANT;
+                memory.keep(&key, key, Kept::Variants(variants), bytes, now);
+            }
+        });
+    }
+    if into_near {
+        let response = copy(found);
+        let (platform_, key) = (platform.clone(), *key);
+        platform.spawn(async move {
+            let now = platform_.now();
+            let near = platform_.near();
+            let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
+            let mut saved = near.save(&kept_as, stored, metadata.keep_for(now)).await;
+            if let (Ok(()), Some((_, variants))) = (&saved, variant) {
+                let keep_for = variants.keep_for(now);
+                saved = near.save(&key, note(&Note::Variants(variants)), keep_for).await;
+            }
+            if let Err(error) = saved {
+                platform_.log(&format!("edge.cache.save failed: {error}"));
+            }
+        });
+    }
+}
+
+/// Stores a response under its key, or under the key of its variant behind an index: nearby, and far away if there is
+/// such a place and it is worth it.
 pub(crate) async fn save<P: Platform>(
+    isolate: &Isolate<P>,
     platform: &P,
     key: &CacheKey,
     request: &P::Headers,
     options: &VaryOptions,
     metadata: &Metadata,
+    mut response: Response<P>,
+) -> Result<(), StoreError> {
+    let far = platform.far().filter(|_| is_worth_the_way(metadata));
+    let copy = far.as_ref().map(|_| {
+        let (ours, theirs) = response.body.take().map(|body| platform.split(body)).unzip();
+        response.body = theirs;
+        Response::new(response.status, response.headers.clone(), ours)
+    });
+    let saved = save_in(platform, &platform.near(), key, request, options, metadata, response, Duration::MAX).await;
+    // Whatever became of it: what memory has is not what is stored now.
+    isolate.memory.borrow_mut().forget(key);
+    saved?;
+    if let (Some(far), Some(copy)) = (far, copy)
+        && let Err(error) = save_in(platform, &far, key, request, options, metadata, copy, FAR_KEEP_MAX).await
+    {
+        // It is nearby, which is what was asked for.
+        platform.log(&format!("edge.cache.far failed: {error}"));
+    }
+    Ok(())
+}
+
+/// Whether a response goes to the far store: it lives long enough to be read there, and is small enough.
+fn is_worth_the_way(metadata: &Metadata) -> bool {
+    let fits = matches!(metadata.content, Content::Whole { length: Some(length) } if length <= FAR_ENTRY_BYTES_MAX);
+    fits && metadata.freshness_lifetime >= FAR_LIFETIME_MIN
+}
+
+#[expect(clippy::too_many_arguments, reason = "a response and all that says where it goes")]
+async fn save_in<P: Platform>(
+    platform: &P,
+    store: &impl Store<P>,
+    key: &CacheKey,
+    request: &P::Headers,
+    options: &VaryOptions,
+    metadata: &Metadata,
     response: Response<P>,
+    keep_max: Duration,
 ) -> Result<(), StoreError> {
     let now = platform.now();
-    let keep_for = metadata.keep_for(now);
+    let keep_for = metadata.keep_for(now).min(keep_max);
     let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
     if metadata.vary.is_empty() {
-        return platform.save(key, stored, keep_for).await;
+        return store.save(key, stored, keep_for).await;
     }
-    let mut variants = match load(platform, key).await {
+    let mut variants = match load(platform, store, key).await {
         Some((_, Note::Variants(variants))) => variants,
         Some((_, Note::Response(_) | Note::Gone)) | None => Variants::default(),
     };
     let variant = variants.insert(key, metadata, request, options, now);
-    let keep_index_for = variants.keep_for(now);
-    platform.save(&variant, stored, keep_for).await?;
-    platform.save(key, note(&Note::Variants(variants)), keep_index_for).await
+    let keep_index_for = variants.keep_for(now).min(keep_max);
+    store.save(&variant, stored, keep_for).await?;
+    store.save(key, note(&Note::Variants(variants)), keep_index_for).await
 }
 
 /// Makes what is stored under a key count for nothing, with all of its variants.
-pub(crate) async fn forget<P: Platform>(platform: &P, key: &CacheKey) -> Result<(), StoreError> {
-    platform.save(key, note(&Note::Gone), GONE_FOR).await
+pub(crate) async fn forget<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
+    isolate.memory.borrow_mut().forget(key);
+    platform.near().save(key, note(&Note::Gone), GONE_FOR).await?;
+    match platform.far() {
+        Some(far) => far.remove(key).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes away what is stored under a key.
+pub(crate) async fn remove<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
+    isolate.memory.borrow_mut().forget(key);
+    platform.near().remove(key).await?;
+    match platform.far() {
+        Some(far) => far.remove(key).await,
+        None => Ok(()),
+    }
 }
 
 fn note<P: Platform>(note: &Note) -> Stored<P> {
     Stored { response: Response::new(200, P::Headers::default(), None), note: to_hex(note) }
 }
 
-async fn load<P: Platform>(platform: &P, key: &CacheKey) -> Option<(Response<P>, Note)> {
-    match platform.load(key).await {
+async fn load<P: Platform>(platform: &P, store: &impl Store<P>, key: &CacheKey) -> Option<(Response<P>, Note)> {
+    match store.load(key).await {
         Ok(stored) => stored.and_then(|Stored { response, note }| Some((response, from_hex(&note)?))),
         Err(error) => {
             platform.log(&format!("edge.cache.load failed: {error}"));
+            platform.measure(&Metric::Failure(Failure::CacheLoad));
             None
         }
     }
@@ -132,8 +302,8 @@ pub(crate) fn from_hex<T: DeserializeOwned>(text: &str) -> Option<T> {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// How long the mark of something forgotten stays: long enough to take its place in every store.
-const GONE_FOR: Duration = Duration::from_secs(60);
+/// About what one variant takes in an index.
+const BYTES_OF_A_VARIANT: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 
 use core::net::IpAddr;
 
-use seawall_core::headers::Fields;
+use seawall_core::{cache::key::Target, headers::Fields};
 
 use crate::Platform;
 
@@ -47,6 +47,21 @@ pub struct Response<P: Platform> {
     pub headers: P::Headers,
     /// The body, when there is one.
     pub body: Option<P::Body>,
+}
+
+impl<P: Platform> Request<P> {
+    /// What it asks for, for its key.
+    #[must_use]
+    pub fn target(&self) -> Target<'_> {
+        Target {
+            method: &self.method,
+            tenant: "",
+            scheme: &self.scheme,
+            host: &self.host,
+            path: &self.path,
+            query: &self.query,
+        }
+    }
 }
 
 impl<P: Platform> Response<P> {

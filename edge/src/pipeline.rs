@@ -2,15 +2,16 @@
 //!
 //! The branching stands here; what a stage does stands in its module, and what it decides in `seawall-core`.
 
+mod at_once;
 mod cached;
 
-use core::pin::pin;
+use core::{mem, pin::pin};
 use std::rc::Rc;
 
 use futures_util::{FutureExt, future::join};
 use seawall_core::{
     cache::{
-        CacheOptions, CacheStatus, ForwardReason,
+        AuthorizationUse, CacheOptions, CacheStatus, ForwardReason, RequestFields, SURROGATE_DEVICE,
         groups::GroupId,
         invalidate::{invalidation, is_safe},
         key::{CacheKey, Target},
@@ -20,83 +21,149 @@ use seawall_core::{
     },
     headers::Fields,
     limit::Admission,
-    policy::{Query, Route},
+    policy::{Diagnostics, Methods, Query, Route},
     problem::{Problem, Status},
-    time::Timestamp,
 };
 
 use crate::{
-    Edge, Platform,
+    Edge, Isolate, Platform,
     admit::{Admitted, Admitting, Places},
     answer::{self, Answer, Conditions},
     client::Client,
     control,
-    guard::{self, Fetched, Unavailable},
+    guard::{self, Asker, Fetched, Unavailable},
     lookup::{forget, look_up},
+    maintenance,
     message::{Headers, Request, Response},
+    protect::Last,
+    record::{Metric, Record, known_method},
     sanitise::{Malformed, canonical_path, sanitise},
 };
 
 use self::cached::{Cached, Step};
 
+pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
+
 /// Answers one request.
 ///
 /// Never fails: whatever goes wrong becomes a response that says what the client can do. Writes one log line.
-pub async fn handle<P: Platform>(edge: Rc<Edge>, platform: P, mut request: Request<P>) -> Response<P> {
+pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
+    let (edge, platform) = (&edge, &platform);
+    // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
+    let operators_matter = maintenance::is_on(edge) || edge.policy.site().diagnostics == Diagnostics::Operator;
+    let is_operator = operators_matter && edge.is_operator(&request.headers);
+    let is_encrypted = request.scheme == "https";
+    let Answered { mut response, record, route } = answered(edge, platform, request, is_operator).await;
+    let elapsed = platform.now().since(arrival);
+    Last { policy: &edge.policy, route, is_encrypted, is_operator, elapsed }.apply(&mut response.headers);
+    if record.method == "HEAD" {
+        response.body = None;
+    }
+    let record = Record { status: response.status, elapsed, ..record };
+    platform.log(&record.to_line());
+    platform.measure(&Metric::Request(&record));
+    response
+}
+
+/// An answer, and what is known of it.
+struct Answered<'a, P: Platform> {
+    response: Response<P>,
+    record: Record<'a>,
+    route: Option<&'a Route>,
+}
+
+impl<'a, P: Platform> Answered<'a, P> {
+    /// The answer to a request that never came to a route.
+    const fn unrouted(response: Response<P>, record: Record<'a>) -> Self {
+        Self { response, record, route: None }
+    }
+}
+
+async fn answered<'a, P: Platform>(
+    edge: &'a Rc<Isolate<P>>,
+    platform: &P,
+    mut request: Request<P>,
+    is_operator: bool,
+) -> Answered<'a, P> {
     if let Err(malformed) = sanitise(&mut request) {
-        platform.log(&format!("edge.request refused reason=malformed-{}", malformed.as_str()));
-        return malformed_answer(&platform, malformed);
+        let record = Record::refused("none", &request.method, malformed.as_str());
+        return Answered::unrouted(malformed_answer(platform, malformed), record);
+    }
+    if !edge.policy.site().hosts.take(&request.host) {
+        let problem = Problem::plain(Status::MisdirectedRequest, "This host is not served here.");
+        let record = Record::refused("none", &request.method, "host");
+        return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
     if let Some(name) = control::name(&request.path) {
-        return control::answer(&edge, &platform, name, &request).await;
+        let (response, known) = control::answer(&edge.edge, platform, name, &request).await;
+        return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
-        platform.log("edge.request refused reason=no-route");
+        if !Methods::KNOWN.contains(&&*request.method) {
+            let record = Record::refused("none", &request.method, Malformed::Method.as_str());
+            return Answered::unrouted(malformed_answer(platform, Malformed::Method), record);
+        }
         let problem = Problem::plain(Status::NotFound, "No route of this site takes this address.");
-        return answer::refused(&platform, &problem, "no-route");
+        let record = Record::refused("none", &request.method, "no-route");
+        return Answered::unrouted(answer::refused(platform, &problem, "no-route"), record);
     };
+    let method = known_method(&request.method);
+    let is_held = maintenance::holds(edge, route);
+    let accept = if is_held { maintenance::accept(&request.headers) } else { None };
+    if is_held && !is_operator && !edge.policy.site().maintenance.stored {
+        let response = maintenance::page(edge, platform, accept.as_deref());
+        let cache = CacheStatus::Refused { detail: "maintenance" };
+        let record = Record::routed(&edge.policy, route, method, cache, None);
+        return Answered { response, record, route: Some(route) };
+    }
     if let Query::Only(names) = &route.query {
         request.query = query::keep(&request.query, names);
     }
     let client = Client::new(request.client);
-    let is_head = request.method == "HEAD";
     let conditions = Conditions::of(&request.headers);
 
-    let options = cacheable(route, &request);
-    let places = Places::new(&edge, &platform, route, client);
-    let begun = Admitting::begin(&edge, route, client, places.lease(), options.is_ok(), arrival);
+    let asker = if is_held && is_operator { Asker::Operator } else { Asker::Visitor };
+    let options = cacheable(route, &request, asker);
+    let places = Places::new(&edge.edge, platform, route, client);
+    let begun = Admitting::begin(&edge.edge, route, client, places.lease(), options.is_ok(), platform.now());
     let counted = match begun {
-        Ok(mut admitting) => admitting.count_at_location(&platform).await.map(|()| admitting),
+        Ok(mut admitting) => admitting.count_at_location(platform).await.map(|()| admitting),
         Err(refusal) => Err(refusal),
     };
     let (admitted, answer) = match (counted, options) {
         (Err(refusal), _) => {
-            let answer = refused(&edge, &platform, &refusal.admission);
+            let answer = refused(edge, platform, &refusal.admission);
             (refusal, answer)
         }
         (Ok(admitting), Ok(options)) => {
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
-            let (edge, platform, conditions) = (&edge, &platform, &conditions);
-            let cached = Cached { edge, platform, route, options, key, conditions };
+            let cached = Cached { edge, platform, route, options, key, conditions: &conditions };
             through_the_cache(&admitting, &cached, forward).await
         }
         (Ok(admitting), Err(reason)) => {
-            let admitted = admitting.check(&platform).await;
+            let admitted = admitting.check(platform).await;
             match admitted.admission.refusal() {
                 Some(_) => {
-                    let answer = refused(&edge, &platform, &admitted.admission);
+                    let answer = refused(edge, platform, &admitted.admission);
                     (admitted, answer)
                 }
-                None => (admitted, pass(&edge, &platform, route, for_the_origin(request), reason).await),
+                None => (admitted, pass(edge, platform, route, for_the_origin(request), reason, asker).await),
             }
         }
     };
     let cache = answer.cache;
-    let response = answer::finish(&platform, answer, &edge.policy, &route.limits, &admitted.admission, is_head);
-    log(&platform, route, &response, cache, &admitted, arrival);
-    response
+    let answer = match cache {
+        // The stage that wanted the origin knows nothing of pages.
+        CacheStatus::Forward { status: None, detail: Some("maintenance"), .. } => {
+            Answer::plain(maintenance::page(edge, platform, accept.as_deref()), cache)
+        }
+        _ => answer,
+    };
+    let response = answer::finish(platform, answer, &edge.policy, &route.limits, &admitted.admission);
+    let record = Record::routed(&edge.policy, route, method, cache, Some(&admitted));
+    Answered { response, record, route: Some(route) }
 }
 
 /// The way of a request whose response may be shared. The shared limits and the look-up do not wait for each other.
@@ -110,7 +177,7 @@ async fn through_the_cache<P: Platform>(
 ) -> (Admitted, Answer<P>) {
     let Cached { edge, platform, options, key, .. } = cached;
     let (mut admitted, step) = {
-        let mut looking = pin!(look_up(*platform, key, &request.headers, &options.vary));
+        let mut looking = pin!(look_up(edge, *platform, key, &request, &options.vary));
         match looking.as_mut().now_or_never() {
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
                 Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
@@ -145,63 +212,68 @@ async fn through_the_cache<P: Platform>(
     }
 }
 
-/// One line for each request. No path, query or address: they may say who is looking for what.
-fn log<P: Platform>(
-    platform: &P,
-    route: &Route,
-    response: &Response<P>,
-    cache: CacheStatus,
-    admitted: &Admitted,
-    arrival: Timestamp,
-) {
-    platform.log(&format!(
-        "edge.request route={} status={} cache=\"{cache}\" limits={} elapsed_ms={}",
-        route.name.as_str(),
-        response.status,
-        admitted.source.as_str(),
-        platform.now().since(arrival).as_millis(),
-    ));
-}
-
 /// The choices of a route whose responses may be shared, or why this request must not touch the cache.
-fn cacheable<'a, P: Platform>(route: &'a Route, request: &Request<P>) -> Result<&'a CacheOptions, ForwardReason> {
+fn cacheable<'a, P: Platform>(
+    route: &'a Route,
+    request: &Request<P>,
+    asker: Asker,
+) -> Result<&'a CacheOptions, ForwardReason> {
     let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some()).ok_or(ForwardReason::Bypass)?;
-    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+    if asker == Asker::Operator {
+        // What is not for visitors yet is not stored for them.
+        Err(ForwardReason::Bypass)
+    } else if !matches!(request.method.as_str(), "GET" | "HEAD") {
         Err(ForwardReason::Method)
-    } else if request.headers.field("authorization").is_some() {
+    } else if rule.options.authorization == AuthorizationUse::Bypass && request.headers.field("authorization").is_some()
+    {
         Err(ForwardReason::Request)
     } else {
         Ok(&rule.options)
     }
 }
 
-/// The cache key of a request, and the request that the origin gets for it: only fields that every visitor may
-/// share, reduced to what the origin offers. What cannot reach the origin cannot change what others are served.
-fn for_the_cache<P: Platform>(request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
-    let key = CacheKey::new(&target_of(&request));
-    let mut headers = P::Headers::default();
-    for name in SHARED_REQUEST_FIELDS {
-        let value = request.headers.field(name);
-        match reduced(name, value.as_deref(), &options.vary) {
-            Some(choice) => headers.set(name, choice),
-            None => value.iter().for_each(|value| headers.set(name, value)),
+/// The cache key of a request, and the request that the origin gets for it: only fields that the policy lets it see,
+/// preferences reduced to what it offers. What cannot reach the origin cannot change what others are served.
+fn for_the_cache<P: Platform>(mut request: Request<P>, options: &CacheOptions) -> (CacheKey, Request<P>) {
+    let key = CacheKey::new(&request.target());
+    // A shared answer to a request with Authorization is one that the origin gave for it.
+    let shared_with = match options.authorization {
+        AuthorizationUse::Share => Some("authorization"),
+        AuthorizationUse::Bypass => None,
+    };
+    let kept = |names: &mut dyn Iterator<Item = &str>| kept(&request.headers, names.chain(shared_with));
+    let mut headers = match &options.request_fields {
+        RequestFields::Preferences => kept(&mut PREFERENCES.into_iter()),
+        RequestFields::Only(names) => kept(&mut names.iter().map(String::as_str)),
+        RequestFields::All => {
+            let mut headers = mem::take(&mut request.headers);
+            ANSWERED_HERE.iter().for_each(|name| headers.remove(name));
+            headers
+        }
+    };
+    for name in PREFERENCES {
+        let choice = reduced(name, headers.field(name).as_deref(), &options.vary).map(str::to_owned);
+        if let Some(choice) = choice {
+            headers.set(name, &choice);
         }
     }
     headers.set("accept-encoding", "identity");
+    if options.surrogate_control {
+        headers.append("surrogate-capability", &format!("{SURROGATE_DEVICE}=\"Surrogate/1.0\""));
+    }
     let forward = for_the_origin(Request { headers, body: None, ..request });
     (key, forward)
 }
 
-/// What a request asks for, for its key.
-fn target_of<P: Platform>(request: &Request<P>) -> Target<'_> {
-    Target {
-        method: &request.method,
-        tenant: "",
-        scheme: &request.scheme,
-        host: &request.host,
-        path: &request.path,
-        query: &request.query,
+/// The fields of these names.
+fn kept<'a, H: Headers>(request: &H, names: impl Iterator<Item = &'a str>) -> H {
+    let mut headers = H::default();
+    for name in names {
+        if let Some(value) = request.field(name) {
+            headers.set(name, &value);
+        }
     }
+    headers
 }
 
 /// Says who is asking, as the platform saw it.
@@ -215,11 +287,12 @@ fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
 
 /// Passes a request through without the cache. What it changed does not count any more.
 async fn pass<P: Platform>(
-    edge: &Rc<Edge>,
+    edge: &Isolate<P>,
     platform: &P,
     route: &Route,
     request: Request<P>,
     reason: ForwardReason,
+    asker: Asker,
 ) -> Answer<P> {
     let place = (!is_safe(&request.method)).then(|| Place {
         method: request.method.clone(),
@@ -228,7 +301,7 @@ async fn pass<P: Platform>(
         path: request.path.clone(),
         query: request.query.clone(),
     });
-    match guard::fetch(edge, platform, route, request).await {
+    match guard::fetch(&edge.edge, platform, route, request, asker).await {
         Ok(Fetched { response, .. }) => {
             if let Some(place) = place {
                 place.invalidate(edge, platform, &response).await;
@@ -256,7 +329,7 @@ impl Place {
 
     /// Makes invalid what the answer to an unsafe request says has changed (RFC 9111 §4.4, RFC 9875 §3): in this isolate
     /// at once, for responses that are on their way as well, and in the platform's store.
-    async fn invalidate<P: Platform>(&self, edge: &Edge, platform: &P, response: &Response<P>) {
+    async fn invalidate<P: Platform>(&self, edge: &Isolate<P>, platform: &P, response: &Response<P>) {
         let target = self.target(&self.method, &self.path, &self.query);
         let changed = invalidation(&target, response.status, &response.headers, &CacheOptions::default());
         let now = platform.now();
@@ -273,7 +346,7 @@ impl Place {
             };
             let key = CacheKey::new(&self.target("GET", &path, &query));
             edge.state.borrow_mut().purges.purge(Selector::Key(key), Strength::Hard, now);
-            if let Err(error) = forget(platform, &key).await {
+            if let Err(error) = forget(edge, platform, &key).await {
                 platform.log(&format!("edge.cache.invalidate failed: {error}"));
             }
         }
@@ -323,6 +396,10 @@ const fn forward(
     CacheStatus::Forward { reason, status, stored, collapsed: false, detail }
 }
 
-/// Request fields that reach the origin on a route that is cached. Each is either in the key through `Vary`, or
-/// says nothing that an origin has a reason to repeat.
-const SHARED_REQUEST_FIELDS: [&str; 2] = ["accept", "accept-language"];
+/// Request fields that state preferences. Each is either in the key through `Vary`, or says nothing that an origin has a
+/// reason to repeat.
+const PREFERENCES: [&str; 2] = ["accept", "accept-language"];
+
+/// Request fields that the cache acts on in the origin's place.
+const ANSWERED_HERE: [&str; 6] =
+    ["if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"];

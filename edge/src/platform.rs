@@ -8,6 +8,8 @@ use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
 use crate::{
     authority::{Question, Reply},
     message::{Headers, Request, Response},
+    record::Metric,
+    store::Store,
 };
 
 /// One request's view of its host: clock, chance, origin, cache, limiter authority, and work after the answer.
@@ -19,6 +21,12 @@ pub trait Platform: Clone + 'static {
     type Headers: Headers;
     /// A body that is passed on without being read.
     type Body: 'static;
+    /// A response in the memory of an isolate, ready to be sent.
+    type Ready: fmt::Debug + 'static;
+    /// The store of [`Platform::near`].
+    type Near: Store<Self>;
+    /// The store of [`Platform::far`].
+    type Far: Store<Self>;
 
     /// The wall clock. Read at each step: on arrival and after each awaited call.
     fn now(&self) -> Timestamp;
@@ -35,20 +43,23 @@ pub trait Platform: Clone + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<Response<Self>, FetchError>>;
 
-    /// What is stored under `key`, with the text stored beside it.
-    fn load(&self, key: &CacheKey) -> impl Future<Output = Result<Option<Stored<Self>>, StoreError>>;
+    /// Where responses are kept for all isolates nearby.
+    fn near(&self) -> Self::Near;
 
-    /// Stores `stored` under `key` for at least `keep_for`, replacing what was there. Completes when a `load` would
-    /// find it.
-    fn save(
+    /// Where responses are kept for all isolates everywhere; `None` where there is no such place, or the operator did
+    /// not switch it on.
+    fn far(&self) -> Option<Self::Far>;
+
+    /// Makes a response ready to be sent many times, with the bytes it takes in memory; `None` when its body is longer
+    /// than `bytes_max`, or breaks off.
+    fn ready(
         &self,
-        key: &CacheKey,
-        stored: Stored<Self>,
-        keep_for: Duration,
-    ) -> impl Future<Output = Result<(), StoreError>>;
+        response: Response<Self>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Option<(Self::Ready, usize)>> + 'static;
 
-    /// Takes away what is stored under `key`.
-    fn remove(&self, key: &CacheKey) -> impl Future<Output = Result<(), StoreError>>;
+    /// A response of its own from one that is ready.
+    fn revive(&self, ready: &Self::Ready) -> Response<Self>;
 
     /// Makes two of one body, each of which yields all of it.
     fn split(&self, body: Self::Body) -> (Self::Body, Self::Body);
@@ -105,6 +116,11 @@ pub trait Platform: Clone + 'static {
 
     /// Writes one line to the log.
     fn log(&self, line: &str);
+
+    /// Counts something, where the host has counters.
+    fn measure(&self, metric: &Metric<'_>) {
+        let _ = metric;
+    }
 }
 
 /// What core's script is asked in a Redis.
@@ -124,14 +140,6 @@ impl Script<'_> {
     pub fn to_call(&self) -> lua::Call {
         lua::Call::new(self.operation, self.asked, self.keys.iter().cloned(), None)
     }
-}
-
-/// A response in the platform's cache, with what the pipeline keeps beside it.
-pub struct Stored<P: Platform> {
-    /// The response.
-    pub response: Response<P>,
-    /// The pipeline's own text; visible ASCII.
-    pub note: String,
 }
 
 /// The origin did not answer.
@@ -154,10 +162,6 @@ impl FetchError {
     }
 }
 
-/// The platform's cache did not do what it was asked. Fails open: the request goes to the origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreError(pub String);
-
 /// The authority of a shared limit did not answer. Each limit says what that means (`on_store_failure`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorityError {
@@ -165,12 +169,6 @@ pub enum AuthorityError {
     Late,
     /// It said something else, or the way to it is broken.
     Failed(String),
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the cache failed: {}", self.0)
-    }
 }
 
 impl fmt::Display for AuthorityError {
@@ -182,5 +180,4 @@ impl fmt::Display for AuthorityError {
     }
 }
 
-impl std::error::Error for StoreError {}
 impl std::error::Error for AuthorityError {}

@@ -13,6 +13,7 @@ use crate::{
     Edge, Platform,
     authority::{Question, Reply},
     platform::{AuthorityError, Script},
+    record::{Failure, Metric},
 };
 
 /// The authority gave no answer.
@@ -94,6 +95,7 @@ impl<'a, P: Platform> Call<'a, P> {
         if let Err(error) = &result {
             state.authorities.failed += 1;
             platform.log(&format!("edge.limit.{} failed: {error}", authority.as_str()));
+            platform.measure(&Metric::Failure(Failure::Authority));
         }
         result.map_err(Away::Failed)
     }

@@ -6,14 +6,14 @@ use seawall_core::{cache::query::hex_digit, headers::Fields};
 
 use crate::{
     Platform,
-    limits::{CONNECTION_OPTIONS_MAX, HOST_BYTES_MAX, PATH_BYTES_MAX, QUERY_BYTES_MAX},
+    limits::{CONNECTION_OPTIONS_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, PATH_BYTES_MAX, QUERY_BYTES_MAX},
     message::{Headers, Request},
 };
 
 /// Why a request goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
-    /// A method that no route of any origin needs here.
+    /// A method that no HTTP server takes, or that no route does.
     Method,
     /// A host name with characters that a host name cannot have.
     Host,
@@ -67,17 +67,10 @@ impl Malformed {
 /// Checks a request and takes out of it what must not travel: hop-by-hop fields, fields that claim who the client
 /// is or where the request should go, a method in a header, and a body where none belongs.
 pub(crate) fn sanitise<P: Platform>(request: &mut Request<P>) -> Result<(), Malformed> {
-    if !METHODS.contains(&request.method.as_str()) {
+    if !is_method(&request.method) {
         return Err(Malformed::Method);
     }
-    if request.path.len() > PATH_BYTES_MAX || request.query.len() > QUERY_BYTES_MAX {
-        return Err(Malformed::TooLong);
-    }
-    request.host = host(&request.host).ok_or(Malformed::Host)?;
-    request.path = canonical_path(&request.path).ok_or(Malformed::Path)?;
-    if !request.query.bytes().all(is_query_byte) {
-        return Err(Malformed::Query);
-    }
+    (request.host, request.path) = place(&request.host, &request.path, &request.query)?;
     let named = request.headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
     for (count, name) in named.split(',').map(str::trim).filter(|name| !name.is_empty()).enumerate() {
         if count == CONNECTION_OPTIONS_MAX || END_TO_END.contains(&name) {
@@ -93,6 +86,24 @@ pub(crate) fn sanitise<P: Platform>(request: &mut Request<P>) -> Result<(), Malf
         request.headers.remove("content-length");
     }
     Ok(())
+}
+
+/// Whether an origin may be asked with this method: a token (RFC 9110 §9.1) of a length that methods have.
+fn is_method(method: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=METHOD_BYTES_MAX).contains(&method.len())
+        && method.bytes().all(is_token_byte)
+        && !NEVER_SERVED.contains(&method)
+}
+
+/// The one spelling of a host and a path, if they have one and the query holds nothing that it must not.
+pub(crate) fn place(host: &str, path: &str, query: &str) -> Result<(String, String), Malformed> {
+    if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
+        return Err(Malformed::TooLong);
+    }
+    let host = self::host(host).ok_or(Malformed::Host)?;
+    let path = canonical_path(path).ok_or(Malformed::Path)?;
+    if query.bytes().all(is_query_byte) { Ok((host, path)) } else { Err(Malformed::Query) }
 }
 
 /// Host in lower case, with a port of digits; `None` for anything else. A bracketed IPv6 address passes.
@@ -156,8 +167,9 @@ const fn is_query_byte(byte: u8) -> bool {
 /// What else may stand in a path as it is (RFC 3986 §3.3). `;` is left out: some servers cut a path there.
 const PATH_PUNCTUATION: &[u8] = b"!$&'()*+,=:@";
 
-/// The methods of HTTP that ask an origin for something (RFC 9110 §9.3, RFC 5789).
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// Methods that are for the hop itself: `CONNECT` asks for a tunnel, and `TRACE` for what was sent, secrets included
+/// (RFC 9110 §9.3.6, §9.3.8).
+const NEVER_SERVED: [&str; 2] = ["CONNECT", "TRACE"];
 
 /// Fields of one connection (RFC 9110 §7.6.1 and the older ones that still occur).
 pub(crate) const HOP_BY_HOP: [&str; 9] = [
@@ -172,8 +184,9 @@ pub(crate) const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields with which a client could claim another address, host, path or method than its own.
-const SPOOFABLE: [&str; 22] = [
+/// Fields with which a client could claim another address, host, path or method than its own, and the one that carries
+/// this edge's own secret.
+const SPOOFABLE: [&str; 23] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -196,6 +209,7 @@ const SPOOFABLE: [&str; 22] = [
     "x-method-override",
     "x-middleware-subrequest",
     "cdn-loop",
+    crate::settings::SECRET_FIELD,
 ];
 
 /// Fields that must reach the origin when they were sent: naming one in `Connection` would take it away.
@@ -248,6 +262,25 @@ mod tests {
     fn a_path_in_its_one_spelling_stays_as_it_is() {
         for given in ["/a%20b/%C3%A9", "/search", "/report/3507/004"] {
             assert_eq!(canonical_path(given).as_deref(), Some(given));
+        }
+    }
+
+    #[test]
+    fn a_method_is_a_token_and_not_for_the_hop() {
+        let long = "A".repeat(METHOD_BYTES_MAX + 1);
+        for (given, expect) in [
+            ("GET", true),
+            ("M-SEARCH", true),
+            ("get", true),
+            ("", false),
+            ("GET /", false),
+            ("GET\r\n", false),
+            ("TRACE", false),
+            ("CONNECT", false),
+            (&long[1..], true),
+            (&long, false),
+        ] {
+            assert_eq!(is_method(given), expect, "{given}");
         }
     }
 

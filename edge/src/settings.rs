@@ -9,9 +9,17 @@ use subtle::ConstantTimeEq;
 pub struct Settings {
     /// Opens the paths under `/__seawall/`; without it there are none.
     pub control_secret: Option<Secret>,
+    /// What the origin wants of who starts its jobs; without it every job fails.
+    pub cron_secret: Option<Secret>,
+    /// Whether the site is down on purpose; `None`: as the policy says.
+    pub maintenance: Option<bool>,
     /// What runs.
     pub build: Build,
 }
+
+/// The field in which an operator's own requests for pages carry the control secret. `Authorization` belongs to the
+/// origin there. It goes no further than this edge.
+pub const SECRET_FIELD: &str = "seawall-secret";
 
 /// Which build runs, for people who look.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +32,7 @@ pub struct Build {
     pub deployment: String,
 }
 
-/// A secret that an operator's requests carry.
+/// A secret that requests carry.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -38,12 +46,23 @@ impl Secret {
         (text.len() >= Self::BYTES_MIN).then_some(Self(text))
     }
 
+    /// Its text, for a request to who shares it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `authorization` is `Bearer` and this secret (RFC 6750 §2.1). How long that takes says nothing of which
-    /// bytes are right, only whether the length is.
+    /// bytes are right; it may tell the length.
     #[must_use]
     pub fn admits(&self, authorization: Option<&str>) -> bool {
         let Some((scheme, token)) = authorization.and_then(|value| value.split_once(' ')) else { return false };
-        scheme.eq_ignore_ascii_case("bearer") && self.0.as_bytes().ct_eq(token.trim().as_bytes()).into()
+        scheme.eq_ignore_ascii_case("bearer") && self.is(token)
+    }
+
+    /// Whether `text` is this secret, compared in the same way.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(text.trim().as_bytes()).into()
     }
 }
 

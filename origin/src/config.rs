@@ -38,16 +38,31 @@ pub struct Config {
 pub struct Database {
     /// `DATABASE_URL`; holds a password, so it never shows.
     pub url: Secret,
+    /// `DATABASE_URL_READONLY`: a replica for what only reads.
+    pub replica_url: Option<Secret>,
+    /// `DB_POOLER`: what stands between this process and the database.
+    pub pooler: Pooler,
     /// `DB_POOL_MIN`: connections opened ahead.
     pub pool_min: usize,
     /// `DB_POOL_MAX`: connections at most.
     pub pool_max: usize,
+    /// `DB_POOL_WARN_THRESHOLD` in thousandths: the part of the pool in use that is worth a warning.
+    pub pool_warn_permille: u16,
     /// `DB_CONNECT_TIMEOUT`: longest wait for a new connection.
     pub connect_timeout: Duration,
     /// `DB_STATEMENT_TIMEOUT`: longest statement, kept by the database itself.
     pub statement_timeout: Duration,
     /// `DB_CHECKOUT_TIMEOUT`: longest wait for a free connection.
     pub checkout_timeout: Duration,
+}
+
+/// What stands between this process and the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing: each connection is a session of the server, and is configured as one.
+    None,
+    /// PgBouncer, which lends a session for one transaction at a time: nothing is set on it, and nothing is prepared.
+    PgBouncer,
 }
 
 /// The city's open-data API.
@@ -137,8 +152,15 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         Config {
             database: Database {
                 url: Secret(self.text(&var::DATABASE_URL, postgres_url)),
+                replica_url: self.checked(&var::DATABASE_URL_READONLY, postgres_url).map(Secret),
+                pooler: self.parse(&var::DB_POOLER, Pooler::None, |value| match value {
+                    "none" => Some(Pooler::None),
+                    "pgbouncer" => Some(Pooler::PgBouncer),
+                    _ => None,
+                }),
                 pool_min,
                 pool_max,
+                pool_warn_permille: self.parse(&var::DB_POOL_WARN_THRESHOLD, 0, permille),
                 connect_timeout: self.duration(&var::DB_CONNECT_TIMEOUT),
                 statement_timeout: self.duration(&var::DB_STATEMENT_TIMEOUT),
                 checkout_timeout: self.duration(&var::DB_CHECKOUT_TIMEOUT),
@@ -180,6 +202,12 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         })
     }
 
+    /// The parsed value of a variable that may be absent.
+    fn checked<T>(&mut self, variable: &Variable, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.optional(variable)?;
+        self.parse(variable, None, |value| parse(value).map(Some))
+    }
+
     fn text(&mut self, variable: &Variable, parse: impl Fn(&str) -> Option<String>) -> String {
         self.parse(variable, String::new(), parse)
     }
@@ -218,6 +246,17 @@ fn duration(value: &str) -> Option<Duration> {
         "m" => number.checked_mul(60).map(Duration::from_secs),
         _ => None,
     }
+}
+
+/// `0.8` as thousandths, above zero and at most one.
+fn permille(value: &str) -> Option<u16> {
+    let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
+    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() != 1 || decimals.len() > 3 || !plain(whole) || !plain(decimals) {
+        return None;
+    }
+    let permille: u16 = format!("{whole}{decimals:0<3}").parse().ok()?;
+    (1..=1_000).contains(&permille).then_some(permille)
 }
 
 fn http_url(value: &str) -> Option<String> {
@@ -267,6 +306,12 @@ mod tests {
             ("DB_CONNECT_TIMEOUT", "0", "  DB_CONNECT_TIMEOUT is \"0\": expected 10ms to 1h, such as 250ms, 10s or 2m"),
             ("PORT", "65536", "  PORT is \"65536\": expected a port from 0 to 65535; 0 takes a free one"),
             ("BIND", "localhost", "  BIND is \"localhost\": expected an IP address"),
+            ("DB_POOLER", "odyssey", "  DB_POOLER is \"odyssey\": expected none or pgbouncer"),
+            (
+                "DB_POOL_WARN_THRESHOLD",
+                "80",
+                "  DB_POOL_WARN_THRESHOLD is \"80\": expected a part of the pool from 0.001 to 1",
+            ),
             (
                 "SODA_BASE_URL",
                 "data.sfgov.org",
@@ -289,7 +334,9 @@ mod tests {
         let error = read(&[("DATABASE_URL", "mysql://root:hunter2@db"), ("PORT", "x")]).unwrap_err();
         assert_eq!(error.lines().count(), 3, "{error}");
         assert!(!error.contains("hunter2"), "{error}");
-        let config = read(&[URL, ("SODA_APP_TOKEN", "hunter2")]).unwrap();
+        let error = read(&[URL, ("DATABASE_URL_READONLY", "root:hunter2@db")]).unwrap_err();
+        assert!(error.contains("DATABASE_URL_READONLY is [hidden]") && !error.contains("hunter2"), "{error}");
+        let config = read(&[URL, ("SODA_APP_TOKEN", "hunter2"), ("DATABASE_URL_READONLY", URL.1)]).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
@@ -314,6 +361,25 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_thousandths() {
+        for (text, expected) in [
+            ("0.8", Some(800)),
+            ("1", Some(1_000)),
+            ("1.000", Some(1_000)),
+            ("0.001", Some(1)),
+            ("0", None),
+            ("1.001", None),
+            ("0.8000", None),
+            (".8", None),
+            ("-0.8", None),
+            ("0.+8", None),
+            ("", None),
+        ] {
+            assert_eq!(permille(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_struct_reads_exactly_the_listed_variables() {
         let asked = std::cell::RefCell::new(Vec::new());
         let _ = Config::read(|name| {
@@ -330,7 +396,8 @@ mod tests {
     #[test]
     fn the_documented_table_is_the_list() {
         let document = include_str!("../../docs/configuration.md");
-        let rows: Vec<_> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        let origins = document.split("\n## ").next().unwrap_or_default();
+        let rows: Vec<_> = origins.lines().filter(|line| line.starts_with("| `")).collect();
         let listed: Vec<_> = VARIABLES.iter().map(|variable| variable.table_row()).collect();
         assert_eq!(rows, listed);
     }

@@ -1,164 +1,123 @@
-//! The database: a pool of connections for the server, single sessions for migrations and loads.
+//! The database: pools of connections for the server, single sessions for migrations, loads and locks.
 //!
 //! # Design
 //! What a session needs (statement timeout, application name) travels in the start-up message, so a check-out
-//! costs no round trip. PgBouncer before 1.20 refuses that message unless `ignore_startup_parameters` names
-//! `options`.
+//! costs no round trip. PgBouncer in transaction mode passes sessions from one client to another and refuses settings
+//! in that message, so through it (`DB_POOLER=pgbouncer`) nothing is set, and the role carries the statement timeout.
+//! No statement is prepared by name and none relies on a session's state beyond its transaction, with or without
+//! PgBouncer; locks are held by a transaction.
 //!
-//! A pool opens without its database, because many pages need none and the database may come back first. `DB_POOL_MIN`
+//! Pools open without their database, because many pages need none and the database may come back first. `DB_POOL_MIN`
 //! connections are opened beside the serving, as soon as the database lets them; later ones on demand.
 
-use std::error::Error;
-use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, Timeouts};
-use futures_util::future::try_join_all;
-use tokio_postgres::CancelToken;
-use tokio_postgres_rustls::MakeRustlsConnect;
+use seawall_core::breaker;
 
-use crate::config;
+use crate::config::{self, Pooler};
+use crate::error::Error;
 
 pub mod migrations;
+mod pool;
+mod reader;
+mod replica;
+mod room;
 mod url;
 
+pub use pool::{CheckoutError, Connection, Pool, Stats};
+pub(crate) use reader::{ReadOnly, Reader};
+pub use replica::{REPLICA_TIME_MAX, Replica};
+pub use room::{RoomError, SESSIONS_BESIDE_POOL};
 pub use url::{UrlError, parse_url};
 
-/// A pool of database connections; clones share the connections.
-#[derive(Clone)]
-pub struct Pool {
-    inner: deadpool_postgres::Pool,
-    min: usize,
-    tls: MakeRustlsConnect,
+/// What the server calls our pools' sessions in `pg_stat_activity`.
+pub const APPLICATION: &str = "seawall";
+
+/// Where pages are read from: a primary, and a replica if there is one. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Databases {
+    primary: Pool,
+    replica: Option<Arc<Replica>>,
 }
 
-/// A connection on loan; dropping it gives it back. It dereferences to [`tokio_postgres::Client`] by way of
-/// [`deadpool_postgres::ClientWrapper`], whose `prepare_cached` keeps statements with the connection.
-pub type Connection = deadpool_postgres::Object;
-
-/// Why no connection was lent.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckoutError {
-    /// Every connection was busy for the whole of `DB_CHECKOUT_TIMEOUT`.
-    #[error("no database connection became free within DB_CHECKOUT_TIMEOUT")]
-    Exhausted,
-    /// The database could not be reached or refused us.
-    #[error("the database cannot be reached")]
-    Unreachable(#[source] Box<dyn Error + Send + Sync>),
-}
-
-/// What the pool holds now. `in_use + idle = size`, and `size <= max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections open or being opened.
-    pub size: usize,
-    /// Of these, on loan.
-    pub in_use: usize,
-    /// Of these, waiting for work.
-    pub idle: usize,
-    /// Callers waiting for a connection.
-    pub waiting: usize,
-    /// Connections opened ahead.
-    pub min: usize,
-    /// Connections at most.
-    pub max: usize,
-}
-
-impl Pool {
-    /// Lends a connection, waiting for a free one for at most `DB_CHECKOUT_TIMEOUT` and, when a new one has to be
-    /// opened, for at most `DB_CONNECT_TIMEOUT` more.
+impl Databases {
+    /// Makes the pools. Opens no connection yet; [`Databases::warm`] does.
     ///
     /// # Errors
-    /// When none became free in time, or the database cannot be reached.
-    pub async fn get(&self) -> Result<Connection, CheckoutError> {
-        self.inner.get().await.map_err(|error| match error {
-            PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => CheckoutError::Exhausted,
-            other => CheckoutError::Unreachable(Box::new(other)),
-        })
+    /// When a URL is not one of Postgres.
+    pub fn open(config: &config::Database, replica_breaker: breaker::Config) -> anyhow::Result<Self> {
+        let session = Session { config, statement_timeout: Some(config.statement_timeout), name: APPLICATION };
+        let primary = Pool::open(config, &config.url, session, "primary")?;
+        let replica = match &config.replica_url {
+            Some(url) => {
+                let pool = Pool::open(config, url, session, "replica").context("DATABASE_URL_READONLY")?;
+                Some(Arc::new(Replica::new(pool, replica_breaker)))
+            }
+            None => None,
+        };
+        Ok(Self { primary, replica })
     }
 
-    /// Opens the first `DB_POOL_MIN` connections. While the database is away it tries again, with growing pauses, for
-    /// as long as it takes.
-    pub async fn warm(&self) {
-        let mut failures = 0;
-        loop {
-            // All at once: one after the other would lend the same connection again and again.
-            let Err(error) = try_join_all((0..self.min).map(|_| self.get())).await else { break };
-            failures += 1;
-            let pause = warm_pause(failures);
-            let (error, pause_ms) = (format!("{:#}", anyhow::Error::from(error)), pause.as_millis());
-            tracing::warn!(
-                event = "db.pool_cold",
-                failures,
-                pause_ms,
-                error,
-                "the first {} database connections could not be opened, trying again in {pause_ms} ms: {error}",
-                self.min
-            );
-            tokio::time::sleep(pause).await;
-        }
-        tracing::info!(event = "db.pool_warm", connections = self.min, "{} database connections are open", self.min);
-    }
-
-    /// Asks the database to end the statement that `token` names, over TLS where the pool's connections use it.
+    /// Fills the pools, however long the databases take to come.
     ///
     /// # Errors
-    /// When the database does not take the request.
-    pub(crate) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
-        token.cancel_query(self.tls.clone()).await
+    /// When a server has no room for a pool of this size.
+    pub async fn warm(&self) -> Result<(), RoomError> {
+        let replica = async {
+            match &self.replica {
+                Some(replica) => replica.pool().warm().await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(self.primary.warm(), replica).map(|_| ())
     }
 
-    /// What the pool holds now: one consistent reading.
+    /// The database that takes writes.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        let status = self.inner.status();
-        Stats {
-            size: status.size,
-            in_use: status.size - status.available,
-            idle: status.available,
-            waiting: status.waiting,
-            min: self.min,
-            max: status.max_size,
+    pub fn primary(&self) -> &Pool {
+        &self.primary
+    }
+
+    /// The replica, if one is configured.
+    #[must_use]
+    pub fn replica(&self) -> Option<&Replica> {
+        self.replica.as_deref()
+    }
+
+    /// Does work that only reads, on the replica if it answers, else on the primary. `work` may run twice.
+    ///
+    /// # Errors
+    /// When no connection is free, or the database fails.
+    pub(crate) async fn read<W: ReadOnly>(&self, work: &W) -> Result<W::Answer, Error> {
+        if let Some(replica) = &self.replica
+            && let Some(answer) = replica.read(work).await
+        {
+            return answer;
+        }
+        let reader = Reader::borrow(&self.primary).await?;
+        let answer = work.read(&reader).await?;
+        reader.finish();
+        Ok(answer)
+    }
+
+    /// Closes every connection: those that wait for work now, those on loan when they come back.
+    pub fn close(&self) {
+        self.primary.close();
+        if let Some(replica) = &self.replica {
+            replica.pool().close();
         }
     }
 }
 
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pool").field(&self.stats()).finish()
-    }
-}
-
-/// Makes the pool. Opens no connection yet; [`Pool::warm`] does.
-///
-/// # Errors
-/// When the URL is not one of Postgres.
-pub fn open(config: &config::Database) -> anyhow::Result<Pool> {
-    let mut target = parse_url(config.url.expose())?;
-    settings(&mut target.config, config.connect_timeout, Some(config.statement_timeout), "seawall");
-    let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(target.config, target.tls.clone(), settings);
-    let inner = deadpool_postgres::Pool::builder(manager)
-        .max_size(config.pool_max)
-        .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts {
-            wait: Some(config.checkout_timeout),
-            create: Some(config.connect_timeout),
-            recycle: Some(config.connect_timeout),
-        })
-        .build()
-        .context("the pool refused its settings")?;
-    Ok(Pool { inner, min: config.pool_min, tls: target.tls })
-}
-
-/// Opens one session outside the pool, without a statement timeout: for migrations and loads.
+/// Opens one session outside the pools, without a statement timeout: for migrations and loads.
 ///
 /// # Errors
 /// When the URL is not one of Postgres, or the database cannot be reached.
 pub async fn session(config: &config::Database, name: &str) -> anyhow::Result<tokio_postgres::Client> {
     let mut target = parse_url(config.url.expose())?;
-    settings(&mut target.config, config.connect_timeout, None, name);
+    Session { config, statement_timeout: None, name }.prepare(&mut target.config);
     let connecting = target.config.connect(target.tls);
     let (client, connection) = tokio::time::timeout(config.connect_timeout, connecting)
         .await
@@ -174,46 +133,31 @@ pub async fn session(config: &config::Database, name: &str) -> anyhow::Result<to
     Ok(client)
 }
 
-/// The first pause of [`Pool::warm`]; each later one is twice as long.
-const WARM_PAUSE_BASE: Duration = Duration::from_millis(500);
-
-/// Longest pause of [`Pool::warm`]. A cold pool costs a visitor the time to connect, so there is no hurry.
-const WARM_PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// The pause after so many failures, one or more.
-fn warm_pause(failures: u32) -> Duration {
-    WARM_PAUSE_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(WARM_PAUSE_MAX)
-}
-
 /// A peer that vanished without a word is noticed within about this time.
 const DEAD_PEER_AFTER: Duration = Duration::from_secs(30);
 
-fn settings(
-    target: &mut tokio_postgres::Config,
-    connect_timeout: Duration,
+/// How sessions are opened.
+#[derive(Clone, Copy, Debug)]
+struct Session<'a> {
+    config: &'a config::Database,
     statement_timeout: Option<Duration>,
-    name: &str,
-) {
-    let mut options = target.get_options().unwrap_or_default().to_owned();
-    // Zero means no limit to Postgres.
-    let limit_ms = statement_timeout.map_or(0, |limit| limit.as_millis());
-    // Compiling a plan to machine code takes longer than any statement of ours.
-    options.push_str(&format!(" -c statement_timeout={limit_ms} -c jit=off"));
-    target.options(options.trim_start()).connect_timeout(connect_timeout);
-    target.tcp_user_timeout(DEAD_PEER_AFTER).keepalives_idle(DEAD_PEER_AFTER);
-    if target.get_application_name().is_none() {
-        target.application_name(name);
-    }
+    name: &'a str,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_of_a_cold_pool_double_up_to_the_longest() {
-        for (failures, pause_ms) in [(1, 500), (2, 1_000), (6, 16_000), (7, 30_000), (8, 30_000), (u32::MAX, 30_000)] {
-            assert_eq!(warm_pause(failures), Duration::from_millis(pause_ms), "{failures}");
+impl Session<'_> {
+    fn prepare(&self, target: &mut tokio_postgres::Config) {
+        if self.config.pooler == Pooler::None {
+            let mut options = target.get_options().unwrap_or_default().to_owned();
+            // Zero means no limit to Postgres.
+            let limit_ms = self.statement_timeout.map_or(0, |limit| limit.as_millis());
+            // Compiling a plan to machine code takes longer than any statement of ours.
+            options.push_str(&format!(" -c statement_timeout={limit_ms} -c jit=off"));
+            target.options(options.trim_start());
+        }
+        target.connect_timeout(self.config.connect_timeout);
+        target.tcp_user_timeout(DEAD_PEER_AFTER).keepalives_idle(DEAD_PEER_AFTER);
+        if target.get_application_name().is_none() {
+            target.application_name(self.name);
         }
     }
 }

@@ -1,11 +1,15 @@
-//! Liveness and readiness.
+//! Liveness, readiness and the schema.
 //!
-//! `/health` says whether the process and its database answer; `/health/ready` says whether everything a page
-//! needs is there. Both look at the database at most once a second however often they are asked, and answer within
-//! [`ANSWER_TIME_MAX`] whatever the database does.
+//! `/health` says how the process and what it depends on are; `/health/ready` says whether everything a page needs is
+//! there; `/health/schema` compares the tables with what this binary expects. All three read one look at the database,
+//! taken at most once a second however often they are asked, over a session of its own: who polls takes no connection
+//! from a visitor. They answer within [`ANSWER_TIME_MAX`] whatever the database does.
 
-mod probe;
+mod look;
+pub mod schema;
+mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +19,9 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-pub(crate) use self::probe::Health;
-use self::probe::{Database, Readiness};
+use self::look::Look;
+pub(crate) use self::watch::Watch;
+use crate::db::Stats;
 use crate::server::Site;
 
 /// Longest time to any health answer. Those who poll give up after 5 s.
@@ -24,55 +29,169 @@ pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// What `/health` answers.
 #[derive(Debug, Serialize)]
-struct HealthAnswer {
+struct HealthAnswer<'a> {
     /// `ok`, or `degraded` when pages that need the database fail.
     status: &'static str,
     version: &'static str,
     uptime_s: u64,
-    database: Database,
-    pool: PoolAnswer,
+    database: DatabaseAnswer,
+    pool: Stats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<ReplicaAnswer>,
+    /// Rows of each table as the database estimates them; none of those not yet analysed.
+    tables: BTreeMap<&'a str, u64>,
 }
 
-/// The pool: `in_use + idle = size`, and `size <= max`.
+/// Whether the database answers.
 #[derive(Debug, Serialize)]
-struct PoolAnswer {
-    size: usize,
-    in_use: usize,
-    idle: usize,
-    waiting: usize,
-    min: usize,
-    max: usize,
+struct DatabaseAnswer {
+    reachable: bool,
+    /// Time for an answer; absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_us: Option<u64>,
+    /// Why it is not reachable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// The replica: while its breaker is not closed, the primary does its work.
+#[derive(Debug, Serialize)]
+struct ReplicaAnswer {
+    breaker: &'static str,
+    pool: Stats,
+}
+
+/// What `/health/ready` answers.
+#[derive(Debug, Serialize)]
+struct ReadyAnswer<'a> {
+    ready: bool,
+    checks: Checks,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_tables: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pending_migrations: &'a [&'static str],
+    /// Why a check could not be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// Each check by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct Checks {
+    db_pool: bool,
+    tables: bool,
+    migrations: bool,
 }
 
 /// `GET /health`: 200, or 503 when the database does not answer. Reveals neither addresses nor error texts.
 pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
-    let database = tokio::time::timeout(ANSWER_TIME_MAX, site.health.database(&site.pool)).await;
-    let database = database.unwrap_or_else(|_| Database::away("no answer in time"));
-    let stats = site.pool.stats();
+    let look = look(&site).await;
+    let database = match &look {
+        Ok(look) => {
+            DatabaseAnswer { reachable: true, latency_us: u64::try_from(look.took.as_micros()).ok(), reason: None }
+        }
+        Err(reason) => DatabaseAnswer { reachable: false, latency_us: None, reason: Some(reason) },
+    };
+    let replica = site.databases.replica();
     let answer = HealthAnswer {
         status: if database.reachable { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
-        uptime_s: site.health.uptime().as_secs(),
-        pool: PoolAnswer {
-            size: stats.size,
-            in_use: stats.in_use,
-            idle: stats.idle,
-            waiting: stats.waiting,
-            min: stats.min,
-            max: stats.max,
-        },
+        uptime_s: site.watch.uptime().as_secs(),
         database,
+        pool: site.databases.primary().stats(),
+        replica: replica
+            .map(|replica| ReplicaAnswer { breaker: replica.state().as_str(), pool: replica.pool().stats() }),
+        tables: look.as_ref().map(|look| look.estimates()).unwrap_or_default(),
     };
-    (status(answer.database.reachable), Json(answer)).into_response()
+    (status(look.is_ok()), Json(answer)).into_response()
 }
 
-/// `GET /health/ready`: 200 only when the pool lends a connection, every table is there and no migration is due.
+/// `GET /health/ready`: 200 only when the database answers, every table is there and no migration is due.
 pub(crate) async fn ready(State(site): State<Arc<Site>>) -> Response {
-    let readiness = tokio::time::timeout(ANSWER_TIME_MAX, site.health.readiness(&site.pool)).await;
-    let readiness = readiness.unwrap_or_else(|_| Readiness::failed("no answer in time"));
-    (status(readiness.ready), Json(readiness)).into_response()
+    let look = look(&site).await;
+    let answer = readiness(look.as_deref().map_err(|reason| *reason));
+    (status(answer.ready), Json(answer)).into_response()
+}
+
+/// `GET /health/schema`: 200 when every expected table has its columns.
+pub(crate) async fn schema(State(site): State<Arc<Site>>) -> Response {
+    match look(&site).await {
+        Ok(look) => {
+            let compared = schema::compare(&look.columns);
+            (status(compared.is_whole()), Json(compared)).into_response()
+        }
+        Err(reason) => {
+            let answer = serde_json::json!({ "status": "unknown", "reason": reason });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
+        }
+    }
+}
+
+async fn look(site: &Site) -> Result<Arc<Look>, &'static str> {
+    tokio::time::timeout(ANSWER_TIME_MAX, site.watch.look()).await.unwrap_or(Err(look::NO_ANSWER))
+}
+
+fn readiness<'a>(look: Result<&'a Look, &'static str>) -> ReadyAnswer<'a> {
+    let look = match look {
+        Ok(look) => look,
+        Err(reason) => {
+            let checks = Checks::default();
+            return ReadyAnswer {
+                ready: false,
+                checks,
+                missing_tables: vec![],
+                pending_migrations: &[],
+                reason: Some(reason),
+            };
+        }
+    };
+    let missing_tables = schema::missing_tables(&look.columns);
+    let checks =
+        Checks { db_pool: true, tables: missing_tables.is_empty(), migrations: look.pending_migrations.is_empty() };
+    let ready = checks.tables && checks.migrations;
+    ReadyAnswer { ready, checks, missing_tables, pending_migrations: &look.pending_migrations, reason: None }
 }
 
 fn status(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> Look {
+        let columns = schema::EXPECTED
+            .iter()
+            .map(|(table, columns)| ((*table).to_owned(), columns.iter().map(|name| (*name).to_owned()).collect()))
+            .collect();
+        Look { columns, ..Look::default() }
+    }
+
+    #[test]
+    fn ready_means_tables_and_migrations() {
+        let ready = readiness(Ok(&whole())).ready;
+        assert!(ready);
+
+        let mut lacking = whole();
+        lacking.columns.remove("permits");
+        let answer = readiness(Ok(&lacking));
+        assert_eq!((answer.ready, answer.checks.tables, answer.missing_tables), (false, false, vec!["permits"]));
+
+        let pending = Look { pending_migrations: vec!["0009_more"], ..whole() };
+        let answer = readiness(Ok(&pending));
+        assert_eq!((answer.ready, answer.checks.migrations), (false, false));
+        assert_eq!(answer.pending_migrations, ["0009_more"]);
+    }
+
+    #[test]
+    fn a_failed_look_names_the_reason_and_nothing_else() {
+        let json = serde_json::to_value(readiness(Err("no answer in time"))).unwrap();
+        let expected = serde_json::json!({
+            "ready": false,
+            "checks": {"db_pool": false, "tables": false, "migrations": false},
+            "reason": "no answer in time",
+        });
+        assert_eq!(json, expected);
+    }
 }

@@ -6,6 +6,7 @@ pub mod config;
 pub mod db;
 pub mod digest;
 pub mod error;
+pub mod guard;
 pub mod health;
 pub mod http;
 pub mod logging;

@@ -95,9 +95,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
-            let config = configured()?;
-            let pool = db::open(&config.database)?;
-            server::serve(config, pool).await?;
+            server::serve(configured()?).await?;
         }
         Command::Migrate => migrate(&configured()?).await?,
         Command::Ingest { datasets, allow_shrink } => {

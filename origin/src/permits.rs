@@ -7,10 +7,7 @@
 pub(crate) mod api;
 pub mod limits;
 pub mod parcel;
-mod reader;
 pub(crate) mod record;
 pub mod report;
 pub mod search;
 pub mod standing;
-
-pub(crate) use reader::Reader;

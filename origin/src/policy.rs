@@ -32,6 +32,12 @@ pub fn soda_breaker(policy: &Policy) -> anyhow::Result<breaker::Config> {
     Ok(upstream.breaker)
 }
 
+/// When reading from the replica is held back: core's defaults, unless the policy has an `[upstream.replica]`.
+#[must_use]
+pub fn replica_breaker(policy: &Policy) -> breaker::Config {
+    policy.upstream("replica").map_or_else(breaker::Config::default, |upstream| upstream.breaker)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,13 +12,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use seawall_core::policy::Policy;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::config::Config;
-use crate::db::Pool;
+use crate::db::Databases;
 use crate::error::Error;
-use crate::health::{self, Health};
+use crate::health::{self, Watch};
 use crate::http::limits::BODY_BYTES_MAX;
 use crate::http::{cache, deadline, errors, observe, security};
 use crate::permits::api;
@@ -26,8 +27,8 @@ use crate::{assets, pages, policy};
 
 /// What the routes share.
 pub(crate) struct Site {
-    pub(crate) pool: Pool,
-    pub(crate) health: Health,
+    pub(crate) databases: Databases,
+    pub(crate) watch: Watch,
 }
 
 /// Serves until the process is told to stop (SIGINT or SIGTERM), then lets running requests finish.
@@ -37,24 +38,42 @@ pub(crate) struct Site {
 /// read it.
 ///
 /// # Errors
-/// When the policy does not hold together or the address cannot be bound.
-pub async fn serve(config: Config, pool: Pool) -> anyhow::Result<()> {
+/// When the policy does not hold together, the address cannot be bound, or the database, once it is there, has no room
+/// for the pool.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
     let policy = policy::load(&config)?;
+    let databases = Databases::open(&config.database, policy::replica_breaker(&policy))?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; choose another address with BIND and PORT", config.listen))?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     println!("origin listening on http://{address}");
-    let warming = pool.clone();
-    tokio::spawn(async move { warming.warm().await });
     tracing::info!(event = "server.listening", %address, "listening on http://{address}");
-    listen::run(listener, router(pool, policy), listen::Bounds::SITE, listen::stopped()).await;
-    Ok(())
+    let site = Arc::new(Site { databases: databases.clone(), watch: Watch::new(config.database) });
+    let refused = Mutex::new(None);
+    let stopped = async {
+        let warm = async {
+            if let Err(error) = databases.warm().await {
+                *refused.lock().await = Some(error);
+                return;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = warm => {}
+            () = listen::stopped() => {}
+        }
+    };
+    listen::run(listener, router(site, policy), listen::Bounds::SITE, stopped).await;
+    databases.close();
+    match refused.into_inner() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 /// Every route in its layers. A layer added later lies further out.
-pub fn router(pool: Pool, policy: Policy) -> Router {
-    let site = Arc::new(Site { pool, health: Health::new() });
+fn router(site: Arc<Site>, policy: Policy) -> Router {
     Router::new()
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
@@ -66,6 +85,7 @@ pub fn router(pool: Pool, policy: Policy) -> Router {
         .route("/api/v1/report/{block}/{lot}", get(api::report))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
+        .route("/health/schema", get(health::schema))
         .fallback(|| async { Error::not_found("There is nothing at this address.") })
         .with_state(site)
         .layer(CatchPanicLayer::custom(panicked))

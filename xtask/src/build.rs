@@ -1,5 +1,6 @@
 //! Builds of what runs: the origin as a native program, the edge as a Worker.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,15 +94,7 @@ impl Worker {
 /// # Errors
 /// When it does not compile.
 pub fn worker_crate(project: &Project, steps: &Steps) -> Result<PathBuf> {
-    steps.run("compile the edge to WASM", |step| {
-        let mut cargo = tools::cargo(project);
-        cargo.args(["build", "--lib", "--package", "seawall-worker"]);
-        cargo.args(["--target", WORKER_TARGET, "--profile", WORKER_PROFILE]);
-        // worker-build compiles with this. Without it the two would undo each other's work.
-        cargo.env("WASM_BINDGEN_USE_JS_SYS", "1");
-        process::run("cargo build", cargo, step)
-    })?;
-    Ok(project.target().join(WORKER_TARGET).join(WORKER_PROFILE).join("seawall_worker.wasm"))
+    steps.run("compile the edge to WASM", |step| compile(project, &Recipe::site(project), step))
 }
 
 /// Builds the Worker, unless what is built is current.
@@ -109,31 +102,90 @@ pub fn worker_crate(project: &Project, steps: &Steps) -> Result<PathBuf> {
 /// # Errors
 /// When it does not compile, or a tool is missing or fails.
 pub fn worker(project: &Project, steps: &Steps) -> Result<Worker> {
-    const STAMP: &str = "worker";
-    let compiled = worker_crate(project, steps)?;
-    let dir = project.worker_build();
-    let tools = [project.path("package-lock.json"), project.path("Cargo.lock"), project.path("xtask/src/build.rs")];
-    let inputs = || {
-        let [npm, cargo, recipe] = &tools;
-        let [script, module] = [dir.join("index.js"), dir.join("index_bg.wasm")];
-        fingerprint(&[&compiled, npm, cargo, recipe, &script, &module])
-    };
-    let lock = project.wait_for_lock("worker")?;
-    if !project.is_stamped(STAMP, &inputs()) {
-        steps.run("make the Worker", |step| make_worker(project, &dir, step))?;
-        project.stamp(STAMP, &inputs())?;
-    }
-    drop(lock);
-    measured(project, dir)
+    build(project, &Recipe::site(project), steps)
 }
 
-fn make_worker(project: &Project, dir: &Path, step: &Step) -> Result<()> {
+/// Builds the Worker with another traffic policy in it than the site's, beside the site's own.
+///
+/// # Errors
+/// When the policy does not hold together, and as [`worker`].
+pub fn worker_with(project: &Project, policy: &Path, steps: &Steps) -> Result<Worker> {
+    build(project, &Recipe::with(project, policy)?, steps)
+}
+
+/// Which Worker is built, and where.
+struct Recipe {
+    /// `None`: the site's own policy.
+    policy: Option<PathBuf>,
+    /// Cargo's target folder. Another policy has its own, so that two builds do not undo each other's work.
+    target: PathBuf,
+    /// Where the Worker goes.
+    dir: PathBuf,
+    stamp: String,
+}
+
+impl Recipe {
+    fn site(project: &Project) -> Self {
+        Self { policy: None, target: project.target(), dir: project.worker_build(), stamp: "worker".to_owned() }
+    }
+
+    fn with(project: &Project, policy: &Path) -> Result<Self> {
+        let path = policy.canonicalize().with_context(|| format!("cannot read the policy {}", policy.display()))?;
+        let name = path.file_stem().and_then(OsStr::to_str).context("the policy's file name is not UTF-8")?;
+        let target = project.target().join("policies");
+        let dir = project.state(&format!("workers/{name}"));
+        Ok(Self { target, dir, stamp: format!("worker-{name}"), policy: Some(path) })
+    }
+
+    /// Lets cargo see what this recipe says.
+    fn apply(&self, command: &mut Command) {
+        command.env("CARGO_TARGET_DIR", &self.target);
+        if let Some(policy) = &self.policy {
+            command.env("SEAWALL_POLICY", policy);
+        }
+    }
+}
+
+fn build(project: &Project, recipe: &Recipe, steps: &Steps) -> Result<Worker> {
+    // Held while cargo runs too: recipes with a policy share a target folder, and each compiles over the last.
+    let lock = project.wait_for_lock("worker")?;
+    let compiled = steps.run("compile the edge to WASM", |step| compile(project, recipe, step))?;
+    let tools = [project.path("package-lock.json"), project.path("Cargo.lock"), project.path("xtask/src/build.rs")];
+    let inputs = || {
+        let [npm, cargo, build] = &tools;
+        let [script, module] = [recipe.dir.join("index.js"), recipe.dir.join("index_bg.wasm")];
+        fingerprint(&[&compiled, npm, cargo, build, &script, &module])
+    };
+    if !project.is_stamped(&recipe.stamp, &inputs()) {
+        steps.run("make the Worker", |step| make_worker(project, recipe, step))?;
+        project.stamp(&recipe.stamp, &inputs())?;
+    }
+    drop(lock);
+    measured(project, recipe.dir.clone())
+}
+
+fn compile(project: &Project, recipe: &Recipe, step: &Step) -> Result<PathBuf> {
+    let mut cargo = tools::cargo(project);
+    cargo.args(["build", "--lib", "--package", "seawall-worker"]);
+    cargo.args(["--target", WORKER_TARGET, "--profile", WORKER_PROFILE]);
+    // worker-build compiles with this. Without it the two would undo each other's work.
+    cargo.env("WASM_BINDGEN_USE_JS_SYS", "1");
+    recipe.apply(&mut cargo);
+    process::run("cargo build", cargo, step)?;
+    Ok(recipe.target.join(WORKER_TARGET).join(WORKER_PROFILE).join("seawall_worker.wasm"))
+}
+
+fn make_worker(project: &Project, recipe: &Recipe, step: &Step) -> Result<()> {
     let missing = |tool: &str| format!("{tool} is not installed; run `cargo xtask up` once");
     let [wasm_bindgen, worker_build] =
         CrateTool::ALL.map(|tool| tool.path(project).with_context(|| missing(tool.package())));
+    // worker-build takes a path below the crate, so the way out of it is spelled out.
+    let out = Path::new("../..").join(recipe.dir.strip_prefix(project.root()).unwrap_or(&recipe.dir));
     let mut build = Command::new(worker_build?);
+    recipe.apply(&mut build);
     build
-        .args(["--profile", WORKER_PROFILE, "--no-opt"])
+        .args(["--profile", WORKER_PROFILE, "--no-opt", "--out-dir"])
+        .arg(out)
         .current_dir(project.path("edge/worker"))
         // Without these it downloads its own.
         .env("WASM_BINDGEN_BIN", wasm_bindgen?)
@@ -142,8 +194,8 @@ fn make_worker(project: &Project, dir: &Path, step: &Step) -> Result<()> {
 
     // One pass of our own instead of worker-build's, which keeps the names of functions: a fifth of the size.
     step.detail("wasm-opt");
-    let module = dir.join("index_bg.wasm");
-    let optimised = dir.join("index_bg.optimised.wasm");
+    let module = recipe.dir.join("index_bg.wasm");
+    let optimised = recipe.dir.join("index_bg.optimised.wasm");
     let mut wasm_opt = tools::node_script(project, "binaryen/bin/wasm-opt")?;
     wasm_opt.arg("-Oz").args(WASM_FEATURES).arg(&module).arg("-o").arg(&optimised);
     process::run("wasm-opt", wasm_opt, step)?;

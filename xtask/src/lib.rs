@@ -7,6 +7,7 @@
 pub mod build;
 pub mod http;
 pub mod interrupt;
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -17,3 +18,4 @@ pub mod screen;
 pub mod stack;
 pub mod step;
 pub mod tools;
+pub mod workerd;

@@ -26,6 +26,10 @@ enum Command {
     Build(commands::build::Arguments),
     /// Measure on this machine.
     Bench(commands::bench::Arguments),
+    /// Start the edge alone, in front of any origin.
+    Edge(commands::edge::Arguments),
+    /// Run the public suite of tests for HTTP caches through the edge.
+    Conformance(commands::conformance::Arguments),
     /// Simulate limits that many isolates share: what each mode admits, and how often it asks.
     Simulate(commands::simulate::Arguments),
     /// Remove what `up` and the builds left behind.
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         Command::Test(arguments) => commands::test::run(&project, &arguments),
         Command::Build(arguments) => commands::build::run(&project, &arguments),
         Command::Bench(arguments) => commands::bench::run(&project, &arguments),
+        Command::Edge(arguments) => commands::edge::run(&project, &arguments),
+        Command::Conformance(arguments) => commands::conformance::run(&project, &arguments),
         Command::Simulate(arguments) => commands::simulate::run(&project, &arguments),
         Command::Clean(arguments) => commands::clean::run(&project, &arguments),
         Command::Doctor => commands::doctor::run(&project),

@@ -60,13 +60,13 @@ impl Seawall {
     /// that is compared.
     #[must_use]
     pub fn key(exchange: &Exchange) -> CacheKey {
-        CacheKey::new(&target(&exchange.request))
+        CacheKey::new(&target(exchange))
     }
 
     /// Before the call with nothing stored, and after it: what is kept, if anything.
     #[must_use]
     pub fn miss(&self, url: CacheKey, exchange: &Exchange) -> Option<Kept> {
-        let target = target(&exchange.request);
+        let target = target(exchange);
         let now = Timestamp::from_unix_seconds(ARRIVED);
         let ask = Ask {
             target,
@@ -101,7 +101,7 @@ impl Seawall {
     pub fn again(&self, kept: &Kept, exchange: &Exchange, fields: &mut Line) -> Option<Serve> {
         kept.variants.select(&kept.url, exchange.request.headers(), &self.options.vary)?;
         let ask = Ask {
-            target: target(&exchange.request),
+            target: target(exchange),
             key: &kept.url,
             request: exchange.request.headers(),
             purges: &self.purges,
@@ -206,13 +206,13 @@ impl Write for Line {
     }
 }
 
-fn target(request: &http::Request<()>) -> Target<'_> {
-    let uri = request.uri();
+fn target(exchange: &Exchange) -> Target<'_> {
+    let uri = exchange.request.uri();
     Target {
-        method: request.method().as_str(),
+        method: exchange.request.method().as_str(),
         tenant: "",
         scheme: "https",
-        host: uri.host().unwrap_or_default(),
+        host: &exchange.host,
         path: uri.path(),
         query: uri.query().unwrap_or_default(),
     }

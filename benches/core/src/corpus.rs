@@ -9,6 +9,8 @@ use http::header::{HeaderName, HeaderValue};
 pub struct Exchange {
     /// The request, with its whole URL.
     pub request: http::Request<()>,
+    /// Whom the request is for; most hosts have it from `Host`.
+    pub host: String,
     /// The response.
     pub response: http::Response<()>,
     /// How long after the response the request comes again.
@@ -34,8 +36,10 @@ pub fn read() -> Result<Vec<Exchange>> {
             } else if let Some(status) = line.strip_prefix("< ") {
                 response = Some(http::Response::builder().status(status).body(())?);
             } else if let Some(seconds) = line.strip_prefix("= ") {
+                let request = std::mem::take(&mut request);
                 exchanges.push(Exchange {
-                    request: std::mem::take(&mut request),
+                    host: request.uri().host().context("a request needs a whole URL")?.to_owned(),
+                    request,
                     response: response.take().context("there is no response before this line")?,
                     again_after: Duration::from_secs(seconds.parse()?),
                 });

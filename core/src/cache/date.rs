@@ -4,6 +4,8 @@ use core::{fmt, str::FromStr};
 
 use crate::time::Timestamp;
 
+use super::directives::trim;
+
 /// A date as HTTP fields carry it, to the second.
 ///
 /// Reads `Sun, 06 Nov 1994 08:49:37 GMT` and the two obsolete forms, and writes the first. Dates before 1970
@@ -33,10 +35,7 @@ impl FromStr for HttpDate {
     type Err = InvalidHttpDate;
 
     fn from_str(text: &str) -> Result<Self, InvalidHttpDate> {
-        let text = text.trim_matches([' ', '\t']);
-        if !text.is_ascii() {
-            return Err(InvalidHttpDate);
-        }
+        let text = trim(text).as_bytes();
         imf_fixdate(text).or_else(|| rfc850(text)).or_else(|| asctime(text)).ok_or(InvalidHttpDate)
     }
 }
@@ -63,57 +62,64 @@ impl fmt::Display for InvalidHttpDate {
 impl core::error::Error for InvalidHttpDate {}
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
-fn imf_fixdate(text: &str) -> Option<HttpDate> {
-    let (weekday, rest) = text.split_once(", ")?;
-    if !WEEKDAYS.iter().any(|name| name[..3] == *weekday) || rest.len() != 24 {
+#[inline]
+fn imf_fixdate(text: &[u8]) -> Option<HttpDate> {
+    let [
+        w0,
+        w1,
+        w2,
+        b',',
+        b' ',
+        d0,
+        d1,
+        b' ',
+        m0,
+        m1,
+        m2,
+        b' ',
+        y0,
+        y1,
+        y2,
+        y3,
+        b' ',
+        ref time @ ..,
+        b' ',
+        b'G',
+        b'M',
+        b'T',
+    ] = *text
+    else {
         return None;
-    }
-    let (day, rest) = rest.split_at(2);
-    let (month, rest) = rest.strip_prefix(' ')?.split_at(3);
-    let (year, rest) = rest.strip_prefix(' ')?.split_at(4);
-    let (time, zone) = rest.strip_prefix(' ')?.split_at(8);
-    (zone == " GMT").then_some(())?;
-    date(number(year)?, month_number(month)?, number(day)?, time)
+    };
+    is_weekday([w0, w1, w2]).then_some(())?;
+    date(number(&[y0, y1, y2, y3])?, month_number([m0, m1, m2])?, number(&[d0, d1])?, time)
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`. Of the two years that the digits may mean, the later one up to 2069.
-fn rfc850(text: &str) -> Option<HttpDate> {
-    let (weekday, rest) = text.split_once(", ")?;
-    if !WEEKDAYS.contains(&weekday) || rest.len() != 22 {
+fn rfc850(text: &[u8]) -> Option<HttpDate> {
+    let end = text.iter().position(|byte| *byte == b',')?;
+    let [b',', b' ', d0, d1, b'-', m0, m1, m2, b'-', y0, y1, b' ', ref time @ .., b' ', b'G', b'M', b'T'] = text[end..]
+    else {
         return None;
-    }
-    let (day, rest) = rest.split_at(2);
-    let (month, rest) = rest.strip_prefix('-')?.split_at(3);
-    let (year, rest) = rest.strip_prefix('-')?.split_at(2);
-    let (time, zone) = rest.strip_prefix(' ')?.split_at(8);
-    (zone == " GMT").then_some(())?;
-    let year = number(year)?;
-    date(if year < 70 { 2000 + year } else { 1900 + year }, month_number(month)?, number(day)?, time)
+    };
+    WEEKDAYS.iter().any(|name| name.as_bytes() == &text[..end]).then_some(())?;
+    let year = number(&[y0, y1])?;
+    date(if year < 70 { 2000 + year } else { 1900 + year }, month_number([m0, m1, m2])?, number(&[d0, d1])?, time)
 }
 
 /// `Sun Nov  6 08:49:37 1994`
-fn asctime(text: &str) -> Option<HttpDate> {
-    if text.len() != 24 {
+fn asctime(text: &[u8]) -> Option<HttpDate> {
+    let [w0, w1, w2, b' ', m0, m1, m2, b' ', d0, d1, b' ', ref time @ .., b' ', y0, y1, y2, y3] = *text else {
         return None;
-    }
-    let (weekday, rest) = text.split_at(3);
-    if !WEEKDAYS.iter().any(|name| name[..3] == *weekday) {
-        return None;
-    }
-    let (month, rest) = rest.strip_prefix(' ')?.split_at(3);
-    let (day, rest) = rest.strip_prefix(' ')?.split_at(2);
-    let (time, year) = rest.strip_prefix(' ')?.split_at(8);
-    let day = number(day.strip_prefix(' ').unwrap_or(day))?;
-    date(number(year.strip_prefix(' ')?)?, month_number(month)?, day, time)
+    };
+    is_weekday([w0, w1, w2]).then_some(())?;
+    let day = if d0 == b' ' { number(&[d1]) } else { number(&[d0, d1]) };
+    date(number(&[y0, y1, y2, y3])?, month_number([m0, m1, m2])?, day?, time)
 }
 
-fn date(year: u64, month: u64, day: u64, time: &str) -> Option<HttpDate> {
-    let mut parts = time.split(':');
-    let (hour, minute, second) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || [hour, minute, second].iter().any(|part| part.len() != 2) {
-        return None;
-    }
-    let (hour, minute, second) = (number(hour)?, number(minute)?, number(second)?);
+fn date(year: u64, month: u64, day: u64, time: &[u8]) -> Option<HttpDate> {
+    let [h0, h1, b':', m0, m1, b':', s0, s1] = *time else { return None };
+    let (hour, minute, second) = (number(&[h0, h1])?, number(&[m0, m1])?, number(&[s0, s1])?);
     // A leap second reads as the first second after it.
     if year < 1970 || day == 0 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60 {
         return None;
@@ -121,14 +127,37 @@ fn date(year: u64, month: u64, day: u64, time: &str) -> Option<HttpDate> {
     Some(HttpDate(days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second))
 }
 
-fn number(digits: &str) -> Option<u64> {
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+/// The number that these few digits write.
+#[inline]
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
-fn month_number(name: &str) -> Option<u64> {
-    (1..).zip(MONTHS).find(|(_, month)| *month == name).map(|(number, _)| number)
+#[inline]
+fn is_weekday(short: [u8; 3]) -> bool {
+    matches!(&short, b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun")
 }
 
+#[inline]
+fn month_number(short: [u8; 3]) -> Option<u64> {
+    Some(match &short {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    })
+}
+
+#[inline]
 const fn days_in_month(year: u64, month: u64) -> u64 {
     match month {
         2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
@@ -139,6 +168,7 @@ const fn days_in_month(year: u64, month: u64) -> u64 {
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar. Counting years from March puts the leap day at the end.
+#[inline]
 pub(crate) const fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
     let year = if month <= 2 { year - 1 } else { year };
     let month_from_march = (month + 9) % 12;

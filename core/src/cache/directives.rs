@@ -73,10 +73,9 @@ impl Directives {
     #[must_use]
     pub fn parse(value: &str) -> Self {
         let mut directives = Self::default();
-        for member in members(value) {
-            let (name, argument) = split(member);
-            let lifetime = argument.and_then(delta_seconds).unwrap_or(Duration::ZERO);
-            directives.apply(name, lifetime, reach(argument));
+        for (name, argument) in each_directive(value) {
+            let lifetime = || argument.and_then(delta_seconds).unwrap_or(Duration::ZERO);
+            directives.apply(name, lifetime, || reach(argument));
         }
         if !is_balanced(value) {
             // The open quote may have swallowed a restriction.
@@ -101,9 +100,7 @@ impl Directives {
                     // A negative lifetime is none.
                     (Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(DELTA_SECONDS_MAX)), Reach::Response)
                 }
-                Value::Item(Bare::String(_)) if matches!(name, "no-cache" | "private") => {
-                    (Duration::ZERO, Reach::Fields)
-                }
+                Value::Item(Bare::String(_)) => (Duration::ZERO, Reach::Fields),
                 _ => (Duration::ZERO, Reach::Response),
             };
             let is_number = matches!(member.value, Value::Item(Bare::Integer(_)));
@@ -112,7 +109,7 @@ impl Directives {
                 // Of a repeated key the last counts (RFC 9651 §4.2.2).
                 directives.forget(name);
             }
-            directives.apply(name, lifetime, reach);
+            directives.apply(name, || lifetime, || reach);
         })?;
         if fits { Ok(directives) } else { Err(InvalidStructure) }
     }
@@ -133,7 +130,9 @@ impl Directives {
             || self.s_maxage.is_some()
     }
 
-    fn apply(&mut self, name: &str, lifetime: Duration, reach: Reach) {
+    /// Takes a directive in; what it says is read only if it is known to say something.
+    #[inline]
+    fn apply(&mut self, name: &str, lifetime: impl FnOnce() -> Duration, reach: impl FnOnce() -> Reach) {
         let is = |directive| name.eq_ignore_ascii_case(directive);
         let flag = match () {
             () if is("no-store") => &mut self.no_store,
@@ -142,11 +141,11 @@ impl Directives {
             () if is("proxy-revalidate") => &mut self.proxy_revalidate,
             () if is("must-understand") => &mut self.must_understand,
             () if is("immutable") => &mut self.immutable,
-            () if is("no-cache") => return self.no_cache = self.no_cache.max(reach),
-            () if is("private") => return self.private = self.private.max(reach),
+            () if is("no-cache") => return self.no_cache = self.no_cache.max(reach()),
+            () if is("private") => return self.private = self.private.max(reach()),
             () => {
                 let Some(stated) = self.lifetime(name) else { return };
-                stated.get_or_insert(lifetime);
+                stated.get_or_insert_with(lifetime);
                 return;
             }
         };
@@ -159,6 +158,7 @@ impl Directives {
         }
     }
 
+    #[inline]
     fn lifetime(&mut self, name: &str) -> Option<&mut Option<Duration>> {
         let is = |directive| name.eq_ignore_ascii_case(directive);
         match () {
@@ -184,8 +184,7 @@ impl RequestDirectives {
                 pragma.is_some_and(|value| members(&value).any(|member| member.eq_ignore_ascii_case("no-cache")));
             return directives;
         };
-        for member in members(&value) {
-            let (name, argument) = split(member);
+        for (name, argument) in each_directive(&value) {
             let seconds = argument.and_then(delta_seconds);
             let is = |directive| name.eq_ignore_ascii_case(directive);
             match () {
@@ -207,27 +206,33 @@ impl RequestDirectives {
     }
 }
 
+/// Whether a request wants nothing of it kept (RFC 9111 §5.2.1.5): the one directive that counts for its answer.
+pub(super) fn forbids_storing(request: &impl Fields) -> bool {
+    let value = request.field("cache-control");
+    value.is_some_and(|value| each_directive(&value).any(|(name, _)| name.eq_ignore_ascii_case("no-store")))
+}
+
 /// The field names that the qualified `no-cache` and `private` of a `Cache-Control` value list.
 pub(super) fn listed_fields(value: &str) -> impl Iterator<Item = &str> {
-    members(value)
-        .filter_map(|member| {
-            let (name, argument) = split(member);
+    each_directive(value)
+        .filter_map(|(name, argument)| {
             let lists = name.eq_ignore_ascii_case("no-cache") || name.eq_ignore_ascii_case("private");
             argument.filter(|_| lists)
         })
         .flat_map(|argument| argument.trim_matches('"').split(','))
-        .map(|name| name.trim_matches([' ', '\t']))
+        .map(trim)
         .filter(|name| !name.is_empty())
 }
 
-/// Name and argument. A space beside the `=` is not in the grammar; the argument is then read as it stands, and a
-/// lifetime so written is no number.
-fn split(member: &str) -> (&str, Option<&str>) {
-    match member.split_once('=') {
-        Some((name, _)) if name.ends_with([' ', '\t']) => (name.trim_end_matches([' ', '\t']), Some("")),
-        Some((name, argument)) => (name, Some(argument)),
-        None => (member, None),
-    }
+/// Name and argument of each directive. A space beside the `=` is not in the grammar; the argument is then read as it
+/// stands, and a lifetime so written is no number.
+#[inline]
+fn each_directive(value: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    members(value).map(|member| {
+        let Some(end) = member.bytes().position(|byte| byte == b'=') else { return (member, None) };
+        let (name, argument) = (&member[..end], &member[end + 1..]);
+        if name.ends_with([' ', '\t']) { (trim(name), Some("")) } else { (name, Some(argument)) }
+    })
 }
 
 /// What a directive with this argument speaks of; an empty list would protect nothing and so means everything.
@@ -240,17 +245,25 @@ fn reach(argument: Option<&str>) -> Reach {
 
 /// Reads delta-seconds (RFC 9111 §1.2.2), also inside quotes; a larger number than 2^31 counts as 2^31.
 /// Anything else, a sign or a fraction included, is `None`.
+#[inline]
 pub(super) fn delta_seconds(text: &str) -> Option<Duration> {
     let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if digits.is_empty() {
         return None;
     }
-    let seconds = digits.parse().map_or(DELTA_SECONDS_MAX, |seconds: u64| seconds.min(DELTA_SECONDS_MAX));
+    let seconds = digits.bytes().try_fold(0, |seconds: u64, digit| {
+        // Ten times the largest number is far inside 64 bits.
+        digit.is_ascii_digit().then(|| (seconds * 10 + u64::from(digit - b'0')).min(DELTA_SECONDS_MAX))
+    })?;
     Some(Duration::from_secs(seconds))
 }
 
 /// Whether every quoted string in it ends.
+#[inline]
 fn is_balanced(value: &str) -> bool {
+    if !value.as_bytes().contains(&b'"') {
+        return true;
+    }
     let mut escaped = false;
     let mut quoted = false;
     for byte in value.bytes() {
@@ -266,21 +279,50 @@ fn is_balanced(value: &str) -> bool {
 
 /// The members of a comma-separated list, trimmed, empty ones left out. A comma inside a quoted string does
 /// not separate.
+#[inline]
 pub(super) fn members(list: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    let mut escaped = false;
-    list.split(move |character: char| {
-        if escaped {
-            escaped = false;
-        } else if quoted && character == '\\' {
-            escaped = true;
-        } else if character == '"' {
-            quoted = !quoted;
+    let mut rest = list;
+    core::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = end_of_member(rest);
+            let member = trim(&rest[..end]);
+            // Behind the comma, where there is one.
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if !member.is_empty() {
+                return Some(member);
+            }
         }
-        character == ',' && !quoted
+        None
     })
-    .map(|member| member.trim_matches([' ', '\t']))
-    .filter(|member| !member.is_empty())
+}
+
+/// Where the first member ends: at a comma, or at the end. What matters here is ASCII, which is part of no other
+/// character.
+#[inline]
+fn end_of_member(list: &str) -> usize {
+    let bytes = list.as_bytes();
+    // Few members have a quote in them.
+    let mut at = bytes.iter().position(|byte| matches!(byte, b',' | b'"')).unwrap_or(bytes.len());
+    let mut quoted = false;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    at.min(bytes.len())
+}
+
+/// A text without the spaces and tabs around it.
+#[inline]
+pub(super) fn trim(text: &str) -> &str {
+    let is_inside = |byte: u8| !matches!(byte, b' ' | b'\t');
+    let Some(start) = text.bytes().position(is_inside) else { return "" };
+    let end = text.bytes().rposition(is_inside).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 /// RFC 9111 §1.2.2 asks for at least this range and lets a cache cut what is above.

@@ -19,8 +19,7 @@ use crate::{
 
 use super::{
     CacheOptions, RequestDirectives,
-    freshness::TARGETED,
-    groups::{GROUPS_FIELD, TAG_FIELD},
+    fields::RESPONSE_FIELDS,
     invalidate::resolve,
     judge::{Found, OnError, Origin, RequestKind, Situation, Times, Verdict, judge},
     key::Target,
@@ -118,7 +117,8 @@ pub fn storing<Request: Fields, Response: Fields>(
     for name in REQUEST_FIELDS {
         line.field("req.", name, exchange.request);
     }
-    for name in TARGETED.iter().chain(&RESPONSE_FIELDS) {
+    // Where it redirects to may name a visitor; whether that is to itself is said above.
+    for name in RESPONSE_FIELDS.all().iter().filter(|name| **name != "location") {
         line.field("res.", name, exchange.response);
     }
     line.0
@@ -315,21 +315,6 @@ impl Fields for FieldList {
 }
 
 const REQUEST_FIELDS: [&str; 2] = ["authorization", "cache-control"];
-const RESPONSE_FIELDS: [&str; 13] = [
-    "age",
-    GROUPS_FIELD,
-    TAG_FIELD,
-    "cache-control",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "date",
-    "etag",
-    "expires",
-    "last-modified",
-    "set-cookie",
-    "vary",
-];
 /// What could name a visitor.
 const PRESENCE_ONLY: [&str; 2] = ["authorization", "set-cookie"];
 

@@ -1,14 +1,15 @@
 //! For how long a response is fresh (RFC 9111 §4.2.1 and §4.2.2).
 
-use alloc::borrow::Cow;
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-use crate::{headers::Fields, time::Timestamp};
+use crate::time::Timestamp;
 
 use super::{
     date::HttpDate,
-    directives::Directives,
-    options::{CacheOptions, JITTER_PERMILLE_MAX},
+    directives::{Directives, members, trim},
+    fields::ResponseFields,
+    options::{CacheOptions, JITTER_PERMILLE_MAX, Statuses},
 };
 
 /// Where a lifetime comes from. The word is the same in the explanation and the log.
@@ -41,33 +42,50 @@ impl Source {
 }
 
 /// The directives that count, and where they were read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Stated<'a> {
     pub(super) directives: Directives,
-    /// The field they were read from; `None` when there is none.
-    pub(super) text: Option<Cow<'a, str>>,
+    /// The field they were read from; empty when there is none.
+    pub(super) text: &'a str,
     /// Whether that is a targeted field, so that `Cache-Control` and `Expires` do not count (RFC 9213 §2.2).
     pub(super) targeted: bool,
 }
 
 impl<'a> Stated<'a> {
-    /// Reads the most specific field: a targeted one that is empty or broken counts as absent (RFC 9213 §2.2).
-    pub(super) fn read(response: &'a impl Fields, options: &CacheOptions) -> Self {
-        for name in TARGETED.iter().filter(|_| options.targeted) {
-            let Some(text) = response.field(name).filter(|text| !text.trim().is_empty()) else { continue };
-            if let Ok(directives) = Directives::parse_targeted(&text) {
-                return Self { directives, text: Some(text), targeted: true };
+    /// Reads the most specific field.
+    pub(super) fn read(fields: &'a ResponseFields<'_>, options: &CacheOptions) -> Self {
+        let ResponseFields { own_cache_control: own, cdn_cache_control: cdn, surrogate_control: surrogate, .. } =
+            fields;
+        let targeted = [own.as_deref(), cdn.as_deref(), surrogate.as_deref()];
+        Self::of(targeted, fields.cache_control.as_deref(), options)
+    }
+
+    /// The same, of the values of [`TARGETED`] and of `Cache-Control`: a targeted one that is empty or broken counts as
+    /// absent (RFC 9213 §2.2).
+    pub(super) fn of(
+        targeted: [Option<&'a str>; TARGETED.len()],
+        cache_control: Option<&'a str>,
+        options: &CacheOptions,
+    ) -> Self {
+        for (name, text) in TARGETED.into_iter().zip(targeted) {
+            let Some(text) = text.filter(|text| !trim(text).is_empty()) else { continue };
+            let directives = match name {
+                SURROGATE if options.surrogate_control => for_this_surrogate(text).map(|text| parsed(&text)),
+                SURROGATE => None,
+                _ => options.targeted.then(|| parsed(text)),
+            };
+            if let Some(Some(directives)) = directives {
+                return Self { directives, text, targeted: true };
             }
         }
-        let text = response.field("cache-control");
-        let directives = text.as_deref().map(Directives::parse).unwrap_or_default();
-        Self { directives, text, targeted: false }
+        let text = cache_control.unwrap_or_default();
+        Self { directives: Directives::parse(text), text, targeted: false }
     }
 
     /// The lifetime that the response states, the most specific statement first (RFC 9111 §4.2.1).
     pub(super) fn lifetime(
         &self,
-        response: &impl Fields,
+        expires: Option<&str>,
         date: Option<HttpDate>,
         response_time: Timestamp,
     ) -> Option<(Duration, Source)> {
@@ -78,10 +96,7 @@ impl<'a> Stated<'a> {
         if let Some(lifetime) = max_age {
             return Some((lifetime, Source::MaxAge));
         }
-        if self.targeted {
-            return None;
-        }
-        let expires = response.field("expires")?;
+        let expires = expires.filter(|_| !self.targeted)?;
         let base = date.map_or(response_time, HttpDate::timestamp);
         // Unreadable means already expired, as for `Expires: 0` (RFC 9111 §5.3); two of them are unreadable.
         let lifetime = expires.parse::<HttpDate>().map_or(Duration::ZERO, |expires| expires.timestamp().since(base));
@@ -89,15 +104,27 @@ impl<'a> Stated<'a> {
     }
 }
 
+fn parsed(text: &str) -> Option<Directives> {
+    Directives::parse_targeted(text).ok()
+}
+
+/// The directives of `Surrogate-Control` that are for everybody, or for a device of our name; `None` without any.
+fn for_this_surrogate(text: &str) -> Option<String> {
+    let ours = |directive: &&str| directive.split(';').skip(1).all(|target| trim(target) == SURROGATE_DEVICE);
+    let directives: Vec<&str> = members(text).filter(ours).collect();
+    (!directives.is_empty()).then(|| directives.join(", "))
+}
+
 /// A tenth of the time since the last change, at most [`HEURISTIC_MAX`].
 pub(super) fn heuristic(modified: Option<Timestamp>, date: Timestamp) -> Option<Duration> {
     modified.map(|modified| (date.since(modified) / 10).min(HEURISTIC_MAX))
 }
 
-/// Whether a lifetime may be guessed for this status: those of RFC 9110 §15.1, without 405, 414 and 501, which a client
-/// can provoke by the form of its request.
-pub(super) fn is_heuristically_cacheable(status: u16) -> bool {
+/// Whether a lifetime may be guessed for this status: those of RFC 9110 §15.1, but 405, 414 and 501, which a client can
+/// provoke by the form of its request, only where any status is stored.
+pub(super) fn is_heuristically_cacheable(status: u16, statuses: Statuses) -> bool {
     [200, 203, 204, 206, 300, 301, 308, 404, 410].contains(&status)
+        || (statuses == Statuses::Any && [405, 414, 501].contains(&status))
 }
 
 /// A lifetime with a part taken off by chance, so that what was stored at one moment does not end at one moment. It is
@@ -110,7 +137,14 @@ pub(super) fn jittered(lifetime: Duration, options: &CacheOptions, random: u32) 
 }
 
 /// Cache-control fields meant for this cache, the most specific first (RFC 9213 §2).
-pub const TARGETED: [&str; 2] = ["seawall-cdn-cache-control", "cdn-cache-control"];
+pub const TARGETED: [&str; 3] = ["seawall-cdn-cache-control", "cdn-cache-control", SURROGATE];
+
+/// What origins wrote before there were targeted fields (W3C Note "Edge Architecture Specification", 2001), for a cache
+/// that the policy lets stand for such a surrogate. Its directives are those of a targeted field.
+const SURROGATE: &str = "surrogate-control";
+
+/// What this cache calls itself in `Surrogate-Capability`.
+pub const SURROGATE_DEVICE: &str = "seawall";
 
 /// RFC 9111 §4.2.2 asks for caution beyond a day.
 pub const HEURISTIC_MAX: Duration = Duration::from_secs(86_400);
@@ -142,15 +176,30 @@ mod tests {
             ("fresh-targeted-wrong-type", &[(cdn, "max-age=\"9\""), (cc, "max-age=7")], Some((7, Source::MaxAge))),
             ("fresh-targeted-silent", &[(cdn, "stale-if-error=1"), (expires, MINUTE_LATER)], None),
         ] {
-            let stated = Stated::read(&response, &CacheOptions::default());
-            let lifetime = stated.lifetime(&response, DATE.parse().ok(), NOW);
+            let fields = ResponseFields::read(&response);
+            let stated = Stated::read(&fields, &CacheOptions::default());
+            let lifetime = stated.lifetime(fields.expires.as_deref(), DATE.parse().ok(), NOW);
             assert_eq!(lifetime.map(|(lifetime, source)| (lifetime.as_secs(), source)), expect, "{id}");
         }
         let off = CacheOptions { targeted: false, ..CacheOptions::default() };
         let response = [(cdn, "max-age=8"), (cc, "max-age=7")];
-        assert_eq!(Stated::read(&response, &off).directives.max_age, Some(Duration::from_secs(7)), "targeted-off");
+        let fields = ResponseFields::read(&response);
+        assert_eq!(Stated::read(&fields, &off).directives.max_age, Some(Duration::from_secs(7)), "targeted-off");
+        let surrogate = CacheOptions { surrogate_control: true, ..CacheOptions::default() };
+        for (id, response, expect) in [
+            ("surrogate", &[(SURROGATE, "max-age=5;other, max-age=9;seawall"), (cc, "max-age=7")][..], 9),
+            ("surrogate-other", &[(SURROGATE, "max-age=9;other"), (cc, "max-age=7")], 7),
+            ("surrogate-after-cdn", &[(SURROGATE, "max-age=9"), (cdn, "max-age=8")], 8),
+            ("surrogate-broken", &[(SURROGATE, "content=\""), (cc, "max-age=7")], 7),
+        ] {
+            let fields = ResponseFields::read(&response);
+            let max_age = |options| Stated::read(&fields, options).directives.max_age.map(|time| time.as_secs());
+            assert_eq!(max_age(&surrogate), Some(expect), "{id}");
+            assert_ne!(max_age(&CacheOptions::default()), Some(9), "{id}");
+        }
+        let nothing = Stated::of([None; TARGETED.len()], None, &off);
         assert_eq!(
-            Stated::read(&[(expires, MINUTE_LATER)], &off).lifetime(&[(expires, MINUTE_LATER)], None, NOW),
+            nothing.lifetime(Some(MINUTE_LATER), None, NOW),
             Some((Duration::from_secs(60), Source::Expires)),
             "expires-without-date"
         );
@@ -169,7 +218,14 @@ mod tests {
         ] {
             assert_eq!(heuristic(modified, NOW).map(|lifetime| lifetime.as_secs()), expect);
         }
-        assert!(is_heuristically_cacheable(404) && !is_heuristically_cacheable(405));
+        for (status, statuses, expect) in [
+            (404, Statuses::Understood, true),
+            (405, Statuses::Understood, false),
+            (405, Statuses::Any, true),
+            (403, Statuses::Any, false),
+        ] {
+            assert_eq!(is_heuristically_cacheable(status, statuses), expect, "{status}");
+        }
     }
 
     proptest::proptest! {

@@ -1,6 +1,6 @@
 //! Groups of stored responses: `Cache-Groups` of an origin (RFC 9875), and the tags of an operator.
 
-use alloc::vec::Vec;
+use alloc::{borrow::Cow, vec::Vec};
 
 use sha2::{Digest, Sha256};
 
@@ -26,27 +26,23 @@ impl GroupId {
     /// The group that the origin of `target` calls `name`: case-sensitive, and of this scheme, host and port alone
     /// (RFC 9875 §2).
     #[must_use]
-    pub fn of_origin(target: &Target<'_>, name: impl IntoIterator<Item = u8>) -> Self {
-        let own_port = if target.scheme == "https" { ":443" } else { ":80" };
-        let host = target.host.strip_suffix(own_port).unwrap_or(target.host);
-        Self::new(GROUP_DOMAIN, [target.tenant, target.scheme, host], name)
+    pub fn of_origin(target: &Target<'_>, name: &str) -> Self {
+        Self::new(GROUP_DOMAIN, origin(target), name.as_bytes())
     }
 
     /// The tag `name` of a tenant, whatever the origin.
     #[must_use]
     pub fn tag(tenant: &str, name: &str) -> Self {
-        Self::new(TAG_DOMAIN, [tenant, "", ""], name.bytes())
+        Self::new(TAG_DOMAIN, [tenant, "", ""], name.as_bytes())
     }
 
-    fn new(domain: &[u8], owner: [&str; 3], name: impl IntoIterator<Item = u8>) -> Self {
+    fn new(domain: &[u8], owner: [&str; 3], name: &[u8]) -> Self {
         let mut hash = Sha256::new_with_prefix(domain);
         for part in owner {
             write(&mut hash, part.as_bytes());
         }
         // The last part, so it needs no length before it.
-        for byte in name {
-            hash.update([byte]);
-        }
+        hash.update(name);
         let digest: [u8; 32] = hash.finalize().into();
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
@@ -54,13 +50,23 @@ impl GroupId {
     }
 }
 
-/// The groups and tags of a response: members of `Cache-Groups` if `groups`, and of [`TAG_FIELD`].
+/// Whose groups are whose.
+fn origin<'a>(target: &Target<'a>) -> [&'a str; 3] {
+    let own_port = if target.scheme == "https" { ":443" } else { ":80" };
+    [target.tenant, target.scheme, target.host.strip_suffix(own_port).unwrap_or(target.host)]
+}
+
+/// The groups and tags of a response, from the values of its [`GROUPS_FIELD`] and its [`TAG_FIELD`].
 ///
 /// A `Cache-Groups` that is no List counts as absent, a member of another type too (RFC 9875 §2).
 ///
 /// # Errors
 /// When there are more than [`GROUPS_MAX`], or one longer than [`GROUP_BYTES_MAX`].
-pub fn of_response(target: &Target<'_>, response: &impl Fields, groups: bool) -> Result<Vec<GroupId>, TooManyGroups> {
+pub fn of_response(
+    target: &Target<'_>,
+    groups: Option<&str>,
+    tags: Option<&str>,
+) -> Result<Vec<GroupId>, TooManyGroups> {
     let mut found = Vec::new();
     let mut fits = true;
     let mut add = |bytes: usize, id: GroupId| {
@@ -69,16 +75,14 @@ pub fn of_response(target: &Target<'_>, response: &impl Fields, groups: bool) ->
             found.push(id);
         }
     };
-    if groups && let Some(value) = response.field(GROUPS_FIELD) {
+    if let Some(value) = groups {
         let mut read = Vec::new();
-        if each_name(&value, target, |bytes, id| read.push((bytes, id))).is_ok() {
+        if each_name(value, target, |bytes, id| read.push((bytes, id))).is_ok() {
             read.into_iter().for_each(|(bytes, id)| add(bytes, id));
         }
     }
-    if let Some(value) = response.field(TAG_FIELD) {
-        for tag in members(&value) {
-            add(tag.len(), GroupId::tag(target.tenant, tag));
-        }
+    for tag in tags.into_iter().flat_map(members) {
+        add(tag.len(), GroupId::tag(target.tenant, tag));
     }
     if fits { Ok(found) } else { Err(TooManyGroups) }
 }
@@ -105,7 +109,8 @@ pub fn invalidated(target: &Target<'_>, response: &impl Fields) -> (Vec<GroupId>
 fn each_name(value: &str, target: &Target<'_>, mut visit: impl FnMut(usize, GroupId)) -> Result<(), InvalidStructure> {
     list(value, |Member { value, .. }| {
         if let Value::Item(Bare::String(name)) = value {
-            visit(name.bytes().count(), GroupId::of_origin(target, name.bytes()));
+            let name = name.plain().map_or_else(|| Cow::Owned(name.to_text()), Cow::Borrowed);
+            visit(name.len(), GroupId::of_origin(target, &name));
         }
     })
 }
@@ -136,11 +141,11 @@ mod tests {
         Target { method: "GET", tenant: "", scheme: "https", host: "a.example", path: "/", query: "" };
 
     fn groups(value: &str) -> Result<Vec<GroupId>, TooManyGroups> {
-        of_response(&SITE, &[(GROUPS_FIELD, value)], true)
+        of_response(&SITE, Some(value), None)
     }
 
     fn named(name: &str) -> GroupId {
-        GroupId::of_origin(&SITE, name.bytes())
+        GroupId::of_origin(&SITE, name)
     }
 
     #[test]
@@ -156,7 +161,7 @@ mod tests {
             assert_eq!(groups(value), expect, "{id}");
         }
         assert_ne!(groups("\"A\""), groups("\"a\""));
-        assert_eq!(of_response(&SITE, &[(GROUPS_FIELD, "\"a\"")], false), Ok(alloc::vec![]));
+        assert_eq!(of_response(&SITE, None, None), Ok(alloc::vec![]));
     }
 
     #[test]
@@ -168,13 +173,13 @@ mod tests {
             Target { tenant: "t", ..SITE },
         ];
         for other in others {
-            assert_ne!(GroupId::of_origin(&other, "a".bytes()), named("a"), "{other:?}");
+            assert_ne!(GroupId::of_origin(&other, "a"), named("a"), "{other:?}");
         }
-        assert_eq!(GroupId::of_origin(&Target { host: "a.example:443", path: "/x", ..SITE }, "a".bytes()), named("a"));
+        assert_eq!(GroupId::of_origin(&Target { host: "a.example:443", path: "/x", ..SITE }, "a"), named("a"));
         assert_ne!(GroupId::tag("", "a"), named("a"));
         assert_ne!(GroupId::tag("t", "a"), GroupId::tag("", "a"));
         assert_ne!(GroupId::tag("t", "a"), GroupId::tag("", "ta"));
-        let tagged = of_response(&SITE, &[(TAG_FIELD, "a, b")], true).unwrap();
+        let tagged = of_response(&SITE, None, Some("a, b")).unwrap();
         assert_eq!(tagged, [GroupId::tag("", "a"), GroupId::tag("", "b")]);
     }
 

@@ -5,7 +5,12 @@ use core::time::Duration;
 
 use crate::time::Timestamp;
 
-use super::{date::HttpDate, directives::delta_seconds, groups::GroupId, vary::VaryBy};
+use super::{
+    date::HttpDate,
+    directives::{delta_seconds, trim},
+    groups::GroupId,
+    vary::VaryBy,
+};
 
 /// Everything a later decision needs to know of a stored response; the host keeps it beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +119,7 @@ pub(super) fn initial_age(
     let apparent_age = date.map_or(Duration::ZERO, |date| response_time.since(date.timestamp()));
     let age_value = age
         .and_then(|value| value.split(',').next())
-        .and_then(|value| delta_seconds(value.trim_matches([' ', '\t'])))
+        .and_then(|value| delta_seconds(trim(value)))
         .unwrap_or(Duration::ZERO);
     let corrected_age_value = age_value.saturating_add(response_time.since(request_time));
     apparent_age.max(corrected_age_value)

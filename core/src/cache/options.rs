@@ -21,8 +21,8 @@ pub struct CacheOptions {
     /// Longest lifetime of an error (a status from 400); default ten seconds ([`NEGATIVE_LIFETIME_MAX`]): long enough
     /// to take the weight off an origin, short enough that a mistake or an attack is soon forgotten.
     pub negative_lifetime_max: Duration,
-    /// Whether a response without a lifetime gets a tenth of its age since `Last-Modified` (RFC 9111 §4.2.2);
-    /// default off: sites that never thought about caching are not cached.
+    /// Whether a response without a lifetime gets a tenth of its age since `Last-Modified` (RFC 9111 §4.2.2), rather than
+    /// `fresh`; default off: sites that never thought about caching are not cached.
     pub heuristics: bool,
     /// How much of a lifetime chance may take off, in thousandths; at most [`JITTER_PERMILLE_MAX`], default zero.
     pub jitter_permille: u16,
@@ -40,18 +40,52 @@ pub struct CacheOptions {
     pub set_cookie: SetCookieUse,
     /// What becomes of a 206; default not stored.
     pub partial: PartialUse,
-    /// Whether a 304 may change `Content-Type` and the other fields that say how to read the stored body; default
-    /// no, because a forged or mistaken one would change what a browser does with it.
+    /// Whether a 304 may change the `Content-Type` of the stored body; default no, because a forged or mistaken one would
+    /// change what a browser does with it.
     pub update_content_fields: bool,
     /// Whether targeted fields are read (RFC 9213); default yes.
     pub targeted: bool,
+    /// Whether `Surrogate-Control` is read too, after the targeted fields; default no.
+    pub surrogate_control: bool,
     /// Whether `No-Vary-Search` is obeyed; default yes, since only the origin can send it.
     pub no_vary_search: bool,
     /// Whether `Cache-Groups` and `Cache-Group-Invalidation` are obeyed (RFC 9875); default yes. Off where several
     /// tenants answer under one host.
     pub groups: bool,
+    /// Which fields of a request reach the origin; default those that state preferences.
+    pub request_fields: RequestFields,
     /// How requests are sorted into variants.
     pub vary: VaryOptions,
+}
+
+/// Which fields of a request reach the origin on a route that is cached. What reaches it may come back in a response
+/// that others get, unless `Vary` names it, so that it is in the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum RequestFields {
+    /// `Accept` and `Accept-Language`: an origin has no reason to repeat them.
+    #[default]
+    Preferences,
+    /// These, in lower case.
+    Only(Vec<String>),
+    /// All but those that the cache answers itself: the word of the origin about what may be shared is trusted.
+    All,
+}
+
+impl RequestFields {
+    /// The fields that a list may not name, since the cache acts on them itself or they belong to one visitor.
+    pub const NEVER: [&str; 10] = [
+        "accept-encoding",
+        "authorization",
+        "cookie",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "range",
+    ];
 }
 
 /// Which statuses may be stored.
@@ -170,8 +204,10 @@ impl Default for CacheOptions {
             partial: PartialUse::default(),
             update_content_fields: false,
             targeted: true,
+            surrogate_control: false,
             no_vary_search: true,
             groups: true,
+            request_fields: RequestFields::default(),
             vary: VaryOptions::default(),
         }
     }

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn each_kind_of_purge_reaches_what_it_names() {
         let key = CacheKey::new(&PAGE);
-        let group = GroupId::of_origin(&PAGE, "g".bytes());
+        let group = GroupId::of_origin(&PAGE, "g");
         let other = CacheKey::new(&Target { path: "/", ..PAGE });
         for (id, selector, reaches) in [
             ("purge-all", Selector::All, true),

@@ -43,6 +43,9 @@ pub enum Keep {
     /// What is stored is right: bring its fields up to date ([`Updated`]), store it so with this beside it, and answer
     /// with it.
     Update(Metadata),
+    /// What is stored is right as it is: store it again with this beside it, none of its fields changed but `Date`, and
+    /// answer with it.
+    Confirm(Metadata),
     /// The same, but what the answer says forbids to store it again; what is stored stays as it is.
     UpdateUnstored(Reason),
     /// Pass it on, and store it joined with the stored part.
@@ -51,7 +54,7 @@ pub enum Keep {
     ServeStored,
     /// Pass it on; what is stored is no longer right and must be validated before it is used (RFC 9111 §4.3.5).
     Outdate,
-    /// It is a 304 about something else: ask again without conditions.
+    /// It is a 304 about something else, or about something that may not be kept: ask again without conditions.
     Refetch,
     /// Pass it on, and keep nothing of it.
     Refuse(Reason),
@@ -64,6 +67,7 @@ impl Keep {
         match self {
             Self::Store(_) => "stored",
             Self::Update(_) => "updated",
+            Self::Confirm(_) => "confirmed",
             Self::Join(..) => "joined",
             Self::ServeStored => "stale-if-error",
             Self::Outdate => "outdated",
@@ -98,7 +102,7 @@ pub fn on_response<Request: Fields, Response: Fields, StoredFields: Fields>(
     };
     // A purge that came while the origin was asked counts for its answer too.
     let keep = match keep {
-        Keep::Store(metadata) | Keep::Update(metadata) | Keep::Join(metadata, _)
+        Keep::Store(metadata) | Keep::Update(metadata) | Keep::Confirm(metadata) | Keep::Join(metadata, _)
             if purges.check(key, &target, &metadata) == Purged::Gone =>
         {
             if status == 304 {
@@ -121,6 +125,7 @@ fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
         Some(Known { on_error: OnError::Serve, .. }) if is_origin_failure(exchange.status) => Keep::ServeStored,
         Some(known) if exchange.status == 304 => match select(known.metadata, exchange.response) {
             Selection::Other => Keep::Refetch,
+            Selection::Unnamed => confirm(exchange, &known, options),
             Selection::Strong | Selection::Weak | Selection::Only => update(exchange, &known, options),
         },
         Some(Known { metadata: stored, .. }) if exchange.status == 206 => match store::decide(exchange, options) {
@@ -186,6 +191,30 @@ fn update<Request: Fields, Response: Fields, StoredFields: Fields>(
         store::Decision::Refuse(reason) => Keep::UpdateUnstored(reason),
     }
 }
+
+/// The stored response as it is, if the answer would let it be stored again; otherwise it is asked for anew.
+fn confirm<Request: Fields, Response: Fields, StoredFields: Fields>(
+    exchange: &Exchange<'_, Request, Response>,
+    known: &Known<'_, StoredFields>,
+    options: &CacheOptions,
+) -> Keep {
+    let silent = Exchange {
+        target: exchange.target,
+        request: exchange.request,
+        status: exchange.status,
+        response: &NO_FIELDS,
+        request_time: exchange.request_time,
+        response_time: exchange.response_time,
+        generation: exchange.generation,
+        random: exchange.random,
+    };
+    match (update(exchange, known, options), update(&silent, known, options)) {
+        (Keep::Update(_), Keep::Update(kept)) => Keep::Confirm(kept),
+        _ => Keep::Refetch,
+    }
+}
+
+const NO_FIELDS: [(&str, &str); 0] = [];
 
 /// Whether a status is one that `stale-if-error` stands in for (RFC 5861 §4).
 #[must_use]
@@ -262,9 +291,21 @@ mod tests {
         assert_eq!(kept.freshness_lifetime.as_secs(), 60);
         assert_eq!(kept.response_time, STORED.after(Duration::from_secs(100)));
         assert_eq!(site.answer(304, &[("etag", "\"b\"")]), Keep::Refetch);
-        assert_eq!(site.answer(304, &[]), Keep::Refetch);
         let forbidden = site.answer(304, &[("etag", "\"a\""), ("cache-control", "no-store")]);
         assert_eq!(forbidden, Keep::UpdateUnstored(Reason::NoStore));
+    }
+
+    #[test]
+    fn a_304_without_a_validator_confirms_and_changes_nothing() {
+        let site = Site::new();
+        let lifetime = |answer: &[(&str, &str)]| match site.answer(304, answer) {
+            Keep::Confirm(kept) => (kept.freshness_lifetime.as_secs(), kept.etag),
+            keep => panic!("{keep:?}"),
+        };
+        let tag = Some("\"a\"".into());
+        assert_eq!(lifetime(&[]), (60, tag.clone()));
+        assert_eq!(lifetime(&[("cache-control", "max-age=9999")]), (60, tag));
+        assert_eq!(site.answer(304, &[("cache-control", "no-store")]), Keep::Refetch);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use crate::{headers::Fields, time::Timestamp};
 
 use super::{
     date::HttpDate,
-    directives::{Directives, Reach, RequestDirectives, listed_fields, members},
-    freshness::{Source, Stated, heuristic, is_heuristically_cacheable, jittered},
+    directives::{Directives, Reach, forbids_storing, listed_fields, members, trim},
+    fields::ResponseFields,
+    freshness::{Source, Stated, TARGETED, heuristic, is_heuristically_cacheable, jittered},
     groups,
     invalidate::resolve,
     key::Target,
@@ -73,8 +74,6 @@ pub enum Reason {
     Authorization,
     /// The response sets a cookie, which belongs to one visitor.
     SetCookie,
-    /// The body is encoded, and the host's store does not keep it as it is.
-    Encoded,
     /// It varies on something that no other request can match, or on too much.
     Vary,
     /// It is compressed with a dictionary that only some clients have (RFC 9842).
@@ -106,7 +105,6 @@ impl Reason {
             Self::Private => "private",
             Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
-            Self::Encoded => "encoded",
             Self::Vary => "vary",
             Self::Dictionary => "dictionary",
             Self::Groups => "groups",
@@ -122,7 +120,7 @@ impl Reason {
 /// Decides whether a response is stored, and for how long it serves.
 ///
 /// The response's own directives decide: those of a targeted field, else `Cache-Control` and `Expires` (RFC 9213 §2.2).
-/// `options` fills in what they leave open. Allocates only what [`Metadata`] keeps. The host must not keep a body that
+/// `options` fills in what they leave open. Goes through the fields once and allocates only what [`Metadata`] keeps. The host must not keep a body that
 /// broke off before its `Content-Length` (RFC 9111 §3.3).
 pub fn decide<Request: Fields, Response: Fields>(
     exchange: &Exchange<'_, Request, Response>,
@@ -142,31 +140,32 @@ fn metadata<Request: Fields, Response: Fields>(
     if target.method != "GET" {
         return Err(Reason::Method);
     }
-    let stated = Stated::read(response, options);
+    let fields = ResponseFields::read(response);
+    let stated = Stated::read(&fields, options);
     let directives = stated.directives;
     let listed = Listed::of(&stated, options);
-    may_share(exchange, &directives, listed, options)?;
-    let vary =
-        VaryBy::parse(response.field("vary").as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
-    let content = content(status, response)?;
-    let groups = groups::of_response(&target, response, options.groups).map_err(|_| Reason::Groups)?;
-    let location = if (300..400).contains(&status) { response.field("location") } else { None };
-    if location.is_some_and(|location| resolve(&target, &location).is_some_and(|place| place.is(&target))) {
+    may_share(exchange, &fields, &directives, listed, options)?;
+    let vary = VaryBy::parse(fields.vary.as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
+    let content = content(status, &fields)?;
+    let cache_groups = fields.cache_groups.as_deref().filter(|_| options.groups);
+    let groups = groups::of_response(&target, cache_groups, fields.cache_tag.as_deref()).map_err(|_| Reason::Groups)?;
+    let location = fields.location.as_deref().filter(|_| (300..400).contains(&status));
+    if location.is_some_and(|location| resolve(&target, location).is_some_and(|place| place.is(&target))) {
         return Err(Reason::RedirectLoop);
     }
 
-    let date = response.field("date").and_then(|value| value.parse::<HttpDate>().ok());
-    let modified =
-        response.field("last-modified").and_then(|value| value.parse().ok()).map(|date: HttpDate| date.timestamp());
+    let date = fields.date.as_deref().and_then(|value| value.parse::<HttpDate>().ok());
+    let modified = fields.last_modified.as_deref().and_then(|value| value.parse().ok()).map(HttpDate::timestamp);
     let base = date.map_or(response_time, HttpDate::timestamp);
     let guess = || {
-        let may_guess = options.heuristics && (is_heuristically_cacheable(status) || directives.public);
+        let may_guess =
+            options.heuristics && (is_heuristically_cacheable(status, options.statuses) || directives.public);
         heuristic(modified, base).filter(|_| may_guess).map(|lifetime| (lifetime, Source::Heuristic))
     };
     let (lifetime, source) = stated
-        .lifetime(response, date, response_time)
-        .or_else(|| options.fresh.filter(|_| status == 200).map(|lifetime| (lifetime, Source::Policy)))
+        .lifetime(fields.expires.as_deref(), date, response_time)
         .or_else(guess)
+        .or_else(|| options.fresh.filter(|_| status == 200).map(|lifetime| (lifetime, Source::Policy)))
         .ok_or(Reason::NoLifetime)?;
     let longest =
         if status >= 400 { options.lifetime_max.min(options.negative_lifetime_max) } else { options.lifetime_max };
@@ -180,7 +179,7 @@ fn metadata<Request: Fields, Response: Fields>(
         status,
         response_time,
         date: base,
-        initial_age: initial_age(date, response.field("age").as_deref(), request_time, response_time),
+        initial_age: initial_age(date, fields.age.as_deref(), request_time, response_time),
         // RFC 9111 §5.2.2.4: no use without validation, so it is stale from the start.
         freshness_lifetime: if no_cache {
             Duration::ZERO
@@ -192,7 +191,7 @@ fn metadata<Request: Fields, Response: Fields>(
         forbids_stale,
         no_cache,
         immutable: directives.immutable,
-        etag: response.field("etag").map(Cow::into_owned),
+        etag: fields.etag.map(Cow::into_owned),
         last_modified: modified,
         vary,
         content,
@@ -205,11 +204,12 @@ fn metadata<Request: Fields, Response: Fields>(
 /// The conditions of RFC 9111 §3, and what this cache adds to them.
 fn may_share<Request: Fields, Response: Fields>(
     exchange: &Exchange<'_, Request, Response>,
+    fields: &ResponseFields<'_>,
     directives: &Directives,
     listed: Listed,
     options: &CacheOptions,
 ) -> Result<(), Reason> {
-    let Exchange { request, status, response, .. } = *exchange;
+    let Exchange { request, status, .. } = *exchange;
     let understood = UNDERSTOOD.contains(&status) || (status == 206 && options.partial == PartialUse::Store);
     let storable = match options.statuses {
         _ if status == 206 && !understood => return Err(Reason::Partial),
@@ -226,15 +226,13 @@ fn may_share<Request: Fields, Response: Fields>(
     if directives.no_store && !directives.must_understand {
         return Err(Reason::NoStore);
     }
-    if options.request_directives == RequestDirectiveUse::Honour && RequestDirectives::of(request).no_store {
+    if options.request_directives == RequestDirectiveUse::Honour && forbids_storing(request) {
         return Err(Reason::RequestNoStore);
     }
     if listed.covers(directives.private) {
         return Err(Reason::Private);
     }
-    if response.field("set-cookie").is_some()
-        && !(options.set_cookie == SetCookieUse::StripWhenListed && listed.set_cookie)
-    {
+    if fields.set_cookie.is_some() && !(options.set_cookie == SetCookieUse::StripWhenListed && listed.set_cookie) {
         return Err(Reason::SetCookie);
     }
     // RFC 9111 §3.5: only a response that says so may be shared.
@@ -244,21 +242,21 @@ fn may_share<Request: Fields, Response: Fields>(
         return Err(Reason::Authorization);
     }
     // RFC 9842 §6: only a client that has the dictionary can read it.
-    let codings = response.field("content-encoding");
+    let codings = fields.content_encoding.as_deref();
     if codings.is_some_and(|codings| {
-        members(&codings).any(|coding| coding.eq_ignore_ascii_case("dcb") || coding.eq_ignore_ascii_case("dcz"))
+        members(codings).any(|coding| coding.eq_ignore_ascii_case("dcb") || coding.eq_ignore_ascii_case("dcz"))
     }) {
         return Err(Reason::Dictionary);
     }
     Ok(())
 }
 
-fn content(status: u16, response: &impl Fields) -> Result<Content, Reason> {
+fn content(status: u16, fields: &ResponseFields<'_>) -> Result<Content, Reason> {
     if status != 206 {
-        let length = response.field("content-length").and_then(|value| value.trim().parse().ok());
+        let length = fields.content_length.as_deref().and_then(|value| trim(value).parse().ok());
         return Ok(Content::Whole { length });
     }
-    let range = response.field("content-range").as_deref().and_then(ContentRange::parse).ok_or(Reason::Partial)?;
+    let range = fields.content_range.as_deref().and_then(ContentRange::parse).ok_or(Reason::Partial)?;
     Ok(partial::content(range.first, range.last, range.complete))
 }
 
@@ -273,7 +271,7 @@ struct Listed {
 
 impl Listed {
     fn of(stated: &Stated<'_>, options: &CacheOptions) -> Self {
-        let text = stated.text.as_deref().unwrap_or_default();
+        let text = stated.text;
         if (stated.directives.no_cache, stated.directives.private) == (Reach::Absent, Reach::Absent) {
             // Most responses: nothing that could list something.
             return Self { strip: options.qualified == Qualified::Strip, set_cookie: false };
@@ -304,9 +302,10 @@ pub fn unstored(response: &impl Fields, options: &CacheOptions, mut visit: impl 
     if let Some(connection) = response.field("connection") {
         members(&connection).for_each(|name| visit(&name.to_ascii_lowercase()));
     }
-    let stated = Stated::read(response, options);
-    let listed = listed_fields(stated.text.as_deref().unwrap_or_default());
-    listed.for_each(|name| visit(&name.to_ascii_lowercase()));
+    let targeted = TARGETED.map(|name| response.field(name));
+    let cache_control = response.field("cache-control");
+    let stated = Stated::of(targeted.each_ref().map(Option::as_deref), cache_control.as_deref(), options);
+    listed_fields(stated.text).for_each(|name| visit(&name.to_ascii_lowercase()));
 }
 
 /// The final statuses whose caching is understood, so that `must-understand` is met. Errors that a client can provoke

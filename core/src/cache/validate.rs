@@ -29,7 +29,10 @@ pub enum Selection {
     Weak,
     /// It is the one: neither has any validator.
     Only,
-    /// The answer is about something else, or does not say. It must not change what is stored.
+    /// The answer has no validator, and the stored response does: what was asked about is still right, and nothing says
+    /// that the answer's fields are about it.
+    Unnamed,
+    /// The answer is about something else. It must not change what is stored.
     Other,
 }
 
@@ -51,8 +54,8 @@ impl<'a> Validators<'a> {
 /// Whether a 304 is about the stored response that was asked about (RFC 9111 §4.3.4).
 ///
 /// Only one stored response is asked about at a time, so it is the whole initial set. A 304 without validators, which
-/// an origin must not send where it knows one (RFC 9110 §15.4.5), selects nothing that has a validator: it could be
-/// about anything.
+/// an origin must not send where it knows one (RFC 9110 §15.4.5), answers the one condition that was sent, so what is
+/// stored may be used; but it selects nothing that has a validator, so it must not change its fields.
 #[must_use]
 pub fn select(stored: &Metadata, answer: &impl Fields) -> Selection {
     let etag = answer.field("etag");
@@ -65,7 +68,7 @@ pub fn select(stored: &Metadata, answer: &impl Fields) -> Selection {
     let same_etag = etag.as_deref().map(|etag| stored.etag.as_deref().is_some_and(|stored| weakly_equal(etag, stored)));
     let same_date = modified.map(|date| stored.last_modified.map(HttpDate::from_timestamp) == Some(date));
     match (same_etag, same_date) {
-        (None, None) if stored.has_validator() => Selection::Other,
+        (None, None) if stored.has_validator() => Selection::Unnamed,
         (None, None) => Selection::Only,
         (Some(false), _) | (_, Some(false)) => Selection::Other,
         _ if stored.strong_last_modified().is_some() && same_date == Some(true) => Selection::Strong,
@@ -131,9 +134,11 @@ pub fn is_fixed_by_body(name: &str, content_fields: bool) -> bool {
     FIXED.iter().any(is) || (!content_fields && CONTENT_FIELDS.iter().any(is))
 }
 
-const FIXED: [&str; 13] = [
+const FIXED: [&str; 15] = [
     "connection",
+    "content-encoding",
     "content-length",
+    "content-md5",
     "content-range",
     "etag",
     "keep-alive",
@@ -147,7 +152,7 @@ const FIXED: [&str; 13] = [
     "upgrade",
 ];
 
-const CONTENT_FIELDS: [&str; 2] = ["content-encoding", "content-type"];
+const CONTENT_FIELDS: [&str; 1] = ["content-type"];
 
 #[cfg(test)]
 mod tests {
@@ -185,8 +190,8 @@ mod tests {
                 &[("etag", "W/\"a\""), ("last-modified", "Sun, 06 Nov 1994 08:49:38 GMT")],
                 Selection::Other,
             ),
-            ("304-silent-of-etag", Some("\"a\""), false, &[], Selection::Other),
-            ("304-silent-of-date", None, true, &[], Selection::Other),
+            ("304-silent-of-etag", Some("\"a\""), false, &[], Selection::Unnamed),
+            ("304-silent-of-date", None, true, &[], Selection::Unnamed),
             ("304-silent-of-none", None, false, &[], Selection::Only),
             ("304-unquoted", Some("a"), false, &[("etag", "a")], Selection::Other),
         ] {

@@ -15,6 +15,7 @@ use super::{key::CacheKey, metadata::Metadata, options::VaryOptions, vary::VaryB
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Variants {
+    /// Sets of names. The empty set is not among them: most URLs have no other.
     sets: Vec<VaryBy>,
     /// In the order in which they were stored.
     stored: Vec<Variant>,
@@ -24,7 +25,7 @@ pub struct Variants {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Variant {
     key: CacheKey,
-    /// The place of its names among the sets.
+    /// Zero for the empty set of names, one more than its place for any other.
     set: u8,
     /// Its `Date`.
     date: Timestamp,
@@ -38,7 +39,8 @@ impl Variants {
     #[must_use]
     pub fn select(&self, url: &CacheKey, request: &impl Fields, options: &VaryOptions) -> Option<CacheKey> {
         let mut best: Option<&Variant> = None;
-        for (set, vary) in (0..).zip(&self.sets) {
+        let none = VaryBy::default();
+        for (set, vary) in (0..).zip([&none].into_iter().chain(&self.sets)) {
             let key = url.variant(vary, request, options);
             let found = self.stored.iter().find(|variant| variant.set == set && variant.key == key);
             if let Some(found) = found.filter(|found| best.is_none_or(|best| found.date >= best.date)) {
@@ -69,13 +71,20 @@ impl Variants {
             self.stored.drain(..=self.stored.len() - most);
         }
         self.forget_unused_sets();
-        let set = self.sets.iter().position(|set| *set == metadata.vary).unwrap_or_else(|| {
-            self.sets.push(metadata.vary.clone());
-            self.sets.len() - 1
-        });
+        let set = if metadata.vary.is_empty() {
+            0
+        } else {
+            1 + self.sets.iter().position(|set| *set == metadata.vary).unwrap_or_else(|| {
+                self.sets.reserve_exact(1);
+                self.sets.push(metadata.vary.clone());
+                self.sets.len() - 1
+            })
+        };
         // There are at most as many sets as variants, and those are below 256.
         let set = u8::try_from(set).unwrap_or(u8::MAX);
         let until = now.after(metadata.keep_for(now));
+        // Most URLs have one variant and no more.
+        self.stored.reserve_exact(1);
         self.stored.push(Variant { key, set, date: metadata.date, until });
         key
     }
@@ -99,15 +108,15 @@ impl Variants {
     }
 
     fn forget_unused_sets(&mut self) {
-        let mut at = 0;
-        while at < self.sets.len() {
-            if self.stored.iter().any(|variant| usize::from(variant.set) == at) {
-                at += 1;
+        let mut set = 1;
+        while set <= self.sets.len() {
+            if self.stored.iter().any(|variant| usize::from(variant.set) == set) {
+                set += 1;
                 continue;
             }
-            self.sets.remove(at);
+            self.sets.remove(set - 1);
             for variant in &mut self.stored {
-                if usize::from(variant.set) > at {
+                if usize::from(variant.set) > set {
                     variant.set -= 1;
                 }
             }
@@ -168,6 +177,16 @@ mod tests {
         assert_eq!(site.find(&[]), Some(none), "absent matches absent");
         assert_eq!(site.find(&[("foo", "3")]), None);
         assert_eq!(site.find(&[("foo", "")]), None, "empty is not absent");
+    }
+
+    #[test]
+    fn what_varies_on_nothing_serves_everybody() {
+        let mut site = Site::new();
+        let only = site.store("", &[("foo", "1")], 10);
+        assert_eq!(site.find(&[("foo", "2")]), Some(only));
+        assert_ne!(only, site.url, "the URL's own name is that of its variants");
+        let other = site.store("foo", &[("foo", "1")], 20);
+        assert_eq!((site.find(&[("foo", "1")]), site.find(&[("foo", "2")])), (Some(other), Some(only)));
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! `Vary`: which request fields chose a stored response (RFC 9110 §12.5.5, RFC 9111 §4.1).
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
+use core::cmp::Ordering;
 
 use super::{directives::members, options::VaryOptions};
 
-/// The request fields that a response varies on: lower case, sorted, each once.
+/// The request fields that a response varies on: lower case, sorted, each once, with a comma behind each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct VaryBy(Vec<String>);
+pub struct VaryBy(String);
 
 /// Why a response with this `Vary` is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnusableVary {
     /// `Vary: *` never matches another request.
     Star,
+    /// A member is no name of a field.
+    NotAName,
     /// More names than [`VARY_FIELDS_MAX`].
     TooMany,
     /// It varies on a field that identifies a visitor, so no other visitor could use it.
@@ -28,26 +31,40 @@ impl VaryBy {
     /// # Errors
     /// When the response must not be stored because of it.
     pub fn parse(value: Option<&str>, options: &VaryOptions) -> Result<Self, UnusableVary> {
-        let mut names: Vec<String> = Vec::new();
-        for name in members(value.unwrap_or_default()) {
+        let Some(value) = value else { return Ok(Self::default()) };
+        let mut names = [""; VARY_FIELDS_MAX];
+        let mut count = 0;
+        for name in members(value) {
             if name == "*" {
                 return Err(UnusableVary::Star);
             }
-            let name = name.to_ascii_lowercase();
-            if PERSONAL.contains(&name.as_str()) {
+            if !name.bytes().all(is_token_byte) {
+                return Err(UnusableVary::NotAName);
+            }
+            if PERSONAL.iter().any(|personal| personal.eq_ignore_ascii_case(name)) {
                 return Err(UnusableVary::Personal);
             }
-            if !options.fields.is_empty() && !options.fields.contains(&name) {
+            if !options.fields.is_empty() && !options.fields.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
                 return Err(UnusableVary::NotAllowed);
             }
-            if let Err(place) = names.binary_search(&name) {
-                if names.len() == VARY_FIELDS_MAX {
+            if let Err(place) = names[..count].binary_search_by(|other| compare(other, name)) {
+                if count == VARY_FIELDS_MAX {
                     return Err(UnusableVary::TooMany);
                 }
-                names.insert(place, name);
+                names[place..=count].rotate_right(1);
+                names[place] = name;
+                count += 1;
             }
         }
-        Ok(Self(names))
+        let names = &names[..count];
+        // The spelled list is at least as long, but for the last comma.
+        let mut list = String::with_capacity(value.len() + 1);
+        for name in names {
+            list.push_str(name);
+            list.push(',');
+        }
+        list.make_ascii_lowercase();
+        Ok(Self(list))
     }
 
     /// Whether one stored response serves every request.
@@ -58,8 +75,21 @@ impl VaryBy {
 
     /// The names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.0.split_terminator(',')
     }
+}
+
+fn compare(one: &str, other: &str) -> Ordering {
+    one.bytes().map(|byte| byte.to_ascii_lowercase()).cmp(other.bytes().map(|byte| byte.to_ascii_lowercase()))
+}
+
+/// What names of fields are made of (RFC 9110 §5.6.2).
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 /// Longest `Vary` list that is stored. Each name multiplies the variants of a URL; the city's site needs one.
@@ -70,7 +100,7 @@ const PERSONAL: [&str; 3] = ["authorization", "cookie", "user-agent"];
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, string::ToString, vec};
+    use alloc::{format, string::ToString, vec, vec::Vec};
 
     use super::*;
 
@@ -92,6 +122,9 @@ mod tests {
             assert_eq!(parse(star), Err(UnusableVary::Star), "{star}");
         }
         assert_eq!(parse("Cookie"), Err(UnusableVary::Personal));
+        for no_name in ["accept language", "\"a,b\"", "accept;q=1", "é"] {
+            assert_eq!(parse(no_name), Err(UnusableVary::NotAName), "{no_name}");
+        }
         let list = |count: usize| (0..count).map(|name| format!("x-{name}")).collect::<Vec<_>>().join(",");
         assert!(parse(&list(VARY_FIELDS_MAX)).is_ok());
         assert_eq!(parse(&list(VARY_FIELDS_MAX + 1)), Err(UnusableVary::TooMany));

@@ -146,6 +146,8 @@ mod tests {
             query: Query::All,
             priority: crate::priority::Priority::Normal,
             cache: None,
+            in_maintenance: false,
+            fields: 0,
         }
     }
 

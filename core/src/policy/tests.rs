@@ -153,7 +153,9 @@ fn head_fits_wherever_get_does() {
         (only("GET"), "get", false),
         (only("GET"), "POST", false),
         (only("POST"), "HEAD", false),
-        (Methods::All, "BREW", true),
+        (Methods::All, "PATCH", true),
+        (Methods::All, "BREW", false),
+        (Methods::Any, "BREW", true),
     ] {
         assert_eq!(methods.take(method), fits, "{methods:?} {method}");
     }
@@ -206,7 +208,7 @@ fn bytes_whose_ids_lead_nowhere_are_refused() {
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 
     let mut parts = Parts::from(policy());
-    parts.routes[0].upstream = UpstreamId(3);
+    parts.routes[0].upstream = UpstreamId(u16::MAX);
     let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 }

@@ -1,7 +1,12 @@
 //! The platform of one request in a [`World`].
 
 use core::time::Duration;
-use std::{borrow::Cow, future::poll_fn, pin::pin, task::Poll};
+use std::{
+    borrow::Cow,
+    future::{poll_fn, ready},
+    pin::pin,
+    task::Poll,
+};
 
 use futures_util::future::{Either, pending, select};
 use seawall_core::{cache::key::CacheKey, headers::Fields, limit::lua, time::Timestamp};
@@ -10,10 +15,14 @@ use crate::{
     Platform,
     authority::{Question, Reply},
     message::{Headers, Request, Response},
-    platform::{AuthorityError, FetchError, Script, StoreError, Stored},
+    platform::{AuthorityError, FetchError, Script},
+    record::Metric,
 };
 
-use super::{World, world::Entry};
+use super::{
+    World,
+    shelf::{Shelf, Which},
+};
 
 /// One request's view of a [`World`].
 #[derive(Clone)]
@@ -22,6 +31,14 @@ pub struct Host(pub(super) World);
 /// Header fields as a list.
 #[derive(Clone, Debug, Default)]
 pub struct FakeHeaders(pub(super) Vec<(String, String)>);
+
+/// A response that an isolate of a [`World`] keeps in memory.
+#[derive(Debug)]
+pub struct Ready {
+    status: u16,
+    headers: FakeHeaders,
+    body: String,
+}
 
 impl From<&[(&str, &str)]> for FakeHeaders {
     fn from(fields: &[(&str, &str)]) -> Self {
@@ -60,7 +77,7 @@ impl Headers for FakeHeaders {
 
 impl Host {
     /// Takes a random time, as every dependency does.
-    async fn take_time(&self) {
+    pub(super) async fn take_time(&self) {
         let longest = self.0.0.faults.borrow().delay_ms_max;
         if longest > 0 {
             self.0.sleep(Duration::from_millis(self.0.random() % longest)).await;
@@ -71,6 +88,9 @@ impl Host {
 impl Platform for Host {
     type Headers = FakeHeaders;
     type Body = String;
+    type Ready = Ready;
+    type Near = Shelf;
+    type Far = Shelf;
 
     fn now(&self) -> Timestamp {
         self.0.now()
@@ -105,33 +125,27 @@ impl Platform for Host {
         }
     }
 
-    async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Self>>, StoreError> {
-        let faults = *self.0.0.faults.borrow();
-        self.take_time().await;
-        if self.0.happens(faults.load) {
-            return Err(StoreError(String::from("by chance")));
-        }
-        let cache = self.0.0.cache.borrow();
-        Ok(cache.get(key).filter(|entry| entry.until > self.0.now()).map(|Entry { stored, .. }| {
-            let Response { status, headers, body } = &stored.response;
-            Stored { response: Response::new(*status, headers.clone(), body.clone()), note: stored.note.clone() }
-        }))
+    fn near(&self) -> Shelf {
+        Shelf { host: self.clone(), which: Which::Near }
     }
 
-    async fn save(&self, key: &CacheKey, stored: Stored<Self>, keep_for: Duration) -> Result<(), StoreError> {
-        let faults = *self.0.0.faults.borrow();
-        self.take_time().await;
-        if self.0.happens(faults.save) {
-            return Err(StoreError(String::from("by chance")));
-        }
-        let until = self.0.now().after(keep_for);
-        self.0.0.cache.borrow_mut().insert(*key, Entry { until, stored });
-        Ok(())
+    fn far(&self) -> Option<Shelf> {
+        self.0.0.has_far.get().then(|| Shelf { host: self.clone(), which: Which::Far })
     }
 
-    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
-        self.0.0.cache.borrow_mut().remove(key);
-        Ok(())
+    fn ready(
+        &self,
+        response: Response<Self>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Option<(Self::Ready, usize)>> + 'static {
+        let Response { status, headers, body } = response;
+        let body = body.unwrap_or_default();
+        let bytes = body.len();
+        ready((bytes <= bytes_max).then_some((Ready { status, headers, body }, bytes)))
+    }
+
+    fn revive(&self, ready: &Ready) -> Response<Self> {
+        Response::new(ready.status, ready.headers.clone(), Some(ready.body.clone()))
     }
 
     fn split(&self, body: String) -> (String, String) {
@@ -223,5 +237,9 @@ impl Platform for Host {
 
     fn log(&self, line: &str) {
         self.0.write(line);
+    }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        self.0.count(metric);
     }
 }

@@ -25,14 +25,20 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge,
+    Edge, Isolate,
     authority::{Kept, Question, Reply as AuthorityReply, Shard},
+    cron::{self, JobsFailed, Tick},
     message::{Request, Response},
     pipeline,
-    platform::{FetchError, Script, Stored},
+    platform::{FetchError, Script},
+    record::Metric,
+    store::Stored,
 };
 
-use super::host::{FakeHeaders, Host};
+use super::{
+    host::{FakeHeaders, Host},
+    shelf::Which,
+};
 
 /// The world that an edge lives in.
 #[derive(Clone)]
@@ -87,7 +93,8 @@ pub(super) struct Inner {
     timers_made: Cell<u64>,
     pub(super) script: RefCell<Answering>,
     pub(super) faults: RefCell<Faults>,
-    pub(super) cache: RefCell<HashMap<CacheKey, Entry>>,
+    pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
+    pub(super) has_far: Cell<bool>,
     shards: RefCell<BTreeMap<u64, Shard>>,
     /// What the shards wrote down.
     written: RefCell<BTreeMap<u128, Kept>>,
@@ -101,6 +108,7 @@ pub(super) struct Inner {
     /// By call: how many are under way, and how many were at most.
     under_way: RefCell<HashMap<String, (usize, usize)>>,
     log: RefCell<Vec<String>>,
+    metrics: RefCell<Vec<String>>,
 }
 
 impl World {
@@ -118,7 +126,8 @@ impl World {
             timers_made: Cell::default(),
             script: RefCell::new(Rc::new(|_| Reply::ok("", &[]))),
             faults: RefCell::default(),
-            cache: RefCell::default(),
+            shelves: RefCell::default(),
+            has_far: Cell::default(),
             shards: RefCell::default(),
             written: RefCell::default(),
             asked: Cell::default(),
@@ -128,13 +137,25 @@ impl World {
             calls: RefCell::default(),
             under_way: RefCell::default(),
             log: RefCell::default(),
+            metrics: RefCell::default(),
         }))
     }
 
     /// An isolate in this world.
     #[must_use]
-    pub fn edge(&self) -> Rc<Edge> {
-        Rc::new(Edge::new(self.0.policy.clone(), self.random()))
+    pub fn edge(&self) -> Rc<Isolate<Host>> {
+        let seed = self.random();
+        Rc::new(Isolate::new(Edge::new(self.0.policy.clone(), seed), seed))
+    }
+
+    /// Gives the world a far store, or takes it away.
+    pub fn set_far(&self, has_far: bool) {
+        self.0.has_far.set(has_far);
+    }
+
+    /// Empties the near store, as another point of presence has it.
+    pub fn empty_near(&self) {
+        self.0.shelves.borrow_mut().retain(|(which, _), _| *which == Which::Far);
     }
 
     /// How many questions were sent to an authority so far.
@@ -234,7 +255,7 @@ impl World {
     /// # Panics
     /// When nothing in the world can ever answer it.
     #[must_use]
-    pub fn send(&self, edge: &Rc<Edge>, request: Request<Host>) -> Response<Host> {
+    pub fn send(&self, edge: &Rc<Isolate<Host>>, request: Request<Host>) -> Response<Host> {
         let answers = self.send_all(edge, vec![request]);
         // One request, one answer.
         answers.into_iter().next().expect("one answer for one request")
@@ -245,7 +266,7 @@ impl World {
     /// # Panics
     /// When nothing in the world can ever answer one of them.
     #[must_use]
-    pub fn send_all(&self, edge: &Rc<Edge>, requests: Vec<Request<Host>>) -> Vec<Response<Host>> {
+    pub fn send_all(&self, edge: &Rc<Isolate<Host>>, requests: Vec<Request<Host>>) -> Vec<Response<Host>> {
         let count = requests.len();
         let answers: Rc<RefCell<Vec<Option<Response<Host>>>>> = Rc::default();
         answers.borrow_mut().resize_with(count, || None);
@@ -265,8 +286,33 @@ impl World {
         }
     }
 
+    /// Lets a timer of the host go off, and the world run until its jobs have ended.
+    ///
+    /// # Errors
+    /// As [`cron::run`].
+    ///
+    /// # Panics
+    /// When nothing in the world can ever end one.
+    pub fn tick(&self, edge: &Rc<Isolate<Host>>, schedule: &str) -> Result<(), JobsFailed> {
+        let (edge, host, schedule) = (Rc::clone(edge), Host(self.clone()), schedule.to_owned());
+        let ended: Rc<RefCell<Option<Result<(), JobsFailed>>>> = Rc::default();
+        let end = Rc::clone(&ended);
+        self.spawn(async move {
+            let tick = Tick { schedule: &schedule, scheduled: host.0.now() };
+            let result = cron::run(&edge, &host, tick).await;
+            *end.borrow_mut() = Some(result);
+        });
+        loop {
+            self.0.pool.borrow_mut().run_until_stalled();
+            if let Some(result) = ended.take() {
+                return result;
+            }
+            assert!(self.jump_to_next_timer(None), "a job never ends; log: {:#?}", self.log());
+        }
+    }
+
     /// Sends a request whose client leaves after `patience`: from then on nothing of it runs, as hosts do it.
-    pub fn send_and_leave(&self, edge: &Rc<Edge>, request: Request<Host>, patience: Duration) {
+    pub fn send_and_leave(&self, edge: &Rc<Isolate<Host>>, request: Request<Host>, patience: Duration) {
         let (work, leave) = abortable(pipeline::handle(Rc::clone(edge), Host(self.clone()), request));
         self.spawn(work.map(drop));
         let world = self.clone();
@@ -307,6 +353,23 @@ impl World {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.0.log.borrow().clone()
+    }
+
+    /// What was counted so far, without requests: each of those has its line in the log. A call as
+    /// `call origin ok`, a failure as `failure cache-load`, a job as `job nightly ok 1`.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        self.0.metrics.borrow().clone()
+    }
+
+    pub(super) fn count(&self, metric: &Metric<'_>) {
+        let line = match metric {
+            Metric::Request(_) => return,
+            Metric::Call { upstream, outcome, .. } => format!("call {upstream} {outcome}"),
+            Metric::Failure(failure) => format!("failure {}", failure.as_str()),
+            Metric::Job { name, outcome, attempts } => format!("job {name} {outcome} {attempts}"),
+        };
+        self.0.metrics.borrow_mut().push(line);
     }
 
     pub(super) fn write(&self, line: &str) {

@@ -24,23 +24,24 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge, Platform,
+    Isolate, Platform,
     answer::{self, Answer, Conditions},
     failure::CallFailure,
     limits::FOLLOW_ROUNDS_MAX,
-    lookup::{self, Found, Lookup, look_up},
+    lookup::{self, Found, Lookup, look_up, promote},
     message::{Headers, Request, Response},
+    record::{self, Metric},
 };
 
 use self::{
     call::{Called, Failure},
     collapse::collapsed,
 };
-use super::{forward, target_of, unavailable_answer};
+use super::{forward, unavailable_answer};
 
 /// What a route that may be cached needs at every step.
 pub(super) struct Cached<'a, P: Platform> {
-    pub(super) edge: &'a Rc<Edge>,
+    pub(super) edge: &'a Rc<Isolate<P>>,
     pub(super) platform: &'a P,
     pub(super) route: &'a Route,
     pub(super) options: CacheOptions,
@@ -51,7 +52,7 @@ pub(super) struct Cached<'a, P: Platform> {
 
 /// The same, for work that outlives the request.
 struct Detached<P: Platform> {
-    edge: Rc<Edge>,
+    edge: Rc<Isolate<P>>,
     platform: P,
     route: Route,
     options: CacheOptions,
@@ -81,7 +82,7 @@ impl<P: Platform> Cached<'_, P> {
             let since = self.platform.now();
             self.platform.wait(&self.key, wait).await;
             waited = waited.saturating_add(self.platform.now().since(since));
-            let found = look_up(self.platform, &self.key, &request.headers, &self.options.vary).await;
+            let found = look_up(self.edge, self.platform, &self.key, &request, &self.options.vary).await;
             needed = match self.usable(found, &request) {
                 Step::Answer(mut answer) => {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
@@ -116,7 +117,7 @@ impl<P: Platform> Cached<'_, P> {
                 Lookup::Nothing => Stored::Nothing,
             };
             let state = self.edge.state.borrow();
-            let ask = self.ask(target_of(request), &state.purges);
+            let ask = self.ask(request.target(), &state.purges);
             match decide(&ask, stored, &self.options) {
                 Decision::Serve(serve) => Ok(serve),
                 Decision::Fetch(fetch) => Err(Needed {
@@ -135,7 +136,8 @@ impl<P: Platform> Cached<'_, P> {
             }
         };
         match (step, found) {
-            (Ok(serve), Lookup::Found(found)) => {
+            (Ok(serve), Lookup::Found(mut found)) => {
+                promote(self.edge, self.platform, &self.key, &mut found);
                 if serve.refresh {
                     self.revalidate_in_background(request);
                 }
@@ -178,7 +180,7 @@ impl<P: Platform> Cached<'_, P> {
     /// Brings what is stored up to date. When the origin fails it stays as it is; when the origin answers with what
     /// may not be shared, it is no longer right and goes.
     async fn refresh(&self, request: Request<P>) {
-        let found = match look_up(self.platform, &self.key, &request.headers, &self.options.vary).await {
+        let found = match look_up(self.edge, self.platform, &self.key, &request, &self.options.vary).await {
             Lookup::Found(found) => Some(found),
             Lookup::OtherVariants | Lookup::Nothing => None,
         };
@@ -197,7 +199,7 @@ impl<P: Platform> Cached<'_, P> {
             Called::Passed { response, detail, .. } => {
                 let (reason, status) = (detail.as_str(), response.status);
                 self.platform.log(&format!("edge.refresh dropped reason={reason} status={status}"));
-                if let Err(error) = self.platform.remove(&self.key).await {
+                if let Err(error) = lookup::remove(self.edge, self.platform, &self.key).await {
                     self.platform.log(&format!("edge.cache.remove failed: {error}"));
                 }
             }
@@ -278,11 +280,13 @@ impl<P: Platform> Cached<'_, P> {
         for name in names {
             response.headers.remove(&name);
         }
-        let saved = lookup::save(self.platform, &self.key, fields, &self.options.vary, metadata, response).await;
+        let saved =
+            lookup::save(self.edge, self.platform, &self.key, fields, &self.options.vary, metadata, response).await;
         match saved {
             Ok(()) => Landing::Open,
             Err(error) => {
                 self.platform.log(&format!("edge.cache.save failed: {error}"));
+                self.platform.measure(&Metric::Failure(record::Failure::CacheSave));
                 Landing::Uncacheable
             }
         }
@@ -291,7 +295,7 @@ impl<P: Platform> Cached<'_, P> {
     /// What is stored, in place of an origin that failed.
     fn stand_in(&self, found: Found<P>, asked: &Request<P>, failure: CallFailure) -> Option<Answer<P>> {
         let state = self.edge.state.borrow();
-        let serve = stand_in(&self.ask(target_of(asked), &state.purges), &found.metadata, &self.options)?;
+        let serve = stand_in(&self.ask(asked.target(), &state.purges), &found.metadata, &self.options)?;
         let cache = match failure {
             CallFailure::Status(status) => forward(ForwardReason::Stale, Some(status), false, Some("stale-if-error")),
             CallFailure::Unavailable(unavailable) => {

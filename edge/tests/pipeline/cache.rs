@@ -463,11 +463,24 @@ fn what_may_not_be_shared_any_more_is_not_served_on() {
 }
 
 #[test]
-fn a_body_that_cannot_be_kept_is_not_called_stored() {
+fn an_encoded_body_is_kept_as_it_is() {
     let (world, edge) = world();
     world.origin(|_| Reply::ok("page", &[("content-encoding", "gzip")]));
+    let _ = get(&world, &edge, "/search?q=a");
+    let stored = get(&world, &edge, "/search?q=a");
+    assert_eq!((cache_status(&stored).as_str(), body(&stored)), ("Seawall; hit; ttl=300", "page"));
+    assert_eq!(field(&stored, "content-encoding"), "gzip");
+}
+
+#[test]
+fn a_status_that_is_none_is_an_error_of_the_origin() {
+    let (world, edge) = world();
+    world.origin(|_| Reply::status(999, "", &[("cache-control", "max-age=60")]));
     let answer = get(&world, &edge, "/search?q=a");
-    assert_eq!(cache_status(&answer), "Seawall; fwd=uri-miss; fwd-status=200; detail=encoded");
+    assert_eq!(
+        (answer.status, cache_status(&answer).as_str()),
+        (502, "Seawall; fwd=uri-miss; fwd-status=502; detail=status")
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use seawall_edge::{
-    Edge, Settings,
+    Edge, Isolate, Settings,
     fake::{Faults, Host, Reply, World},
     message::Request,
     platform::FetchError,
@@ -13,14 +13,15 @@ use super::{body, field, get, policy};
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A world whose edge has operators.
-fn world() -> (World, Rc<Edge>) {
+fn world() -> (World, Rc<Isolate<Host>>) {
     let world = World::new(policy(), 1);
     let settings = Settings {
         control_secret: Secret::new(SECRET.to_owned()),
         build: Build { version: "1.2.3".into(), policy: "abc".into(), deployment: "blue \"1\"".into() },
+        ..Settings::default()
     };
     let edge = Edge::new(policy(), 1).with_settings(settings);
-    (world, Rc::new(edge))
+    (world, Rc::new(Isolate::new(edge, 1)))
 }
 
 fn operator(target: &str) -> Request<Host> {
@@ -62,7 +63,8 @@ fn health_says_which_build_runs_and_what_is_away() {
         body(&well),
         "{\"status\":\"ok\",\"version\":\"1.2.3\",\"deployment\":\"blue \\\"1\\\"\",\"policy\":\"abc\",\
          \"authority\":\"answers\",\"upstreams\":[{\"name\":\"origin\",\"breaker\":\"closed\",\"opens\":0},\
-         {\"name\":\"data\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"soda\",\"breaker\":\"closed\",\"opens\":0}]}"
+         {\"name\":\"data\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"soda\",\"breaker\":\"closed\",\"opens\":0},\
+         {\"name\":\"cron\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"replica\",\"breaker\":\"closed\",\"opens\":0}]}"
     );
     assert_eq!(get(&world, &edge, "/search?q=a").status, 200);
 
@@ -96,5 +98,7 @@ fn a_control_path_takes_its_methods_and_keeps_strange_names_out_of_the_log() {
     let head = world.send(&edge, operator("/__seawall/health").method("HEAD"));
     assert_eq!((head.status, head.body.is_none()), (200, true));
     assert_eq!(world.send(&edge, operator("/__seawall/alice%40example.org")).status, 404);
-    assert_eq!(world.log().last().map(String::as_str), Some("edge.control name=none status=404"));
+    let last = world.log().pop().unwrap_or_default();
+    assert!(last.starts_with("edge.request route=control status=404 method=GET cache=refused"), "{last}");
+    assert!(last.contains(" detail=none "), "{last}");
 }

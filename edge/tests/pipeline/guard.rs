@@ -5,8 +5,8 @@ use std::{cell::Cell, rc::Rc};
 
 use seawall_core::policy::Policy;
 use seawall_edge::{
-    Edge,
-    fake::{Faults, Reply, World},
+    Isolate,
+    fake::{Faults, Host, Reply, World},
     message::Request,
     platform::FetchError,
 };
@@ -45,7 +45,7 @@ fn a_call_that_may_be_repeated_is_tried_once_more() {
     let broken = || Reply::status(500, "", &[]);
     let keyed = || Request::get("/a").method("POST").with("idempotency-key", "\"k\"");
     let with_body = || Request { body: Some(String::from("b")), ..Request::get("/a").method("PUT") };
-    type Case = (&'static str, fn() -> Reply, fn() -> Request<seawall_edge::fake::Host>, u16, usize);
+    type Case = (&'static str, fn() -> Reply, fn() -> Request<Host>, u16, usize);
     let cases: [Case; 9] = [
         ("a lost connection", unreachable, || Request::get("/a"), 200, 2),
         ("an origin that is busy", busy, || Request::get("/a"), 200, 2),
@@ -127,7 +127,7 @@ fn world_with_one_failure() -> u16 {
 #[test]
 fn isolates_open_together_and_probe_together() {
     let world = world("retry = { attempts = 1 }");
-    let edges: Vec<Rc<Edge>> = (0..50).map(|_| world.edge()).collect();
+    let edges: Vec<Rc<Isolate<Host>>> = (0..50).map(|_| world.edge()).collect();
     world.origin(|_| Reply::fails(FetchError::Unreachable));
     for round in 0..20 {
         for edge in &edges {
@@ -141,7 +141,7 @@ fn isolates_open_together_and_probe_together() {
     assert!(leaked <= 20 + 50, "{leaked} calls into a dead origin");
     world.advance(seconds(5));
     let before = world.calls().len();
-    let requests = |edge: &Rc<Edge>| world.send_all(edge, (0..4).map(|_| Request::get("/a")).collect());
+    let requests = |edge: &Rc<Isolate<Host>>| world.send_all(edge, (0..4).map(|_| Request::get("/a")).collect());
     for edge in &edges {
         let _ = requests(edge);
     }

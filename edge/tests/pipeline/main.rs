@@ -1,24 +1,29 @@
 //! The pipeline over the fake platform: what each request gets, and what reaches the origin.
 //!
-//! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission by the site's own
-//! policy. `shared`: limits of all isolates, in every mode and place. `guard`: calls to an origin that fails.
-//! `control`: the operator's paths.
-//! `hostile`: requests that try to be served what is not theirs. `simulation`: everything at once, by seed.
+//! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission by the site's own policy. `shared`: limits of
+//! all isolates, in every mode and place. `guard`: calls to an origin that fails.
+//! `control`: the operator's paths. `cron`: jobs at their times.
+//! `site`: what holds for every route: hosts, security fields, maintenance, the log.
+//! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
+//! any origin. `simulation`: everything at once, by seed.
 
 mod cache;
 mod control;
+mod cron;
 mod guard;
 mod hostile;
 mod limit;
+mod pass_through;
 mod shared;
 mod simulation;
+mod site;
 
 use core::time::Duration;
 use std::rc::Rc;
 
 use seawall_core::{headers::Fields, policy::Policy};
 use seawall_edge::{
-    Edge,
+    Isolate,
     fake::{Host, World},
     message::{Request, Response},
 };
@@ -29,13 +34,13 @@ fn policy() -> Policy {
 }
 
 /// A world with one isolate.
-fn world() -> (World, Rc<Edge>) {
+fn world() -> (World, Rc<Isolate<Host>>) {
     let world = World::new(policy(), 1);
     let edge = world.edge();
     (world, edge)
 }
 
-fn get(world: &World, edge: &Rc<Edge>, target: &str) -> Response<Host> {
+fn get(world: &World, edge: &Rc<Isolate<Host>>, target: &str) -> Response<Host> {
     world.send(edge, Request::get(target))
 }
 

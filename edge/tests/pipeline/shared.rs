@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use seawall_core::policy::Policy;
 use seawall_edge::{
-    Edge,
-    fake::{Faults, Reply, World},
+    Isolate,
+    fake::{Faults, Host, Reply, World},
     message::Request,
 };
 
@@ -36,12 +36,12 @@ fn shared(name: &str, options: &str) -> String {
     )
 }
 
-fn status(world: &World, edge: &Rc<Edge>, target: &str) -> u16 {
+fn status(world: &World, edge: &Rc<Isolate<Host>>, target: &str) -> u16 {
     world.send(edge, Request::get(target)).status
 }
 
 /// What a limit has left, as the next answer says: of those before it, and of this one.
-fn left(world: &World, edge: &Rc<Edge>, limit: &str) -> u32 {
+fn left(world: &World, edge: &Rc<Isolate<Host>>, limit: &str) -> u32 {
     let answer = world.send(edge, Request::get("/page"));
     let says = says(&answer, "ratelimit", limit);
     let left = says.strip_prefix("r=").and_then(|rest| rest.split(';').next()?.parse().ok());
@@ -55,7 +55,7 @@ fn isolates_that_hold_units_admit_no_more_than_the_bound_and_ask_seldom() {
         [("", 0, 1000), ("mode = \"lease\"", 50, 400), ("mode = \"async\"\nisolates = 20", 20 * 2, 700)]
     {
         let world = world(&shared("a", options));
-        let edges: Vec<Rc<Edge>> = (0..20).map(|_| world.edge()).collect();
+        let edges: Vec<Rc<Isolate<Host>>> = (0..20).map(|_| world.edge()).collect();
         let mut admitted = 0;
         for request in 0..5000 {
             admitted += u32::from(status(&world, &edges[request % 20], "/page") == 200);
@@ -255,7 +255,7 @@ fn a_dead_authority_does_not_cost_every_request_its_deadline() {
 fn an_authority_that_starts_anew_forgets_little() {
     for (options, forgiven) in [("", 0), ("mode = \"lease\"", 25 + 50), ("authority = \"redis\"", 0)] {
         let world = world(&shared("a", options));
-        let edges: Vec<Rc<Edge>> = (0..5).map(|_| world.edge()).collect();
+        let edges: Vec<Rc<Isolate<Host>>> = (0..5).map(|_| world.edge()).collect();
         let mut admitted = 0;
         for request in 0..400 {
             if request == 200 {

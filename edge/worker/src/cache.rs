@@ -6,10 +6,11 @@
 
 use core::time::Duration;
 
-use seawall_core::{cache::key::CacheKey, headers::Fields};
+use seawall_core::cache::key::CacheKey;
 use seawall_edge::{
+    Store,
     message::{Headers, Response},
-    platform::{StoreError, Stored},
+    store::{StoreError, Stored},
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
@@ -21,8 +22,24 @@ use crate::{
     host::{self, Body, Host, message},
 };
 
-/// What is stored under `key`.
-pub(crate) async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
+/// The Cache API: one copy in each point of presence.
+pub(crate) struct Near;
+
+impl Store<Host> for Near {
+    async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
+        load(key).await
+    }
+
+    async fn save(&self, key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
+        save(key, stored, keep_for).await
+    }
+
+    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
+        remove(key).await
+    }
+}
+
+async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
     let found = JsFuture::from(store()?.match_with_str(&url(key))).await.map_err(|error| failed(&error))?;
     let Ok(response) = found.dyn_into::<web_sys::Response>() else {
         return Ok(None);
@@ -47,13 +64,8 @@ pub(crate) async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreEr
     Ok(Some(Stored { response: Response::new(status, headers, body), note }))
 }
 
-/// Stores `stored` under `key`; completes once a look-up finds it.
-pub(crate) async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
+async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
     let Stored { response: Response { status, mut headers, body }, note } = stored;
-    if headers.field("content-encoding").is_some() {
-        // The API would decode and encode the body on its way; the origin was asked for plain bytes.
-        return Err(StoreError(String::from("the body is encoded")));
-    }
     for (name, carried) in CARRIED {
         if let Some(value) = headers.get(name) {
             headers.set(carried, &value);
@@ -78,8 +90,7 @@ pub(crate) async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duratio
     Ok(())
 }
 
-/// Takes away what is stored under `key`.
-pub(crate) async fn remove(key: &CacheKey) -> Result<(), StoreError> {
+async fn remove(key: &CacheKey) -> Result<(), StoreError> {
     JsFuture::from(store()?.delete_with_str(&url(key))).await.map(drop).map_err(|error| failed(&error))
 }
 
@@ -134,8 +145,9 @@ const NOTE: &str = "seawall-note";
 /// The status of the response.
 const STATUS: &str = "seawall-status";
 /// Fields on which the API would act or which it replaces, and what they are called while they are stored.
-const CARRIED: [(&str, &str); 4] = [
+const CARRIED: [(&str, &str); 5] = [
     ("cache-control", "seawall-stored-cache-control"),
+    ("content-encoding", "seawall-stored-content-encoding"),
     ("date", "seawall-stored-date"),
     ("expires", "seawall-stored-expires"),
     ("vary", "seawall-stored-vary"),

@@ -3,19 +3,22 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use js_sys::Date;
+use js_sys::{Date, Reflect, Uint8Array};
 use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
     authority::{Question, Reply},
     message::{Request, Response},
-    platform::{AuthorityError, FetchError, StoreError, Stored},
+    platform::{AuthorityError, FetchError},
+    record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
 use worker::{Context, Delay, Env};
 
-use crate::{authority, cache, headers::JsHeaders, origin, waiters};
+use crate::{
+    authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, settings, waiters,
+};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -31,26 +34,50 @@ struct Inner {
 /// A body that stays on the JavaScript side, or a text of ours.
 pub(crate) enum Body {
     Stream(ReadableStream),
+    /// All of it, in memory; never changed.
+    Bytes(Uint8Array),
     Text(Rc<str>),
 }
 
 impl Host {
+    /// The host of a visitor's request.
+    ///
     /// # Errors
     /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
     pub(crate) fn new(env: Env, context: Context) -> worker::Result<Self> {
-        let origin = env
-            .var("ORIGIN")
-            .map_err(
-                |_| "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example",
-            )?
-            .to_string();
-        Ok(Self(Rc::new(Inner { env, context, origin: origin.trim_end_matches('/').to_owned() })))
+        let origin = variable(&env, ORIGIN)
+            .ok_or("the variable ORIGIN is not set: give it the origin's address, such as https://origin.example")?;
+        Ok(Self(Rc::new(Inner { env, context, origin })))
+    }
+
+    /// The host of jobs, which may have an origin of their own.
+    ///
+    /// # Errors
+    /// When the variable `ORIGIN` is missing.
+    pub(crate) fn for_jobs(env: Env, context: Context) -> worker::Result<Self> {
+        match variable(&env, CRON_ORIGIN) {
+            Some(origin) => Ok(Self(Rc::new(Inner { env, context, origin }))),
+            None => Self::new(env, context),
+        }
     }
 }
+
+/// The address in a variable, without a slash at the end.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    settings::text(env, name).map(|address| address.trim_end_matches('/').to_owned())
+}
+
+/// Where the origin is.
+const ORIGIN: &str = "ORIGIN";
+/// Where its jobs are started, if that is elsewhere.
+const CRON_ORIGIN: &str = "CRON_ORIGIN";
 
 impl Platform for Host {
     type Headers = JsHeaders;
     type Body = Body;
+    type Ready = Ready;
+    type Near = Near;
+    type Far = Far;
 
     fn now(&self) -> Timestamp {
         now()
@@ -65,26 +92,48 @@ impl Platform for Host {
         origin::fetch(&self.0.origin, request, deadline).await
     }
 
-    async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Self>>, StoreError> {
-        cache::load(key).await
+    fn near(&self) -> Near {
+        Near
     }
 
-    async fn save(&self, key: &CacheKey, stored: Stored<Self>, keep_for: Duration) -> Result<(), StoreError> {
-        cache::save(key, stored, keep_for).await
+    fn far(&self) -> Option<Far> {
+        Far::of(&self.0.env)
     }
 
-    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
-        cache::remove(key).await
+    fn ready(
+        &self,
+        response: Response<Self>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Option<(Ready, usize)>> + 'static {
+        Ready::new(response, bytes_max)
+    }
+
+    fn revive(&self, ready: &Ready) -> Response<Self> {
+        ready.revive()
     }
 
     fn split(&self, body: Body) -> (Body, Body) {
         match body {
             Body::Text(text) => (Body::Text(Rc::clone(&text)), Body::Text(text)),
+            Body::Bytes(bytes) => (Body::Bytes(bytes.clone()), Body::Bytes(bytes)),
             Body::Stream(stream) => {
                 let branches = stream.tee();
                 let branch = |at| Body::Stream(branches.get(at).unchecked_into());
                 (branch(0), branch(1))
             }
+        }
+    }
+
+    fn slice(&self, body: Body, first: u64, length: u64) -> Result<Body, Body> {
+        match &body {
+            Body::Stream(stream) => glue::cut(stream, first, length).map(Body::Stream).ok_or(body),
+            Body::Bytes(bytes) => {
+                let part = |first: u32, length: u32| first.checked_add(length).map(|end| bytes.subarray(first, end));
+                let part = u32::try_from(first).ok().zip(u32::try_from(length).ok()).and_then(|(a, b)| part(a, b));
+                part.map(Body::Bytes).ok_or(body)
+            }
+            // What is a text is an answer of our own, and of those nobody asks for a part.
+            Body::Text(_) => Err(body),
         }
     }
 
@@ -115,6 +164,10 @@ impl Platform for Host {
     fn log(&self, line: &str) {
         log(line);
     }
+
+    fn measure(&self, metric: &Metric<'_>) {
+        metrics::write(&self.0.env, metric);
+    }
 }
 
 /// Writes one line to the log.
@@ -144,8 +197,13 @@ pub(crate) fn response(status: u16, headers: &JsHeaders, body: Option<&Body>) ->
     let init = ResponseInit::new();
     init.set_status(status);
     init.set_headers(headers.as_js());
+    if headers.get("content-encoding").is_some() {
+        // It is encoded already.
+        Reflect::set(&init, &JsValue::from_str("encodeBody"), &JsValue::from_str("manual"))?;
+    }
     let response = match body {
         Some(Body::Stream(stream)) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init),
+        Some(Body::Bytes(bytes)) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(bytes), &init),
         Some(Body::Text(text)) => web_sys::Response::new_with_opt_str_and_init(Some(text), &init),
         None => web_sys::Response::new_with_opt_str_and_init(None, &init),
     };

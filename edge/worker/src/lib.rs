@@ -4,53 +4,113 @@
 
 mod authority;
 mod cache;
+mod glue;
 mod headers;
 mod host;
+mod kv;
+mod metrics;
 mod origin;
+mod ready;
 mod settings;
 mod waiters;
 
 use std::{cell::OnceCell, rc::Rc};
 
-use seawall_core::policy::Policy;
+use js_sys::Array;
+use seawall_core::{policy::Policy, time::Timestamp};
 use seawall_edge::{
-    Edge,
+    Edge, Isolate,
+    cron::{self, Tick},
     message::{Request, Response},
-    pipeline,
+    pipeline::{self, HEAD_FIELDS, Head},
 };
-use worker::{Context, Env, event};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::future_to_promise;
+use worker::{Context, Env, worker_sys};
 
 use crate::{
     headers::JsHeaders,
     host::{Body, Host},
+    ready::Ready,
 };
 
 thread_local! {
     /// What this isolate keeps between requests. Lost with the isolate, and after a panic.
-    static EDGE: OnceCell<Rc<Edge>> = const { OnceCell::new() };
+    static ISOLATE: OnceCell<Rc<Isolate<Host>>> = const { OnceCell::new() };
+    /// The names of the fields that are read from each request, on the JavaScript side.
+    static NAMES: Array = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
 }
 
-/// Answers one request.
-#[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
-    let edge = edge(&env)?;
+/// Answers one request: at once with a response, or with the promise of one.
+#[wasm_bindgen]
+pub fn fetch(request: web_sys::Request, env: Env, context: worker_sys::Context) -> JsValue {
+    if let Some(response) = at_once(&request) {
+        return response.into();
+    }
+    let answer = async move {
+        let response = match whole(&request, env, Context::new(context)).await {
+            Ok(response) => response,
+            Err(error) => {
+                host::log(&format!("edge.request failed: {error}"));
+                worker::Response::error("Internal Server Error", 500)?.into()
+            }
+        };
+        Ok(response.into())
+    };
+    future_to_promise(answer).into()
+}
+
+/// Runs the jobs of a timer of `[triggers]` in wrangler.toml. A promise that is refused makes Cloudflare count the run as
+/// failed, which the `worker` crate's own attribute does not.
+#[wasm_bindgen]
+pub fn scheduled(event: worker_sys::ScheduledEvent, env: Env, context: JsValue) -> js_sys::Promise {
+    future_to_promise(async move {
+        let (schedule, time) = (event.cron()?, event.scheduled_time()?);
+        // Both events' contexts are the same object to JavaScript.
+        let host = Host::for_jobs(env.clone(), Context::new(context.unchecked_into()))?;
+        // Milliseconds since 1970 as a float hold every date exactly.
+        let tick = Tick { schedule: &schedule, scheduled: Timestamp::from_unix_millis(time as u64) };
+        match cron::run(&*isolate(&env)?, &host, tick).await {
+            Ok(()) => Ok(JsValue::UNDEFINED),
+            Err(failed) => Err(js_sys::Error::new(&failed.to_string()).into()),
+        }
+    })
+}
+
+/// The answer from isolate memory, if it has one that waits for nothing.
+fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
+    let isolate = ISOLATE.with(|isolate| isolate.get().cloned())?;
+    let head = NAMES.with(|names| glue::head(request, names));
+    let mut lines = head.split('\n');
+    let (method, url) = (lines.next()?, lines.next()?);
+    let (scheme, host, path, query) = parts(url)?;
+    let mut field = || lines.next()?.strip_prefix('=');
+    let fields = core::array::from_fn(|_| field());
+    let client = field().and_then(|address| address.parse().ok());
+    let head = Head { method, scheme, host, path, query, client, fields };
+    pipeline::at_once(&isolate, host::now(), &head, Ready::send)?.ok()
+}
+
+/// The whole way through the pipeline.
+async fn whole(request: &web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    let isolate = isolate(&env)?;
     let host = Host::new(env, context)?;
-    let Some(request) = convert(&request) else {
+    let Some(request) = convert(request) else {
         return Err(worker::Error::from("the runtime gave a request without an absolute URL"));
     };
-    let response = pipeline::handle(edge, host, request).await;
-    let Response { status, headers, body } = response;
+    let Response { status, headers, body } = pipeline::handle(isolate, host, request).await;
     host::response(status, &headers, body.as_ref())
 }
 
 /// This isolate's memory, made by its first request.
-fn edge(env: &Env) -> worker::Result<Rc<Edge>> {
-    EDGE.with(|edge| {
-        if let Some(edge) = edge.get() {
-            return Ok(Rc::clone(edge));
+fn isolate(env: &Env) -> worker::Result<Rc<Isolate<Host>>> {
+    ISOLATE.with(|isolate| {
+        if let Some(isolate) = isolate.get() {
+            return Ok(Rc::clone(isolate));
         }
-        let made = Rc::new(Edge::new(policy()?, host::random()?).with_settings(settings::read(env)));
-        Ok(Rc::clone(edge.get_or_init(|| made)))
+        let seed = host::random()?;
+        let made = Rc::new(Isolate::new(Edge::new(policy()?, seed).with_settings(settings::read(env)), seed));
+        Ok(Rc::clone(isolate.get_or_init(|| made)))
     })
 }
 
@@ -63,18 +123,15 @@ fn policy() -> worker::Result<Policy> {
 /// The request as the pipeline takes it; `None` when its URL is not absolute.
 fn convert(request: &web_sys::Request) -> Option<Request<Host>> {
     let url = request.url();
-    let (scheme, rest) = url.split_once("://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = target.split('#').next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (scheme, host, path, query) = parts(&url)?;
     let headers = JsHeaders::from(request.headers());
     // Set by the platform; what a client sends under this name never gets here.
-    let client = headers.get("cf-connecting-ip").and_then(|address| address.parse().ok());
+    let client = headers.get(CLIENT).and_then(|address| address.parse().ok());
     Some(Request {
         method: request.method(),
         scheme: scheme.to_owned(),
         host: host.to_owned(),
-        path: if path.is_empty() { String::from("/") } else { path.to_owned() },
+        path: path.to_owned(),
         query: query.to_owned(),
         // The runtime's own fields cannot be changed, so the pipeline works on a copy.
         headers: headers.clone(),
@@ -82,3 +139,15 @@ fn convert(request: &web_sys::Request) -> Option<Request<Host>> {
         client,
     })
 }
+
+/// Scheme, host with port, path and query of an absolute URL.
+fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Some((scheme, host, if path.is_empty() { "/" } else { path }, query))
+}
+
+/// Where Cloudflare names the client.
+const CLIENT: &str = "cf-connecting-ip";

@@ -3,6 +3,7 @@
 use core::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
+use js_sys::Reflect;
 use seawall_edge::{
     message::{Headers, Request, Response},
     platform::FetchError,
@@ -48,8 +49,11 @@ fn start(url: &str, request: &mut Request<Host>) -> Result<(js_sys::Promise, Abo
     // The platform's own cache would stand between the edge and the origin, and keep what nobody here can purge.
     init.set_cache(RequestCache::NoStore);
     init.set_signal(Some(&abort.signal()));
+    // The bytes as the origin sent them: the runtime would decode an encoded body.
+    Reflect::set(&init, &JsValue::from_str("encodeResponseBody"), &JsValue::from_str("manual"))?;
     match &request.body.take() {
         Some(Body::Stream(stream)) => init.set_body(stream),
+        Some(Body::Bytes(bytes)) => init.set_body(bytes),
         Some(Body::Text(text)) => init.set_body(&JsValue::from_str(text)),
         None => {}
     }

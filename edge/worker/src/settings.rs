@@ -16,6 +16,8 @@ pub(crate) fn read(env: &Env) -> Settings {
         Reflect::get(env, &JsValue::from_str(VERSION)).and_then(|found| Reflect::get(&found, &"id".into()));
     Settings {
         control_secret: secret(env, CONTROL_SECRET),
+        cron_secret: secret(env, CRON_SECRET),
+        maintenance: switch(env, MAINTENANCE),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
@@ -25,8 +27,20 @@ pub(crate) fn read(env: &Env) -> Settings {
 }
 
 /// The text of a variable or secret; `None` when it is not set, or empty.
-fn text(env: &Env, name: &str) -> Option<String> {
+pub(crate) fn text(env: &Env, name: &str) -> Option<String> {
     Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string().filter(|text| !text.is_empty())
+}
+
+/// A switch; anything but its two words is as if it were not set, and the log says so.
+fn switch(env: &Env, name: &str) -> Option<bool> {
+    match text(env, name)?.as_str() {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => {
+            host::log(&["edge.settings ", name, "=unknown: it may be on or off"].concat());
+            None
+        }
+    }
 }
 
 /// A secret. One that is too short to be one opens nothing, and the log says so.
@@ -34,12 +48,17 @@ fn secret(env: &Env, name: &str) -> Option<Secret> {
     let text = text(env, name)?;
     let secret = Secret::new(text);
     if secret.is_none() {
-        host::log("edge.settings secret=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints");
+        let advice = "=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints";
+        host::log(&["edge.settings ", name, advice].concat());
     }
     secret
 }
 
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "CONTROL_SECRET";
+/// What the origin wants of who starts its jobs; the same text as its own `CRON_SECRET`.
+const CRON_SECRET: &str = "CRON_SECRET";
+/// Takes the site down (`on`) or up (`off`), whatever the policy says.
+const MAINTENANCE: &str = "MAINTENANCE";
 /// The binding that names the deployment, where wrangler.toml has it.
 const VERSION: &str = "CF_VERSION_METADATA";

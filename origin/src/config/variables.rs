@@ -27,8 +27,11 @@ impl Variable {
 /// Every variable, in the order of the documented table.
 pub const VARIABLES: &[&Variable] = &[
     &DATABASE_URL,
+    &DATABASE_URL_READONLY,
+    &DB_POOLER,
     &DB_POOL_MIN,
     &DB_POOL_MAX,
+    &DB_POOL_WARN_THRESHOLD,
     &DB_CONNECT_TIMEOUT,
     &DB_CHECKOUT_TIMEOUT,
     &DB_STATEMENT_TIMEOUT,
@@ -51,6 +54,22 @@ pub(super) const DATABASE_URL: Variable = Variable {
     secret: true,
 };
 
+pub(super) const DATABASE_URL_READONLY: Variable = Variable {
+    name: "DATABASE_URL_READONLY",
+    default: None,
+    meaning: "A replica that pages are read from. While it does not answer, or answers with an error, they are read from the primary",
+    expected: "a URL such as postgres://user:password@host:5432/name, or nothing",
+    secret: true,
+};
+
+pub(super) const DB_POOLER: Variable = Variable {
+    name: "DB_POOLER",
+    default: Some("none"),
+    meaning: "What `DATABASE_URL` leads to: Postgres itself, or PgBouncer in transaction mode, where the role sets the longest statement (see operating/origin.md)",
+    expected: "none or pgbouncer",
+    secret: false,
+};
+
 pub(super) const DB_POOL_MIN: Variable = Variable {
     name: "DB_POOL_MIN",
     default: Some("5"),
@@ -62,8 +81,16 @@ pub(super) const DB_POOL_MIN: Variable = Variable {
 pub(super) const DB_POOL_MAX: Variable = Variable {
     name: "DB_POOL_MAX",
     default: Some("50"),
-    meaning: "Connections at most, per process",
+    meaning: "Connections at most, per process, and as many to the replica. The server does not start with more than `max_connections` leaves room for",
     expected: "a whole number from 1 to 1000",
+    secret: false,
+};
+
+pub(super) const DB_POOL_WARN_THRESHOLD: Variable = Variable {
+    name: "DB_POOL_WARN_THRESHOLD",
+    default: Some("0.8"),
+    meaning: "The part of the pool in use from which a warning with the pool's figures is logged, once in 30 s",
+    expected: "a part of the pool from 0.001 to 1",
     secret: false,
 };
 

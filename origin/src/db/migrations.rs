@@ -1,6 +1,6 @@
 //! Migrations: embedded in the binary and applied by `origin migrate`, each in its own transaction.
 //!
-//! A session lock keeps two processes from applying at once; the second waits and then finds nothing to do.
+//! A lock keeps two processes from applying at once; the second waits and then finds nothing to do.
 //! What was applied is remembered with a checksum, so a migration that was edited after its release is refused.
 
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
 
 /// One step of the schema.
 #[derive(Debug)]
@@ -66,34 +67,37 @@ pub async fn migrate(
     client: &mut Client,
     mut on_applied: impl FnMut(&'static Migration, Duration),
 ) -> Result<(), MigrateError> {
-    // The lock ends with the session, also when this process dies.
-    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
-    client.batch_execute(TABLE).await?;
-    let applied = applied(client).await?;
-    for (version, checksum) in &applied {
-        let known = MIGRATIONS.iter().find(|known| known.version == *version).ok_or(MigrateError::Newer(*version))?;
-        if known.checksum() != *checksum {
-            return Err(MigrateError::Changed(known.name));
+    loop {
+        let transaction = client.transaction().await?;
+        // Held by the transaction, so that it is given up with it, also when this process dies, and holds through
+        // PgBouncer too. Who waited for it reads afterwards what the other has applied.
+        transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+        transaction.batch_execute(TABLE).await?;
+        let applied = applied(transaction.client()).await?;
+        for (version, checksum) in &applied {
+            let known =
+                MIGRATIONS.iter().find(|known| known.version == *version).ok_or(MigrateError::Newer(*version))?;
+            if known.checksum() != *checksum {
+                return Err(MigrateError::Changed(known.name));
+            }
         }
-    }
-    for migration in MIGRATIONS.iter().skip(applied.len()) {
+        let Some(migration) = MIGRATIONS.get(applied.len()) else {
+            transaction.commit().await?;
+            return Ok(());
+        };
         let started = Instant::now();
         let failed = |error| MigrateError::Failed(migration.name, error);
-        let transaction = client.transaction().await.map_err(failed)?;
         transaction.batch_execute(migration.sql).await.map_err(failed)?;
-        transaction
-            .execute(RECORD, &[&migration.version, &migration.name, &migration.checksum()])
-            .await
-            .map_err(failed)?;
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&migration.version, Type::INT4), (&migration.name, Type::TEXT), (&migration.checksum(), Type::TEXT)];
+        transaction.query_typed(RECORD, &parameters).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         on_applied(migration, started.elapsed());
     }
-    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
-    Ok(())
 }
 
 async fn applied(client: &Client) -> Result<Vec<(i32, String)>, tokio_postgres::Error> {
-    match client.query("SELECT version, checksum FROM schema_migrations ORDER BY version", &[]).await {
+    match client.query_typed("SELECT version, checksum FROM schema_migrations ORDER BY version", &[]).await {
         Ok(rows) => rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect(),
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -103,7 +107,7 @@ async fn applied(client: &Client) -> Result<Vec<(i32, String)>, tokio_postgres::
 /// Any number works that no other lock of ours uses; loads take theirs from the dataset's id.
 const LOCK: i64 = 0x5EA_7A11;
 
-const TABLE: &str = "SET client_min_messages = warning;
+const TABLE: &str = "SET LOCAL client_min_messages = warning;
     CREATE TABLE IF NOT EXISTS schema_migrations (
         version integer PRIMARY KEY,
         name text NOT NULL,

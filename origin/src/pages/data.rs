@@ -7,12 +7,14 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use tokio_postgres::types::Type;
 
 use super::text::thousands;
 use super::{Frame, render};
+use crate::db::{ReadOnly, Reader};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
-use crate::permits::Reader;
+
 use crate::server::Site;
 use crate::soda::datasets::DATASETS;
 
@@ -49,7 +51,7 @@ struct Load {
 /// `GET /about-data`
 pub(crate) async fn about_data(State(site): State<Arc<Site>>) -> Result<Response, Error> {
     let started = Instant::now();
-    let loads = loads(&site).await?;
+    let loads = site.databases.read(&Loads).await?;
     let waited = started.elapsed();
     let page = AboutData { frame: Frame::new("The data"), datasets: datasets(&loads) };
     let mut response = render(&page)?;
@@ -57,23 +59,27 @@ pub(crate) async fn about_data(State(site): State<Arc<Site>>) -> Result<Response
     Ok(response)
 }
 
-async fn loads(site: &Site) -> Result<Vec<Load>, Error> {
-    let statement = "SELECT dataset_id, dataset_name, last_fetched, rows_read, rows_stored, rows_refused
-        FROM ingest_log ORDER BY dataset_name, dataset_id LIMIT $1";
-    let reader = Reader::borrow(&site.pool).await?;
-    let rows = reader.query_typed(statement, &[(&LOGGED_MAX, tokio_postgres::types::Type::INT8)]).await?;
-    reader.finish();
-    let load = |row: &tokio_postgres::Row| {
-        Ok(Load {
-            dataset_id: row.try_get(0)?,
-            dataset_name: row.try_get(1)?,
-            last_fetched: row.try_get(2)?,
-            rows_read: row.try_get(3)?,
-            rows_stored: row.try_get(4)?,
-            rows_refused: row.try_get(5)?,
-        })
-    };
-    rows.iter().map(load).collect::<Result<_, tokio_postgres::Error>>().map_err(Error::from)
+/// The log of loads.
+struct Loads;
+
+impl ReadOnly for Loads {
+    type Answer = Vec<Load>;
+
+    async fn read(&self, reader: &Reader) -> Result<Vec<Load>, tokio_postgres::Error> {
+        let statement = "SELECT dataset_id, dataset_name, last_fetched, rows_read, rows_stored, rows_refused
+            FROM ingest_log ORDER BY dataset_name, dataset_id LIMIT $1";
+        let load = |row: &tokio_postgres::Row| {
+            Ok(Load {
+                dataset_id: row.try_get(0)?,
+                dataset_name: row.try_get(1)?,
+                last_fetched: row.try_get(2)?,
+                rows_read: row.try_get(3)?,
+                rows_stored: row.try_get(4)?,
+                rows_refused: row.try_get(5)?,
+            })
+        };
+        reader.query_typed(statement, &[(&LOGGED_MAX, Type::INT8)]).await?.iter().map(load).collect()
+    }
 }
 
 /// The datasets that are loaded, in their order, then whatever else the log has.

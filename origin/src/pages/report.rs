@@ -69,7 +69,7 @@ pub(crate) async fn report(
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
     let started = Instant::now();
-    let report = report::find(&site.pool, &parcel).await?;
+    let report = report::find(&site.databases, &parcel).await?;
     let report = report.ok_or_else(|| api::not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = render(&ReportPage::of(&report)?)?;

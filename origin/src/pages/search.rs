@@ -94,7 +94,7 @@ pub(crate) async fn search(
     }
     let query = parameters.query()?;
     let started = Instant::now();
-    let found = search::find(&site.pool, &query, page).await?;
+    let found = search::find(&site.databases, &query, page).await?;
     let waited = started.elapsed();
     let mut response = render(&SearchPage::of(found, page)?)?;
     response.extensions_mut().insert(DatabaseTime(waited));

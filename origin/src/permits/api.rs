@@ -54,7 +54,7 @@ pub(crate) async fn search(
 ) -> Result<Response, Error> {
     let (query, page) = (parameters.query()?, parameters.page()?);
     let started = Instant::now();
-    let found = search::find(&site.pool, &query, page).await?;
+    let found = search::find(&site.databases, &query, page).await?;
     let mut response = Json(found).into_response();
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)
@@ -70,7 +70,7 @@ pub(crate) async fn report(
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
     let started = Instant::now();
-    let report = report::find(&site.pool, &parcel).await?;
+    let report = report::find(&site.databases, &parcel).await?;
     let report = report.ok_or_else(|| not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = Json(report).into_response();

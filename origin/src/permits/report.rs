@@ -1,6 +1,6 @@
 //! The report of a parcel: everything the city has published about it.
 //!
-//! `read` asks for all of it in one round trip: the statements are sent together on one connection, in one
+//! Reading asks for all of it in one round trip: the statements are sent together on one connection, in one
 //! read-only snapshot, and none waits for another's rows. The number of statements does not depend on the parcel.
 
 pub mod routing;
@@ -14,10 +14,9 @@ use tokio_postgres::types::Type;
 use self::routing::Routing;
 use super::limits::{COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX};
 use super::parcel::Parcel;
-use super::reader::Reader;
 use super::record::{Complaint, Contact, Inspection, Permit, Step, Violation};
 use super::standing::{Stage, Standing};
-use crate::db::Pool;
+use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 
 /// Everything about one parcel.
@@ -94,45 +93,46 @@ struct Rows {
 ///
 /// # Errors
 /// When no connection is free, or the database fails.
-pub(crate) async fn find(pool: &Pool, parcel: &Parcel) -> Result<Option<Report>, Error> {
-    let reader = Reader::borrow(pool).await?;
-    let report = read(&reader, parcel).await?;
-    reader.finish();
-    Ok(report)
+pub(crate) async fn find(databases: &Databases, parcel: &Parcel) -> Result<Option<Report>, Error> {
+    databases.read(parcel).await
 }
 
-/// Reads the report; `None` when nothing is known about the parcel.
-///
-/// Seven statements in one round trip, whatever the parcel.
-async fn read(reader: &Reader, parcel: &Parcel) -> Result<Option<Report>, tokio_postgres::Error> {
-    let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
-    let (blocks, lots) = (&blocks, &lots);
-    let ask = |statement: &'static str| async move {
-        reader.query_typed(statement, &[(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY)]).await
-    };
-    // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
-    let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
-        biased;
-        reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-        reader.query_typed(sql::TODAY, &[]),
-        ask(&sql::PERMITS),
-        ask(&sql::CONTACTS),
-        ask(&sql::INSPECTIONS),
-        ask(&sql::STEPS),
-        ask(&sql::COMPLAINTS),
-        ask(&sql::VIOLATIONS),
-        reader.batch_execute("COMMIT"),
-    )?;
-    let rows = Rows {
-        today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
-        permits: all(&permits, Permit::read)?,
-        contacts: all(&contacts, Contact::read)?,
-        inspections: all(&inspections, Inspection::read)?,
-        steps: all(&steps, Step::read)?,
-        complaints: all(&complaints, Complaint::read)?,
-        violations: all(&violations, Violation::read)?,
-    };
-    Ok(assemble(parcel, rows))
+impl ReadOnly for Parcel {
+    type Answer = Option<Report>;
+
+    /// Reads the report; `None` when nothing is known about the parcel.
+    ///
+    /// Seven statements in one round trip, whatever the parcel.
+    async fn read(&self, reader: &Reader) -> Result<Option<Report>, tokio_postgres::Error> {
+        let (blocks, lots) = (self.block_spellings(), self.lot_spellings());
+        let (blocks, lots) = (&blocks, &lots);
+        let ask = |statement: &'static str| async move {
+            reader.query_typed(statement, &[(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY)]).await
+        };
+        // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
+        let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
+            biased;
+            reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            reader.query_typed(sql::TODAY, &[]),
+            ask(&sql::PERMITS),
+            ask(&sql::CONTACTS),
+            ask(&sql::INSPECTIONS),
+            ask(&sql::STEPS),
+            ask(&sql::COMPLAINTS),
+            ask(&sql::VIOLATIONS),
+            reader.batch_execute("COMMIT"),
+        )?;
+        let rows = Rows {
+            today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
+            permits: all(&permits, Permit::read)?,
+            contacts: all(&contacts, Contact::read)?,
+            inspections: all(&inspections, Inspection::read)?,
+            steps: all(&steps, Step::read)?,
+            complaints: all(&complaints, Complaint::read)?,
+            violations: all(&violations, Violation::read)?,
+        };
+        Ok(assemble(self, rows))
+    }
 }
 
 fn all<T>(

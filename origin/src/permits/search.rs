@@ -15,9 +15,8 @@ use tokio_postgres::types::{ToSql, Type};
 use self::query::{Kind, Lookup, Query};
 use super::limits::{PAGE_MAX, PAGE_SIZE};
 use super::parcel::Parcel;
-use super::reader::Reader;
 use super::record::Permit;
-use crate::db::Pool;
+use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 
 /// Which page of results: from 1 to [`PAGE_MAX`].
@@ -112,49 +111,58 @@ pub(crate) struct Place {
 ///
 /// # Errors
 /// 404 for a page past the last one; otherwise when no connection is free, or the database fails.
-pub(crate) async fn find(pool: &Pool, query: &Query, page: Page) -> Result<Found, Error> {
-    let reader = Reader::borrow(pool).await?;
-    let found = run(&reader, query, page).await?;
-    reader.finish();
+pub(crate) async fn find(databases: &Databases, query: &Query, page: Page) -> Result<Found, Error> {
+    let found = databases.read(&Search { query, page }).await?;
     if found.total > 0 && found.results.is_empty() {
         return Err(Error::not_found(format!("This search has {} pages.", found.pages)));
     }
     Ok(found)
 }
 
-/// Looks the text up. Costs one round trip for each look-up tried: one, mostly; five at most.
-async fn run(reader: &Reader, query: &Query, page: Page) -> Result<Found, tokio_postgres::Error> {
-    let mut found = Found {
-        query: query.text.clone(),
-        kind: None,
-        instead_of: None,
-        page: page.number(),
-        page_size: PAGE_SIZE,
-        total: 0,
-        total_is_at_least: false,
-        pages: 0,
-        suffix_ignored: false,
-        report: query.lookups.iter().find_map(|lookup| match lookup {
-            Lookup::Parcel(parcel) => Some(parcel.path()),
-            _ => None,
-        }),
-        results: Vec::new(),
-    };
-    for lookup in &query.lookups {
-        let hits = ask(reader, lookup, page).await?;
-        if hits.total > 0 {
-            let closest = query.lookups.first().map(Lookup::kind);
-            found.kind = Some(lookup.kind());
-            found.instead_of = closest.filter(|closest| *closest != lookup.kind());
-            found.suffix_ignored = lookup.ignores_suffix_of(query.lookups.first());
-            found.total = hits.total;
-            found.total_is_at_least = hits.capped;
-            found.pages = pages(hits.total);
-            found.results = hits.results;
-            break;
+/// One search.
+struct Search<'a> {
+    query: &'a Query,
+    page: Page,
+}
+
+impl ReadOnly for Search<'_> {
+    type Answer = Found;
+
+    /// Looks the text up. Costs one round trip for each look-up tried: one, mostly; five at most.
+    async fn read(&self, reader: &Reader) -> Result<Found, tokio_postgres::Error> {
+        let Self { query, page } = *self;
+        let mut found = Found {
+            query: query.text.clone(),
+            kind: None,
+            instead_of: None,
+            page: page.number(),
+            page_size: PAGE_SIZE,
+            total: 0,
+            total_is_at_least: false,
+            pages: 0,
+            suffix_ignored: false,
+            report: query.lookups.iter().find_map(|lookup| match lookup {
+                Lookup::Parcel(parcel) => Some(parcel.path()),
+                _ => None,
+            }),
+            results: Vec::new(),
+        };
+        for lookup in &query.lookups {
+            let hits = ask(reader, lookup, page).await?;
+            if hits.total > 0 {
+                let closest = query.lookups.first().map(Lookup::kind);
+                found.kind = Some(lookup.kind());
+                found.instead_of = closest.filter(|closest| *closest != lookup.kind());
+                found.suffix_ignored = lookup.ignores_suffix_of(query.lookups.first());
+                found.total = hits.total;
+                found.total_is_at_least = hits.capped;
+                found.pages = pages(hits.total);
+                found.results = hits.results;
+                break;
+            }
         }
+        Ok(found)
     }
-    Ok(found)
 }
 
 fn pages(total: i64) -> u32 {

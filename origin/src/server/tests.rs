@@ -6,7 +6,6 @@ use http::{HeaderMap, Request, StatusCode};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::db;
 
 /// A site as an operator could configure it, whose database is at a port where nobody listens.
 fn site() -> Router {
@@ -19,7 +18,9 @@ fn site() -> Router {
     ];
     let value = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
     let config = Config::read(value).unwrap();
-    router(db::open(&config.database).unwrap(), Policy::compile(policy::BUILT_IN).unwrap())
+    let policy = Policy::compile(policy::BUILT_IN).unwrap();
+    let databases = Databases::open(&config.database, policy::replica_breaker(&policy)).unwrap();
+    router(Arc::new(Site { databases, watch: Watch::new(config.database) }), policy)
 }
 
 async fn ask(app: &Router, method: &str, path: &str) -> (StatusCode, HeaderMap, Bytes) {
@@ -47,6 +48,7 @@ async fn every_answer_of_a_site_without_its_database() {
         ("GET", "/api/v1/report/3507/004", 503, problem),
         ("GET", "/health", 503, "application/json"),
         ("GET", "/health/ready", 503, "application/json"),
+        ("GET", "/health/schema", 503, "application/json"),
         ("GET", "/report/x/1", 400, html),
         ("GET", "/report/3507/4%FF", 400, html),
         ("GET", "/search?q=%FF", 503, html),

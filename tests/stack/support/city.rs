@@ -24,7 +24,7 @@ const TABLES: [&str; 6] = ["addenda", "complaints", "contacts", "inspections", "
 pub(crate) struct Database {
     /// The origin's program, set to this database.
     pub(crate) origin: Origin,
-    _cluster: Arc<Cluster>,
+    cluster: Arc<Cluster>,
 }
 
 /// A database with a generated city in it. Tests share it and change nothing.
@@ -74,7 +74,12 @@ impl Database {
         let program = program()?;
         let cluster = cluster()?;
         let database_url = cluster.create_database(name)?;
-        Ok(Self { origin: Origin { program, database_url }, _cluster: cluster })
+        Ok(Self { origin: Origin { program, database_url }, cluster })
+    }
+
+    /// The port of its server.
+    pub(crate) fn port(&self) -> u16 {
+        self.cluster.port()
     }
 
     /// Loads datasets from the city's API at `url`, all of them when none is named.
@@ -126,7 +131,8 @@ impl Database {
         Ok(Permit { number: row.get(0), block: row.get(1), lot: row.get(2) })
     }
 
-    async fn connect(&self) -> Result<tokio_postgres::Client> {
+    /// A session of this test.
+    pub(crate) async fn connect(&self) -> Result<tokio_postgres::Client> {
         let (client, connection) = tokio_postgres::connect(&self.origin.database_url, NoTls).await?;
         // Its errors show in the client's.
         tokio::spawn(connection);
@@ -167,10 +173,15 @@ pub(crate) struct Site {
 impl Site {
     /// Starts it on a port; 0 takes a free one.
     pub(crate) fn start(origin: &Origin, port: u16) -> Result<Self> {
+        Self::start_with(origin, port, &[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn start_with(origin: &Origin, port: u16, further: &[(&str, &str)]) -> Result<Self> {
         // Few connections, so that many sites share one server.
         let pool_min = POOL_MIN.to_string();
         let environment = [("DB_POOL_MIN", &*pool_min), ("DB_POOL_MAX", "8"), ("DB_CONNECT_TIMEOUT", "2s")];
-        Ok(Self { server: origin.serve(port, &environment, Logs::Keep)? })
+        Ok(Self { server: origin.serve(port, &[&environment, further].concat(), Logs::Keep)? })
     }
 
     /// Someone who asks the origin itself.

@@ -10,6 +10,8 @@ use seawall_xtask::project::Project;
 use seawall_xtask::step::{Steps, seconds};
 use seawall_xtask::{build, process, screen, tools};
 
+use super::conformance;
+
 mod no_std;
 
 /// Packages that must compile for every edge.
@@ -46,6 +48,8 @@ enum Part {
     Fuzz,
     /// Tests that cross a process: the Worker in workerd, the origin, Postgres.
     Stack,
+    /// The public tests for HTTP caches, through the edge.
+    Conformance,
     /// The documentation builds without a warning.
     Doc,
 }
@@ -130,6 +134,7 @@ impl Part {
                 screen::line(&worker.sizes());
                 cargo("cargo test of the stack", &["test", "--package", "seawall-tests"])
             }
+            Self::Conformance => conformance::prove(project, false, steps),
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
                 doc.args(["--workspace", "--no-deps", "--all-features"]);

@@ -259,6 +259,25 @@ impl World {
                 );
                 self.save(key, request, metadata, fields, body);
             }
+            Keep::Confirm(metadata) => {
+                let Some((_, stored, body)) = found else { panic!("seed {}: confirmed nothing", self.seed) };
+                assert_eq!(said.etag, None, "seed {}: a 304 that names what it is about", self.seed);
+                self.counts.validated += 1;
+                let silent = Said {
+                    max_age: None,
+                    s_maxage: None,
+                    swr: None,
+                    sie: None,
+                    flags: Flags::default(),
+                    age: 0,
+                    date_behind: 0,
+                    ..said
+                };
+                let merged = self.merge(body, &silent);
+                self.said.insert(body, Said { etag: self.said[&body].etag, ..merged });
+                self.check(body, url, asked, request_time, Via::Validated);
+                self.save(key, request, metadata, stored, body);
+            }
             Keep::ServeStored => {
                 let Some((_, _, body)) = found else { panic!("seed {}: served nothing", self.seed) };
                 self.counts.on_error += 1;

@@ -8,7 +8,7 @@ use super::PolicyError;
 use super::reader::{Entry, Section};
 use crate::cache::{
     AuthorizationUse, CacheOptions, JITTER_PERMILLE_MAX, OriginPreconditions, PartialUse, Qualified,
-    RequestDirectiveUse, SetCookieUse, Statuses, VaryOptions, variants,
+    RequestDirectiveUse, RequestFields, SetCookieUse, Statuses, VaryOptions, variants,
 };
 use crate::policy::{BrowserLifetime, CacheRule, Lifetime};
 
@@ -43,8 +43,10 @@ fn read_edge(entry: Entry<'_>) -> Result<(Lifetime, CacheOptions), PolicyError> 
         "partial",
         "update_content_fields",
         "targeted",
+        "surrogate_control",
         "no_vary_search",
         "groups",
+        "request_fields",
         "vary",
     ])?;
     let lifetime = Lifetime {
@@ -81,12 +83,27 @@ fn read_edge(entry: Entry<'_>) -> Result<(Lifetime, CacheOptions), PolicyError> 
         partial: section.choice("partial", [("ignore", PartialUse::Ignore), ("store", PartialUse::Store)])?,
         update_content_fields: section.boolean_or("update_content_fields", default.update_content_fields)?,
         targeted: section.boolean_or("targeted", default.targeted)?,
+        surrogate_control: section.boolean_or("surrogate_control", default.surrogate_control)?,
         no_vary_search: section.boolean_or("no_vary_search", default.no_vary_search)?,
         groups: section.boolean_or("groups", default.groups)?,
+        request_fields: section.get("request_fields").map(read_request_fields).transpose()?.unwrap_or_default(),
         vary: section.get("vary").map(read_vary).transpose()?.unwrap_or_default(),
         ..default
     };
     Ok((lifetime, options))
+}
+
+fn read_request_fields(entry: Entry<'_>) -> Result<RequestFields, PolicyError> {
+    if entry.is_text("all") {
+        return Ok(RequestFields::All);
+    }
+    let expected = "\"all\", or names of request fields in lower case, none of which the cache itself acts on";
+    let fits = |text: &str| {
+        (1..=WORD_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(is_field_byte)
+            && !RequestFields::NEVER.contains(&text)
+    };
+    Ok(RequestFields::Only(entry.words(expected, WORDS_MAX, fits)?))
 }
 
 fn read_vary(entry: Entry<'_>) -> Result<VaryOptions, PolicyError> {

@@ -244,6 +244,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Whether it is this text.
+    pub(super) fn is_text(&self, text: &str) -> bool {
+        matches!(self.value, DeValue::String(value) if value == text)
+    }
+
     /// One of the words `known`, by its place among them.
     pub(super) fn word(&self, known: &[&str]) -> Result<usize, PolicyError> {
         let expected = match known {

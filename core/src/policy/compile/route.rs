@@ -6,15 +6,16 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::reader::{Entry, Section};
-use super::{PolicyError, cache, nearest};
+use super::{PolicyError, cache, nearest, site};
 use crate::limit::{LIMITS_PER_REQUEST_MAX, LimitId};
-use crate::policy::{Limit, Methods, Name, Pattern, Policy, Query, Route, Upstream, UpstreamId};
+use crate::policy::{Limit, Methods, Name, Pattern, Policy, Query, Route, Site, Upstream, UpstreamId};
 use crate::priority::Priority;
 
 pub(super) fn read_all(
     root: &Section<'_>,
     upstreams: &[Upstream],
     limits: &[Limit],
+    site: &mut Site,
 ) -> Result<Vec<Route>, PolicyError> {
     let entry = root.require("route")?;
     let sections = entry.sections()?;
@@ -30,7 +31,7 @@ pub(super) fn read_all(
             return Err(name_entry.error(format!("an earlier route is called \"{name}\" too")));
         }
         section.field = format!("route \"{name}\"");
-        let route = read(name, &section, &targets)?;
+        let route = read(name, &section, &targets, site)?;
         let covers = |earlier: &&Route| earlier.methods.cover(&route.methods) && earlier.pattern.covers(&route.pattern);
         if let Some(earlier) = routes.iter().find(covers) {
             return Err(section.error(format!("never reached: \"{}\" above takes all its requests", earlier.name)));
@@ -46,7 +47,7 @@ struct Targets<'a> {
     limits: &'a [Limit],
 }
 
-fn read(name: Name, section: &Section<'_>, targets: &Targets<'_>) -> Result<Route, PolicyError> {
+fn read(name: Name, section: &Section<'_>, targets: &Targets<'_>, site: &mut Site) -> Result<Route, PolicyError> {
     section.only(&[
         "name",
         "path",
@@ -58,6 +59,8 @@ fn read(name: Name, section: &Section<'_>, targets: &Targets<'_>) -> Result<Rout
         "query",
         "priority",
         "cache",
+        "in_maintenance",
+        "security",
     ])?;
     Ok(Route {
         name,
@@ -68,7 +71,22 @@ fn read(name: Name, section: &Section<'_>, targets: &Targets<'_>) -> Result<Rout
         query: read_query(section)?,
         priority: read_priority(section)?,
         cache: section.get("cache").map(cache::read).transpose()?,
+        in_maintenance: section.boolean_or("in_maintenance", false)?,
+        fields: read_fields(section, site)?,
     })
+}
+
+/// The place of a route's security fields among the site's sets; routes with the same ones share a set.
+fn read_fields(section: &Section<'_>, site: &mut Site) -> Result<u16, PolicyError> {
+    let Some(entry) = section.get("security") else { return Ok(0) };
+    let mut fields = site.fields.first().cloned().unwrap_or_default();
+    site::read_fields(&entry.section()?, &mut fields)?;
+    let at = site.fields.iter().position(|known| *known == fields).unwrap_or_else(|| {
+        site.fields.push(fields);
+        site.fields.len() - 1
+    });
+    // One set for each route at most, and there are fewer routes than that.
+    Ok(u16::try_from(at).unwrap_or_default())
 }
 
 fn read_pattern(section: &Section<'_>) -> Result<Pattern, PolicyError> {
@@ -91,12 +109,15 @@ fn read_pattern(section: &Section<'_>) -> Result<Pattern, PolicyError> {
 
 fn read_methods(section: &Section<'_>) -> Result<Methods, PolicyError> {
     let Some(entry) = section.get("methods") else { return Ok(Methods::All) };
+    if entry.is_text("any") {
+        return Ok(Methods::Any);
+    }
     let expected = format!("methods among {}; HEAD comes with GET", METHODS.join(", "));
     let methods = entry.words(&expected, METHODS.len(), |text| METHODS.contains(&text))?;
     Ok(Methods::Only(methods))
 }
 
-fn read_upstream(section: &Section<'_>, upstreams: &[Upstream]) -> Result<UpstreamId, PolicyError> {
+pub(super) fn read_upstream(section: &Section<'_>, upstreams: &[Upstream]) -> Result<UpstreamId, PolicyError> {
     let entry = section.get("upstream");
     let name = entry.as_ref().map_or(Ok(UPSTREAM_DEFAULT), |entry| entry.text("the name of an upstream"))?;
     let names: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();

@@ -1,13 +1,14 @@
 //! Faulty policies and the exact line that each of them earns.
 
 mod options;
+mod site;
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::*;
-use crate::policy::Pattern;
+use crate::policy::{Pattern, Site};
 
 /// A policy that compiles; each fault below is one change to it.
 const SOUND: &str = r#"version = 1
@@ -81,7 +82,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "version = 1",
         "version = 1\nsurprise = true",
-        r#"2:1: surprise: unknown option; it may be version, upstream, authority, limit, overload, route"#,
+        r#"2:1: surprise: unknown option; it may be version, site, security, maintenance, upstream, authority, limit, overload, route, cron"#,
     ),
     // Upstreams.
     (
@@ -236,7 +237,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         r#"path = "/search""#,
         "path = \"/search\"\npattern = \"/search\"",
-        r#"27:1: route "search".pattern: unknown option; it may be name, path, extensions, hashed, methods, upstream, limits, query, priority, cache"#,
+        r#"27:1: route "search".pattern: unknown option; it may be name, path, extensions, hashed, methods, upstream, limits, query, priority, cache, in_maintenance, security"#,
     ),
     (
         r#"path = "/search""#,

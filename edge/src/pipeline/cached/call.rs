@@ -16,12 +16,12 @@ use seawall_core::{
 use crate::{
     Platform,
     failure::CallFailure,
-    guard::{self, Fetched, Unavailable},
+    guard::{self, Asker, Fetched, Unavailable},
     lookup::Found,
     message::{Headers, Request, Response},
 };
 
-use super::{Cached, Needed, again, target_of};
+use super::{Cached, Needed, again};
 
 impl<P: Platform> Cached<'_, P> {
     /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
@@ -37,7 +37,7 @@ impl<P: Platform> Cached<'_, P> {
             let first = request.take();
             let is_first = first.is_some();
             let sent = first.unwrap_or_else(|| again(&asked, &asked.method));
-            let fetched = match guard::fetch(self.edge, self.platform, self.route, sent).await {
+            let fetched = match guard::fetch(&self.edge.edge, self.platform, self.route, sent, Asker::Visitor).await {
                 Ok(fetched) => fetched,
                 Err(unavailable) => {
                     let found = found.filter(|_| on_error == OnError::Serve);
@@ -51,7 +51,7 @@ impl<P: Platform> Cached<'_, P> {
                 response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
             }
             let exchange = Exchange {
-                target: target_of(&asked),
+                target: asked.target(),
                 request: &asked.headers,
                 status,
                 response: &response.headers,
@@ -72,13 +72,14 @@ impl<P: Platform> Cached<'_, P> {
             let uncacheable = keep.is_uncacheable();
             return match (keep, found.take()) {
                 (Keep::Refetch, _) if is_first => continue,
-                // The origin was asked for plain bytes, and not every platform's cache keeps others as they are.
-                (Keep::Store(_), _) if response.headers.field("content-encoding").is_some() => {
-                    Called::Passed { response, status, detail: Reason::Encoded, uncacheable: true }
-                }
                 (Keep::Store(metadata), _) => Called::Kept { metadata, response, status },
                 (Keep::Update(metadata), Some(found)) => {
                     Called::Kept { metadata, response: self.updated(*found, &response, response_time), status }
+                }
+                (Keep::Confirm(metadata), Some(found)) => {
+                    let mut response = found.response;
+                    response.headers.set("date", &HttpDate::from_timestamp(response_time).to_string());
+                    Called::Kept { metadata, response, status }
                 }
                 (Keep::UpdateUnstored(detail), Some(found)) => {
                     let response = self.updated(*found, &response, response_time);
@@ -93,7 +94,7 @@ impl<P: Platform> Cached<'_, P> {
                 // No platform here joins bodies, and none is asked for parts.
                 (Keep::Join(..), _) => Called::Passed { response, status, detail: Reason::Partial, uncacheable },
                 (Keep::Refuse(detail), _) => Called::Passed { response, status, detail, uncacheable },
-                (Keep::Refetch | Keep::Update(_) | Keep::UpdateUnstored(_), _) => {
+                (Keep::Refetch | Keep::Update(_) | Keep::Confirm(_) | Keep::UpdateUnstored(_), _) => {
                     Called::Passed { response, status, detail: Reason::Status, uncacheable }
                 }
             };

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use super::*;
 use crate::cache::{
-    AuthorizationUse, CacheOptions, OriginPreconditions, PartialUse, Qualified, RequestDirectiveUse, SetCookieUse,
-    Statuses, VaryOptions,
+    AuthorizationUse, CacheOptions, OriginPreconditions, PartialUse, Qualified, RequestDirectiveUse, RequestFields,
+    SetCookieUse, Statuses, VaryOptions,
 };
 use crate::limit::distributed::Mode;
 use crate::limit::fields::Unit;
@@ -317,7 +317,8 @@ fn every_choice_of_a_cache_is_read() {
     let edge = r#"cache = { edge = { fresh = "60s", lifetime_max = "1d", negative_lifetime_max = "5s", heuristics = true,
   jitter_permille = 100, statuses = "any", request_directives = "honour", authorization = "share",
   origin_preconditions = "evaluate", qualified = "strip", set_cookie = "strip-when-listed", partial = "store",
-  update_content_fields = true, targeted = false, no_vary_search = false, groups = false, vary = {
+  update_content_fields = true, targeted = false, surrogate_control = true, no_vary_search = false, groups = false,
+  request_fields = ["accept", "x-tenant"], vary = {
   fields = ["accept-encoding"], encodings = ["br", "gzip"], languages = ["en", "es-MX"], types = ["text/html"],
   variants_max = 8 } } }"#;
     let policy = with("", edge).unwrap_or_else(|error| panic!("{error}"));
@@ -338,8 +339,10 @@ fn every_choice_of_a_cache_is_read() {
         partial: PartialUse::Store,
         update_content_fields: true,
         targeted: false,
+        surrogate_control: true,
         no_vary_search: false,
         groups: false,
+        request_fields: RequestFields::Only(alloc::vec!["accept".into(), "x-tenant".into()]),
         vary: VaryOptions {
             fields: alloc::vec!["accept-encoding".into()],
             encodings: alloc::vec!["br".into(), "gzip".into()],
@@ -355,6 +358,15 @@ fn every_choice_of_a_cache_is_read() {
     let rule = plain.routes()[0].cache.as_ref().expect("it caches");
     let default = CacheOptions { fresh: Some(MINUTE), ..CacheOptions::default() };
     assert_eq!(rule.options, default);
+}
+
+#[test]
+fn a_pass_through_takes_every_method_and_field() {
+    let all = "methods = \"any\"\ncache = { edge = { fresh = \"0s\", request_fields = \"all\" } }";
+    let policy = with("", all).unwrap_or_else(|error| panic!("{error}"));
+    let route = policy.route("M-SEARCH", "/x").expect("an unknown method");
+    assert_eq!(route.cache.as_ref().expect("it caches").options.request_fields, RequestFields::All);
+    assert_eq!(with("", "").expect("known methods").route("M-SEARCH", "/x"), None);
 }
 
 #[test]
@@ -401,6 +413,11 @@ fn options_that_do_not_fit_are_named() {
             "",
             "cache = { edge = { fresh = \"60s\", vary = { encodings = [\"BR\"] } } }",
             "route \"all\".cache.edge.vary.encodings[0]: expected content codings in lower case, such as \"br\", found \"BR\"",
+        ),
+        (
+            "",
+            "cache = { edge = { fresh = \"60s\", request_fields = [\"cookie\"] } }",
+            "route \"all\".cache.edge.request_fields[0]: expected \"all\", or names of request fields in lower case, none of which the cache itself acts on, found \"cookie\"",
         ),
         (
             "",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio_postgres::{CancelToken, Client};
 
-use crate::db::{CheckoutError, Connection, Pool};
+use super::{CheckoutError, Connection, Pool};
 
 /// Longest wait for the server to take a cancellation.
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(2);
@@ -17,6 +17,15 @@ const CANCEL_TIME_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Reader {
     connection: Option<Connection>,
     pool: Pool,
+}
+
+/// Work that only reads, and may therefore be done on a replica, or twice.
+pub(crate) trait ReadOnly: Sync {
+    /// What it reads.
+    type Answer: Send;
+
+    /// Does it.
+    fn read(&self, reader: &Reader) -> impl Future<Output = Result<Self::Answer, tokio_postgres::Error>> + Send;
 }
 
 impl Reader {

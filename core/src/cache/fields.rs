@@ -1,0 +1,51 @@
+//! The fields of a response that decide whether it is stored, read in one pass.
+
+use alloc::borrow::Cow;
+
+use crate::headers::{Fields, Names};
+
+use super::{
+    freshness::TARGETED,
+    groups::{GROUPS_FIELD, TAG_FIELD},
+};
+
+macro_rules! response_fields {
+    ($($field:ident: $name:expr,)*) => {
+        /// What a response says in them.
+        #[derive(Clone, Debug)]
+        pub(super) struct ResponseFields<'a> {
+            $(pub(super) $field: Option<Cow<'a, str>>,)*
+        }
+
+        /// Their names.
+        pub(super) static RESPONSE_FIELDS: Names<{ [$($name),*].len() }> = Names::new([$($name),*]);
+
+        impl<'a> ResponseFields<'a> {
+            /// Reads them all.
+            pub(super) fn read(response: &'a impl Fields) -> Self {
+                let [$($field),*] = response.fields(&RESPONSE_FIELDS);
+                Self { $($field),* }
+            }
+        }
+    };
+}
+
+response_fields! {
+    own_cache_control: TARGETED[0],
+    cdn_cache_control: TARGETED[1],
+    surrogate_control: TARGETED[2],
+    age: "age",
+    cache_groups: GROUPS_FIELD,
+    cache_tag: TAG_FIELD,
+    cache_control: "cache-control",
+    content_encoding: "content-encoding",
+    content_length: "content-length",
+    content_range: "content-range",
+    date: "date",
+    etag: "etag",
+    expires: "expires",
+    last_modified: "last-modified",
+    location: "location",
+    set_cookie: "set-cookie",
+    vary: "vary",
+}

@@ -1,0 +1,63 @@
+//! The stores of a [`World`](super::World).
+
+use core::time::Duration;
+
+use seawall_core::cache::key::CacheKey;
+
+use crate::{
+    Store,
+    message::Response,
+    store::{StoreError, Stored},
+};
+
+use super::{Host, world::Entry};
+
+/// A store of a world, as one request sees it.
+pub struct Shelf {
+    pub(super) host: Host,
+    pub(super) which: Which,
+}
+
+/// Which store of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Which {
+    /// For all isolates.
+    Near,
+    /// The same, behind the near one.
+    Far,
+}
+
+impl Store<Host> for Shelf {
+    async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
+        let world = &self.host.0;
+        let faults = *world.0.faults.borrow();
+        self.host.take_time().await;
+        if world.happens(faults.load) {
+            return Err(StoreError(String::from("by chance")));
+        }
+        let shelves = world.0.shelves.borrow();
+        Ok(shelves.get(&(self.which, *key)).filter(|entry| entry.until > world.now()).map(
+            |Entry { stored, .. }| {
+                let Response { status, headers, body } = &stored.response;
+                Stored { response: Response::new(*status, headers.clone(), body.clone()), note: stored.note.clone() }
+            },
+        ))
+    }
+
+    async fn save(&self, key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
+        let world = &self.host.0;
+        let faults = *world.0.faults.borrow();
+        self.host.take_time().await;
+        if world.happens(faults.save) {
+            return Err(StoreError(String::from("by chance")));
+        }
+        let until = world.now().after(keep_for);
+        world.0.shelves.borrow_mut().insert((self.which, *key), Entry { until, stored });
+        Ok(())
+    }
+
+    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
+        self.host.0.0.shelves.borrow_mut().remove(&(self.which, *key));
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Responses in the memory of the isolate, with what JavaScript needs to send one made beforehand.
+
+use core::cell::RefCell;
+use std::fmt;
+
+use js_sys::Uint8Array;
+use seawall_core::{headers::Fields, limit::fields};
+use seawall_edge::{
+    message::{Headers, Response},
+    pipeline::Shown,
+};
+use web_sys::ResponseInit;
+
+use crate::{
+    glue,
+    headers::JsHeaders,
+    host::{Body, Host},
+};
+
+/// A response that is sent many times.
+pub(crate) struct Ready {
+    status: u16,
+    headers: JsHeaders,
+    body: Option<Uint8Array>,
+    last: RefCell<Option<Last>>,
+}
+
+/// What the last answer said, changed where the next one differs. JavaScript copies it into each.
+struct Last {
+    headers: JsHeaders,
+    init: ResponseInit,
+    /// The age and the lifetime that stand there, in seconds.
+    times: Option<(u64, u64)>,
+    rate_limit: Option<String>,
+}
+
+impl Ready {
+    /// The response with all of its body, and the bytes that takes; `None` when it is longer than `bytes_max`, or
+    /// breaks off.
+    pub(crate) async fn new(response: Response<Host>, bytes_max: usize) -> Option<(Self, usize)> {
+        let Response { status, headers, body } = response;
+        let body = match body {
+            None => None,
+            Some(Body::Bytes(bytes)) => Some(bytes),
+            Some(Body::Text(text)) => Some(Uint8Array::from(text.as_bytes())),
+            Some(Body::Stream(stream)) => Some(glue::collect(&stream, bytes_max).await?),
+        };
+        let body_bytes = body.as_ref().map_or(0, |body| body.length() as usize);
+        let ready = Self { status, headers, body, last: RefCell::default() };
+        (body_bytes <= bytes_max).then_some((ready, body_bytes + BYTES_BESIDE_THE_BODY))
+    }
+
+    /// A response of its own.
+    pub(crate) fn revive(&self) -> Response<Host> {
+        Response::new(self.status, self.headers.clone(), self.body.clone().map(Body::Bytes))
+    }
+
+    /// The whole response, saying what `shown` says.
+    pub(crate) fn send(&self, shown: &Shown<'_>) -> worker::Result<web_sys::Response> {
+        let mut last = self.last.borrow_mut();
+        let Last { headers, init, times, rate_limit } = last.get_or_insert_with(|| {
+            let mut headers = self.headers.clone();
+            shown.write_constant(&mut headers);
+            let init = ResponseInit::new();
+            init.set_status(self.status);
+            init.set_headers(headers.as_js());
+            Last { headers, init, times: None, rate_limit: None }
+        });
+        let now = (shown.age.as_secs(), shown.ttl.as_secs());
+        if *times != Some(now) {
+            headers.set("age", &now.0.to_string());
+            headers.set("cache-status", &shown.cache_status(self.headers.field("cache-status").as_deref()));
+            *times = Some(now);
+        }
+        let limit = shown.rate_limit();
+        if *rate_limit != limit {
+            match &limit {
+                Some(value) => headers.set(fields::RATE_LIMIT, value),
+                None => headers.remove(fields::RATE_LIMIT),
+            }
+            *rate_limit = limit;
+        }
+        Ok(match &self.body {
+            Some(body) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(body), init),
+            None => web_sys::Response::new_with_opt_str_and_init(None, init),
+        }?)
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// About what fields and metadata of one response take.
+const BYTES_BESIDE_THE_BODY: usize = 2048;

@@ -1,0 +1,257 @@
+//! What the tables should look like, and how they do.
+//!
+//! The list is written out rather than read from the migrations: it is what the code relies on, and a test holds it
+//! against a database that the migrations made.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Tables and their columns, by name.
+pub const EXPECTED: &[(&str, &[&str])] = &[
+    (
+        "addenda",
+        &[
+            "row_key",
+            "occurrence",
+            "primary_key",
+            "application_number",
+            "addenda_number",
+            "step",
+            "station",
+            "arrive",
+            "assign_date",
+            "start_date",
+            "finish_date",
+            "approved_date",
+            "plan_checked_by",
+            "review_results",
+            "hold_description",
+            "addenda_status",
+            "department",
+            "title",
+            "data_as_of",
+        ],
+    ),
+    (
+        "complaints",
+        &[
+            "row_key",
+            "occurrence",
+            "complaint_number",
+            "date_filed",
+            "date_abated",
+            "block",
+            "lot",
+            "parcel_number",
+            "street_number",
+            "street_name",
+            "street_suffix",
+            "unit",
+            "zip_code",
+            "complaint_description",
+            "status",
+            "nov_type",
+            "receiving_division",
+            "assigned_division",
+            "data_as_of",
+        ],
+    ),
+    (
+        "contacts",
+        &[
+            "row_key",
+            "occurrence",
+            "source",
+            "permit_number",
+            "role",
+            "name",
+            "first_name",
+            "last_name",
+            "firm_name",
+            "pts_agent_id",
+            "license_number",
+            "sf_business_license",
+            "phone",
+            "address",
+            "city",
+            "state",
+            "zipcode",
+            "is_applicant",
+            "from_date",
+            "data_as_of",
+        ],
+    ),
+    (
+        "ingest_log",
+        &["dataset_id", "dataset_name", "last_fetched", "rows_read", "rows_stored", "rows_refused", "data_as_of"],
+    ),
+    ("ingest_refused", &["dataset_id", "reason", "row", "refused_at"]),
+    (
+        "inspections",
+        &[
+            "row_key",
+            "occurrence",
+            "source",
+            "reference_number",
+            "reference_number_type",
+            "inspector",
+            "scheduled_date",
+            "result",
+            "inspection_description",
+            "block",
+            "lot",
+            "street_number",
+            "street_name",
+            "street_suffix",
+            "neighborhood",
+            "supervisor_district",
+            "zipcode",
+            "data_as_of",
+        ],
+    ),
+    (
+        "permits",
+        &[
+            "record_id",
+            "permit_number",
+            "permit_type",
+            "permit_type_definition",
+            "status",
+            "status_date",
+            "description",
+            "filed_date",
+            "issued_date",
+            "approved_date",
+            "completed_date",
+            "estimated_cost",
+            "revised_cost",
+            "existing_use",
+            "proposed_use",
+            "existing_units",
+            "proposed_units",
+            "street_number",
+            "street_number_suffix",
+            "street_name",
+            "street_suffix",
+            "unit",
+            "unit_suffix",
+            "zipcode",
+            "neighborhood",
+            "supervisor_district",
+            "block",
+            "lot",
+            "adu",
+            "primary_address_flag",
+            "longitude",
+            "latitude",
+            "data_as_of",
+        ],
+    ),
+    ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
+    (
+        "violations",
+        &[
+            "row_key",
+            "occurrence",
+            "complaint_number",
+            "item_sequence_number",
+            "date_filed",
+            "block",
+            "lot",
+            "street_number",
+            "street_name",
+            "street_suffix",
+            "unit",
+            "status",
+            "receiving_division",
+            "assigned_division",
+            "nov_category_description",
+            "item",
+            "nov_item_description",
+            "neighborhood",
+            "supervisor_district",
+            "zipcode",
+            "data_as_of",
+        ],
+    ),
+];
+
+/// What `/health/schema` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Compared {
+    /// `ok`, or `broken`.
+    status: &'static str,
+    tables: BTreeMap<&'static str, TableAnswer>,
+}
+
+/// One table.
+#[derive(Debug, Serialize)]
+struct TableAnswer {
+    /// `ok`, `missing`, or `broken`.
+    status: &'static str,
+    /// How many columns are expected.
+    columns: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_columns: Vec<&'static str>,
+}
+
+impl Compared {
+    pub(super) fn is_whole(&self) -> bool {
+        self.tables.values().all(|table| table.status == "ok")
+    }
+}
+
+/// Each expected table against `actual`, the columns of those that are there. Further tables and columns are no fault:
+/// a newer release may have added them.
+pub(super) fn compare(actual: &BTreeMap<String, Vec<String>>) -> Compared {
+    let table = |(table, expected): &(&'static str, &'static [&'static str])| {
+        let columns = expected.len();
+        let answer = match actual.get(*table) {
+            None => TableAnswer { status: "missing", columns, missing_columns: Vec::new() },
+            Some(found) => {
+                let is_missing = |name: &&&str| !found.iter().any(|column| column == **name);
+                let missing_columns: Vec<_> = expected.iter().filter(is_missing).copied().collect();
+                let status = if missing_columns.is_empty() { "ok" } else { "broken" };
+                TableAnswer { status, columns, missing_columns }
+            }
+        };
+        (*table, answer)
+    };
+    let tables: BTreeMap<_, _> = EXPECTED.iter().map(table).collect();
+    let whole = tables.values().all(|table| table.status == "ok");
+    Compared { status: if whole { "ok" } else { "broken" }, tables }
+}
+
+/// The expected tables that are not there.
+pub(super) fn missing_tables(actual: &BTreeMap<String, Vec<String>>) -> Vec<&'static str> {
+    EXPECTED.iter().map(|(table, _)| *table).filter(|table| !actual.contains_key(*table)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_tables_and_columns_are_named_and_further_ones_pass() {
+        let mut actual: BTreeMap<String, Vec<String>> = EXPECTED
+            .iter()
+            .map(|(table, columns)| ((*table).to_owned(), columns.iter().map(|name| (*name).to_owned()).collect()))
+            .collect();
+        actual.insert("newer".to_owned(), vec!["one".to_owned()]);
+        actual.entry("permits".to_owned()).or_default().push("newer".to_owned());
+        assert!(compare(&actual).is_whole());
+
+        actual.entry("permits".to_owned()).or_default().retain(|column| column != "lot");
+        actual.remove("addenda");
+        let json = serde_json::to_value(compare(&actual)).unwrap();
+        assert_eq!(json["status"], "broken");
+        assert_eq!(
+            json["tables"]["permits"],
+            serde_json::json!({"status": "broken", "columns": 33, "missing_columns": ["lot"]})
+        );
+        assert_eq!(json["tables"]["addenda"]["status"], "missing");
+        assert_eq!(json["tables"]["contacts"]["status"], "ok");
+        assert_eq!(missing_tables(&actual), ["addenda"]);
+    }
+}
