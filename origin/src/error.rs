@@ -75,6 +75,7 @@ impl Error {
     pub fn from_status(status: StatusCode) -> Self {
         let public = match status {
             StatusCode::BAD_REQUEST => "The request could not be understood. Please check the address.",
+            StatusCode::UNAUTHORIZED => "This address needs a token.",
             StatusCode::NOT_FOUND => "There is nothing at this address.",
             StatusCode::METHOD_NOT_ALLOWED => "This address can only be read (GET or HEAD).",
             StatusCode::PAYLOAD_TOO_LARGE => "The request is longer than this site accepts.",

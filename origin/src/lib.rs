@@ -3,6 +3,7 @@
 
 pub mod assets;
 pub mod config;
+pub mod cron;
 pub mod db;
 pub mod digest;
 pub mod error;

@@ -2,6 +2,8 @@
 
 /// Without its database.
 mod away;
+/// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
+mod cron;
 /// What `/health` says, and what asking costs.
 mod health;
 /// Connections: how many, how long, and to which server.

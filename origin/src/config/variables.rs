@@ -28,6 +28,7 @@ impl Variable {
 pub const VARIABLES: &[&Variable] = &[
     &DATABASE_URL,
     &DATABASE_URL_READONLY,
+    &DATABASE_URL_DIRECT,
     &DB_POOLER,
     &DB_POOL_MIN,
     &DB_POOL_MAX,
@@ -37,6 +38,8 @@ pub const VARIABLES: &[&Variable] = &[
     &DB_STATEMENT_TIMEOUT,
     &BIND,
     &PORT,
+    &CRON_WORKER,
+    &CRON_SECRET,
     &SODA_BASE_URL,
     &SODA_APP_TOKEN,
     &SODA_TIMEOUT,
@@ -58,6 +61,14 @@ pub(super) const DATABASE_URL_READONLY: Variable = Variable {
     name: "DATABASE_URL_READONLY",
     default: None,
     meaning: "A replica that pages are read from. While it does not answer, or answers with an error, they are read from the primary",
+    expected: "a URL such as postgres://user:password@host:5432/name, or nothing",
+    secret: true,
+};
+
+pub(super) const DATABASE_URL_DIRECT: Variable = Variable {
+    name: "DATABASE_URL_DIRECT",
+    default: None,
+    meaning: "Postgres itself, where `DATABASE_URL` leads to PgBouncer: loads need a session of their own",
     expected: "a URL such as postgres://user:password@host:5432/name, or nothing",
     secret: true,
 };
@@ -132,6 +143,22 @@ pub(super) const PORT: Variable = Variable {
     meaning: "Port to listen on",
     expected: "a port from 0 to 65535; 0 takes a free one",
     secret: false,
+};
+
+pub(super) const CRON_WORKER: Variable = Variable {
+    name: "CRON_WORKER",
+    default: Some("off"),
+    meaning: "Whether this process runs jobs that are posted to `/cron/`: `on` beside the site, `only` with nothing but health",
+    expected: "off, on or only",
+    secret: false,
+};
+
+pub(super) const CRON_SECRET: Variable = Variable {
+    name: "CRON_SECRET",
+    default: None,
+    meaning: "The bearer token of whoever calls `/cron/`; the edge has it under the same name",
+    expected: "at least 32 characters",
+    secret: true,
 };
 
 pub(super) const SODA_BASE_URL: Variable = Variable {

@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::pages;
 
 /// Fields of the bare answer that still hold once it has a body.
-const KEPT: [HeaderName; 2] = [ALLOW, RETRY_AFTER];
+const KEPT: [HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
 
 /// RFC 9457 §3.1. `type` is absent, which means `about:blank`: the title is the status' own name.
 #[derive(Debug, Serialize)]
@@ -62,7 +62,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
 }
 
 fn speaks_json(path: &str) -> bool {
-    path == "/health" || path.starts_with("/health/") || path.starts_with("/api/")
+    path == "/health" || ["/health/", "/api/", "/cron/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Libraries answer an error with plain text or nothing; our own error bodies are JSON.
