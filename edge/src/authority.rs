@@ -142,7 +142,7 @@ pub(crate) const fn shard_of(upstream: UpstreamId) -> u64 {
 }
 
 /// What an authority writes down of one key until it is worth nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The client under one limit.
     pub key: u128,
@@ -153,8 +153,7 @@ pub struct Kept {
 }
 
 /// What is written down of a key.
-#[expect(clippy::large_enum_variant, reason = "a state is on its way into a text and is kept nowhere as it is")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Written {
     /// The whole state of a limit that is decided here.
     State(State),

@@ -8,7 +8,7 @@ use core::{
 use std::rc::Rc;
 
 use seawall_core::{
-    breaker::shared::Member,
+    breaker::{Breaker, shared::Member},
     cache::{collapse::Flights, purge::Purges},
     headers::Fields,
     limit::{
@@ -33,6 +33,7 @@ use crate::{
     memory::Memory,
     reach::Authorities,
     settings::SECRET_FIELD,
+    tally::Tally,
 };
 
 /// One isolate: what every platform keeps alike, and the responses that this one keeps ready.
@@ -86,6 +87,10 @@ pub(crate) struct State {
     pub(crate) budgets: Vec<Budget>,
     /// Who decides on shared limits, and how well they answer.
     pub(crate) authorities: Authorities,
+    /// Of each origin under each upstream, where there are several.
+    pub(crate) origins: Vec<Breaker>,
+    /// Answers that are yet to be written down.
+    pub(crate) tally: Tally,
     /// Limits of scope "isolate", and shared ones while their authority is away.
     pub(crate) counters: StateTable,
     /// What this isolate holds of limits that are shared out; `None` where the policy has none.
@@ -114,6 +119,8 @@ impl Edge {
             budgets: upstreams.iter().map(|upstream| Budget::full(&upstream.retry)).collect(),
             authorities: Authorities::new(AUTHORITY_SHARDS),
             spenders: holds_units.then(|| KeyTable::new(const { NonZeroUsize::new(SPENDERS).unwrap() }, seed)),
+            origins: Vec::new(),
+            tally: Tally::default(),
             counters: StateTable::new(
                 policy.limits().iter().map(|limit| &limit.algorithm),
                 Capacities::for_keys(const { NonZeroUsize::new(LOCAL_COUNTERS).unwrap() }),

@@ -22,6 +22,7 @@ use crate::{
     Edge, Platform,
     authority::{self, Intent, Question, shard_of},
     client::Client,
+    failover,
     limits::{ATTEMPTS_MAX, RETRY_AFTER_UNREACHABLE, RETRY_WAIT_MAX},
     maintenance,
     message::{Headers, Request, Response},
@@ -158,7 +159,8 @@ fn again<P: Platform>(
         }
         return None;
     };
-    if number >= ATTEMPTS_MAX {
+    // Whoever counts calls wants fewer: a visitor gets the 429.
+    if number >= ATTEMPTS_MAX || failure == Failure::Throttled {
         return None;
     }
     let retry_after = match reply {
@@ -200,7 +202,7 @@ async fn attempt<P: Platform>(
         let _ = state.breakers[which].record(&upstream.breaker, permit, Outcome::Ignored, platform.now(), 0);
         return Err(Unavailable::Throttled);
     };
-    let mut result = platform.fetch(request, deadline).await;
+    let mut result = failover::fetch(edge, platform, route.upstream, upstream, request, deadline).await;
     if let Ok(response) = &mut result
         && !FINAL_STATUSES.contains(&response.status)
     {

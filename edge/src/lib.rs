@@ -21,6 +21,7 @@ mod admit;
 mod answer;
 mod control;
 mod edge;
+mod failover;
 mod failure;
 mod guard;
 mod lookup;
@@ -29,6 +30,7 @@ mod memory;
 mod protect;
 mod reach;
 mod sanitise;
+mod tally;
 
 #[cfg(feature = "fake")]
 pub mod fake;

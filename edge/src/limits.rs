@@ -105,6 +105,12 @@ pub const MEMORY_ENTRY_BYTES_MAX: usize = 128 << 10;
 /// Most responses and indexes of variants that it keeps there.
 pub const MEMORY_ENTRIES_MAX: usize = 512;
 
+/// URLs whose way through the policy an isolate remembers: those of its hot responses, and some room for chance.
+pub const PLACES_REMEMBERED: usize = 256;
+
+/// Longest URL among them. Those that are asked for often are short.
+pub const PLACE_URL_BYTES_MAX: usize = 256;
+
 /// How long a response in an isolate's memory is believed after it was read from the second tier, where other isolates
 /// replace and invalidate what is stored. Within the five seconds that a purge may take.
 pub const MEMORY_BELIEVED_FOR: Duration = Duration::from_secs(4);
@@ -121,6 +127,16 @@ pub const FAR_LIFETIME_MIN: Duration = Duration::from_secs(60);
 
 /// How long the mark of something forgotten stays nearby: until it has gone from the far store, as seen from here.
 pub const GONE_FOR: Duration = Duration::from_secs(120);
+
+/// Origins that are tried for one request. A site has one or two; beyond this a visitor has no time left.
+pub const ORIGINS_MAX: usize = 4;
+
+/// Answers from isolate memory that are counted before a line says so. At 20,000 a second, which is more than an isolate
+/// serves, that is one line in half a second.
+pub const TALLY_MAX: u32 = 10_000;
+
+/// How long they are counted: as late as a graph may be.
+pub const TALLY_FOR: Duration = Duration::from_secs(10);
 
 // Answers of an authority arrive before a visitor gives up, whatever the policy's deadlines are.
 const _: () = assert!(Reach::DEADLINE.end().as_millis() < FLIGHT_MARGIN.as_millis());

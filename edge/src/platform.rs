@@ -43,6 +43,22 @@ pub trait Platform: Clone + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<Response<Self>, FetchError>>;
 
+    /// How many origins there are that answer the same, in the order in which they are tried.
+    fn origins(&self) -> usize {
+        1
+    }
+
+    /// Calls one of them, counted from zero. [`Platform::fetch`] calls the first.
+    fn fetch_from(
+        &self,
+        origin: usize,
+        request: &mut Request<Self>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Response<Self>, FetchError>> {
+        let _ = origin;
+        self.fetch(request, deadline)
+    }
+
     /// Where responses are kept for all isolates nearby.
     fn near(&self) -> Self::Near;
 
@@ -73,6 +89,10 @@ pub trait Platform: Clone + 'static {
         let _ = (first, length);
         Err(body)
     }
+
+    /// The text of a body; `None` when it breaks off, or is no text. For tests: the pipeline reads no body.
+    #[cfg(feature = "contract")]
+    fn read(&self, body: Self::Body) -> impl Future<Output = Option<String>>;
 
     /// A body with this text.
     fn text(&self, text: String) -> Self::Body;

@@ -63,9 +63,9 @@ impl Shard {
 
     /// Takes in what an earlier life wrote down.
     pub fn restore(&mut self, policy: &Policy, kept: &Kept) {
-        match kept.written {
+        match &kept.written {
             Written::State(state) => {
-                self.counters.put(kept.key, &state, kept.expires, self.started);
+                self.counters.put(kept.key, state, kept.expires, self.started);
             }
             Written::Snapshot(snapshot) => {
                 // The lower half of a key is its limit.
@@ -73,7 +73,7 @@ impl Shard {
                 if let Some(terms) = limit.and_then(Limit::terms)
                     && self.ledgers.len() < AUTHORITY_LEDGERS
                 {
-                    let ledger = Ledger::resume(&terms, Restart::Saved(snapshot), self.started);
+                    let ledger = Ledger::resume(&terms, Restart::Saved(*snapshot), self.started);
                     self.ledgers.insert(kept.key, ledger);
                 }
             }

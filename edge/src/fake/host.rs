@@ -100,6 +100,23 @@ impl Platform for Host {
         self.0.random()
     }
 
+    fn origins(&self) -> usize {
+        self.0.0.origins.get()
+    }
+
+    async fn fetch_from(
+        &self,
+        origin: usize,
+        request: &mut Request<Self>,
+        deadline: Duration,
+    ) -> Result<Response<Self>, FetchError> {
+        request.headers.remove("origin");
+        if origin > 0 {
+            request.headers.set("origin", &origin.to_string());
+        }
+        self.fetch(request, deadline).await
+    }
+
     async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         let faults = *self.0.0.faults.borrow();
         let question = if request.query.is_empty() { "" } else { "?" };
@@ -156,6 +173,10 @@ impl Platform for Host {
         let end = usize::try_from(first + length).map_err(|_| body.clone())?;
         let start = usize::try_from(first).map_err(|_| body.clone())?;
         body.get(start..end).map(str::to_owned).ok_or(body)
+    }
+
+    async fn read(&self, body: String) -> Option<String> {
+        Some(body)
     }
 
     fn text(&self, text: String) -> String {

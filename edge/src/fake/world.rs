@@ -109,6 +109,7 @@ pub(super) struct Inner {
     under_way: RefCell<HashMap<String, (usize, usize)>>,
     log: RefCell<Vec<String>>,
     metrics: RefCell<Vec<String>>,
+    pub(super) origins: Cell<usize>,
 }
 
 impl World {
@@ -138,6 +139,7 @@ impl World {
             under_way: RefCell::default(),
             log: RefCell::default(),
             metrics: RefCell::default(),
+            origins: Cell::new(1),
         }))
     }
 
@@ -188,7 +190,7 @@ impl World {
     pub(super) fn run_script(&self, script: &Script<'_>) -> lua::Reply {
         let now = self.now();
         let mut redis = self.0.redis.borrow_mut();
-        let stored: Vec<Option<State>> = script.keys.iter().map(|key| redis.get(key).copied()).collect();
+        let stored: Vec<Option<State>> = script.keys.iter().map(|key| redis.get(key).cloned()).collect();
         let asked = || script.asked.iter().zip(&stored);
         let check = |(asked, stored): (&lua::Asked<'_>, &Option<State>)| match script.operation {
             Operation::Refund => Some(asked.algorithm.refund(stored.as_ref(), now, &asked.spend)),
@@ -209,6 +211,12 @@ impl World {
     /// Scripts the origin.
     pub fn origin(&self, script: impl Fn(&Request<Host>) -> Reply + 'static) {
         *self.0.script.borrow_mut() = Rc::new(script);
+    }
+
+    /// Sets how many origins there are. A script reads in the field `origin` which of them is called, where that is not
+    /// the first.
+    pub fn origins(&self, count: usize) {
+        self.0.origins.set(count);
     }
 
     /// Sets what goes wrong from now on.
@@ -248,6 +256,28 @@ impl World {
     #[must_use]
     pub fn happens(&self, permille: u64) -> bool {
         permille > 0 && self.random() % 1000 < permille
+    }
+
+    /// One request's view of this world.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        Host(self.clone())
+    }
+
+    /// Lets the world run until `work` is done.
+    ///
+    /// # Panics
+    /// When nothing in the world can ever end it.
+    pub fn run_now<T: 'static>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = core::pin::pin!(work);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
+                return done;
+            }
+            self.0.pool.borrow_mut().run_until_stalled();
+            assert!(self.jump_to_next_timer(None), "this never ends; log: {:#?}", self.log());
+        }
     }
 
     /// Sends a request and lets the world run until it is answered.
@@ -356,7 +386,7 @@ impl World {
     }
 
     /// What was counted so far, without requests: each of those has its line in the log. A call as
-    /// `call origin ok`, a failure as `failure cache-load`, a job as `job nightly ok 1`.
+    /// `call origin ok`, answers from memory as `hits search 3`, a failure as `failure cache-load`, a job as `job nightly ok 1`.
     #[must_use]
     pub fn metrics(&self) -> Vec<String> {
         self.0.metrics.borrow().clone()
@@ -366,6 +396,7 @@ impl World {
         let line = match metric {
             Metric::Request(_) => return,
             Metric::Call { upstream, outcome, .. } => format!("call {upstream} {outcome}"),
+            Metric::Hits { route, count } => format!("hits {route} {count}"),
             Metric::Failure(failure) => format!("failure {}", failure.as_str()),
             Metric::Job { name, outcome, attempts } => format!("job {name} {outcome} {attempts}"),
         };

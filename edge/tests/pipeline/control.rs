@@ -64,7 +64,7 @@ fn health_says_which_build_runs_and_what_is_away() {
         "{\"status\":\"ok\",\"version\":\"1.2.3\",\"deployment\":\"blue \\\"1\\\"\",\"policy\":\"abc\",\
          \"authority\":\"answers\",\"upstreams\":[{\"name\":\"origin\",\"breaker\":\"closed\",\"opens\":0},\
          {\"name\":\"data\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"soda\",\"breaker\":\"closed\",\"opens\":0},\
-         {\"name\":\"cron\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"replica\",\"breaker\":\"closed\",\"opens\":0}]}"
+         {\"name\":\"cron\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"replica\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"redis\",\"breaker\":\"closed\",\"opens\":0}]}"
     );
     assert_eq!(get(&world, &edge, "/search?q=a").status, 200);
 

@@ -2,7 +2,7 @@
 //!
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission by the site's own policy. `shared`: limits of
 //! all isolates, in every mode and place. `guard`: calls to an origin that fails.
-//! `control`: the operator's paths. `cron`: jobs at their times.
+//! `control`: the operator's paths. `cron`: jobs at their times. `failover`: several origins.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
 //! any origin. `simulation`: everything at once, by seed.
@@ -10,9 +10,11 @@
 mod cache;
 mod control;
 mod cron;
+mod failover;
 mod guard;
 mod hostile;
 mod limit;
+mod memory;
 mod pass_through;
 mod shared;
 mod simulation;

@@ -83,11 +83,10 @@ fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
     let head = NAMES.with(|names| glue::head(request, names));
     let mut lines = head.split('\n');
     let (method, url) = (lines.next()?, lines.next()?);
-    let (scheme, host, path, query) = parts(url)?;
     let mut field = || lines.next()?.strip_prefix('=');
     let fields = core::array::from_fn(|_| field());
     let client = field().and_then(|address| address.parse().ok());
-    let head = Head { method, scheme, host, path, query, client, fields };
+    let head = Head { method, url, client, fields };
     pipeline::at_once(&isolate, host::now(), &head, Ready::send)?.ok()
 }
 
