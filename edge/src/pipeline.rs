@@ -37,7 +37,7 @@ use crate::{
     message::{Headers, Request, Response},
     protect::Last,
     record::{Metric, Record, known_method},
-    sanitise::{Malformed, canonical_path, sanitise},
+    sanitise::{self, Malformed, canonical_path, sanitise},
 };
 
 use self::cached::Cached;
@@ -150,6 +150,7 @@ async fn answered<'a, P: Platform>(
         }
         Err(reason) => {
             let admitted = admitted.await;
+            sanitise::drop_many_ranges(&mut request.headers);
             let answer = match refused(edge, platform, &admitted.admission) {
                 Some(answer) => answer,
                 None => pass(edge, platform, route, for_the_origin(request), reason, asker).await,

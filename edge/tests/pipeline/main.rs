@@ -6,12 +6,14 @@
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
 //! any origin. `simulation`: everything at once, by seed.
 
+mod attacks;
 mod cache;
 mod control;
 mod cron;
 mod failover;
 mod hostile;
 mod limit;
+mod map;
 mod memory;
 mod pass_through;
 mod simulation;
