@@ -17,6 +17,10 @@ pub const HOST_BYTES_MAX: usize = 260;
 /// Longest method; a longer one is 501. The longest that IANA has registered is 17 bytes.
 pub const METHOD_BYTES_MAX: usize = 32;
 
+/// Most parts that a `Range` may ask an origin for, where the cache has no part in the answer. A reader of a long file
+/// asks for one, seldom for two.
+pub const RANGES_MAX: usize = 2;
+
 /// Most fields that `Connection` may name as hop-by-hop; a request naming more is 400. No client names three.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;
 

@@ -38,7 +38,7 @@ use crate::{
     message::{Headers, Request, Response},
     protect::Last,
     record::{Metric, Record, known_method},
-    sanitise::{Malformed, canonical_path, sanitise},
+    sanitise::{self, Malformed, canonical_path, sanitise},
 };
 
 use self::cached::{Cached, Step};
@@ -151,6 +151,7 @@ async fn answered<'a, P: Platform>(
         }
         (Ok(admitting), Err(reason)) => {
             let admitted = admitting.check(platform).await;
+            sanitise::drop_many_ranges(&mut request.headers);
             match admitted.admission.refusal() {
                 Some(_) => {
                     let answer = refused(edge, platform, &admitted.admission);

@@ -7,6 +7,7 @@
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
 //! any origin. `simulation`: everything at once, by seed.
 
+mod attacks;
 mod cache;
 mod control;
 mod cron;
@@ -14,6 +15,7 @@ mod failover;
 mod guard;
 mod hostile;
 mod limit;
+mod map;
 mod memory;
 mod pass_through;
 mod shared;
