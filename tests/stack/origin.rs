@@ -10,5 +10,7 @@ mod faults;
 mod health;
 /// One limit for all processes, with Redis and without.
 mod limits;
+/// Counters and times, for Prometheus and in the database.
+mod metrics;
 /// Connections: how many, how long, and to which server.
 mod pool;
