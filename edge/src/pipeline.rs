@@ -4,6 +4,7 @@
 
 mod at_once;
 mod cached;
+mod explain;
 
 use core::mem;
 use std::rc::Rc;
@@ -40,6 +41,8 @@ use crate::{
 };
 
 use self::cached::Cached;
+
+pub(crate) use self::explain::explain;
 
 pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
 
@@ -99,7 +102,7 @@ async fn answered<'a, P: Platform>(
         return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
     if let Some(name) = control::name(&request.path) {
-        let (response, known) = control::answer(&edge.edge, platform, name, &request).await;
+        let (response, known) = control::answer(edge, platform, name, &request).await;
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {

@@ -32,7 +32,14 @@ impl<P: Platform> Control<'_, P> {
         let now = self.platform.now();
         let mut upstreams = String::new();
         let mut all_closed = true;
-        for (upstream, breaker) in self.edge.policy.upstreams().iter().zip(&self.edge.state.borrow().breakers) {
+        let policy = &self.isolate.policy;
+        for (at, (upstream, breaker)) in
+            policy.upstreams().iter().zip(&self.isolate.state.borrow().breakers).enumerate()
+        {
+            // The others are the origin's own.
+            if !policy.routes().iter().any(|route| usize::from(route.upstream.0) == at) {
+                continue;
+            }
             let state = breaker.state(now);
             all_closed &= state == State::Closed;
             upstreams.push_str(if upstreams.is_empty() { "{\"name\":" } else { ",{\"name\":" });
@@ -42,7 +49,7 @@ impl<P: Platform> Control<'_, P> {
         }
         let is_well = all_closed && authority != Authority::Fails;
         let mut text = String::from(if is_well { "{\"status\":\"ok\"" } else { "{\"status\":\"degraded\"" });
-        let build = &self.edge.settings.build;
+        let build = &self.isolate.settings.build;
         for (name, value) in [("version", &build.version), ("deployment", &build.deployment), ("policy", &build.policy)]
         {
             text.push_str(",\"");
@@ -60,7 +67,7 @@ impl<P: Platform> Control<'_, P> {
 
     /// Asks one authority to free a place that nobody holds: the whole way there and back, and nothing is spent.
     async fn authority(&self) -> Authority {
-        let Some(question) = harmless(&self.edge.policy) else { return Authority::Unused };
+        let Some(question) = harmless(&self.isolate.policy) else { return Authority::Unused };
         let shard = question.client.shard(AUTHORITY_SHARDS);
         match self.platform.judge(shard, &question, AUTHORITY_DEADLINE).await {
             Ok(_) => Authority::Answers,
