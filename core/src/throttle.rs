@@ -1,9 +1,9 @@
 //! Should this call even be tried, while the upstream refuses some?
 //!
-//! A breaker is all or nothing, and knows nothing until enough calls failed. The throttle stands beside it and
-//! works from the first refusal on: each caller compares how many calls it wanted to make with how many were
-//! accepted, and drops calls at random so that an overloaded upstream is sent about `k` times what it accepts
-//! (the adaptive throttling of site reliability engineering). It needs no word from other isolates.
+//! A breaker is all or nothing. The throttle stands beside it: each caller compares how many calls it wanted to make
+//! with how many were accepted, and drops calls at random so that an overloaded upstream is sent about `k` times what
+//! it accepts (the adaptive throttling of site reliability engineering). It needs no word from other isolates, and
+//! only so many calls that one failure at night drops none ([`Settings::min_calls`]).
 //!
 //! ```text
 //!   p = max(0, (requests - k * accepts) / (requests + 1)), at most 0.99
@@ -117,7 +117,8 @@ impl Throttle {
         let (requests, accepts) = self.0.iter(cut).fold((0_u64, 0_u64), |(requests, accepts), calls| {
             (requests + u64::from(calls.requests), accepts + u64::from(calls.accepts))
         });
-        Load { requests, accepts, k_permille: config.k_permille(priority), priority, random }
+        let min_calls = config.min_calls;
+        Load { requests, accepts, min_calls, k_permille: config.k_permille(priority), priority, random }
     }
 
     /// Counts the end of a call that was sent, in the bucket in which it began: so that both fall out of the
@@ -139,6 +140,7 @@ struct Load {
     requests: u64,
     /// Those of them that were accepted.
     accepts: u64,
+    min_calls: u32,
     k_permille: u32,
     priority: Priority,
     random: u32,
@@ -147,13 +149,14 @@ struct Load {
 impl Load {
     /// How likely the call was dropped, in thousandths, if it is.
     fn dropped(&self) -> Option<u16> {
-        let Self { requests, accepts, k_permille, priority, random } = *self;
+        let Self { requests, accepts, min_calls, k_permille, priority, random } = *self;
         // Both in thousandths, so that `k` stays whole. Sixteen buckets of 32 bits leave plenty of room.
         let wanted = u128::from(requests) * 1000;
         let earned = u128::from(accepts) * u128::from(k_permille);
         let excess = wanted.saturating_sub(earned);
         let of = (u128::from(requests) + 1) * 1000;
-        let drops = u128::from(random) * of < excess << 32 && random < DROP_MAX && priority != Priority::Always;
+        let knows = requests >= u64::from(min_calls) && priority != Priority::Always;
+        let drops = knows && u128::from(random) * of < excess << 32 && random < DROP_MAX;
         // At most 990, by the cap.
         drops.then(|| (excess * 1000 / of).min(u128::from(DROP_MAX_PERMILLE)) as u16)
     }

@@ -40,6 +40,7 @@ impl Load {
     fn record(&mut self, record: &mut Record<'_>) -> Result<(), InvalidLine> {
         record.number("requests", &mut self.requests)?;
         record.number("accepts", &mut self.accepts)?;
+        record.number("min-calls", &mut self.min_calls)?;
         record.number("k-permille", &mut self.k_permille)?;
         record.word("priority", &mut self.priority, &Priority::ALL.map(|priority| (priority, priority.as_str())))?;
         record.number("random", &mut self.random)
