@@ -100,8 +100,8 @@ fn describe_route<P: Platform>(json: &mut String, isolate: &Isolate<P>, route: &
     let limits = fields::rate_limit_policy(policy, route.limits.iter().copied());
     member(json, "limits", &limits.unwrap_or_default());
     let shared = policy.limits_of(route).find_map(|(_, limit)| match limit.scope {
-        Scope::Shared { on_store_failure } => Some(on_store_failure.as_str()),
-        Scope::Isolate => None,
+        Scope::Shared { on_store_failure, .. } => Some(on_store_failure.as_str()),
+        Scope::Isolate | Scope::Location => None,
     });
     member(json, "without_authority", shared.unwrap_or("unaffected"));
 }
