@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod cron;
 pub mod limits;
 pub mod message;
 pub mod pipeline;

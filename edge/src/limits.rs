@@ -83,6 +83,12 @@ pub const MEMORY_ENTRY_BYTES_MAX: usize = 128 << 10;
 /// Most responses and indexes of variants that it keeps there.
 pub const MEMORY_ENTRIES_MAX: usize = 512;
 
+/// URLs whose way through the policy an isolate remembers: those of its hot responses, and some room for chance.
+pub const PLACES_REMEMBERED: usize = 256;
+
+/// Longest URL among them. Those that are asked for often are short.
+pub const PLACE_URL_BYTES_MAX: usize = 256;
+
 /// How long a response in an isolate's memory is believed after it was read from the second tier, where other isolates
 /// replace and invalidate what is stored. Within the five seconds that a purge may take.
 pub const MEMORY_BELIEVED_FOR: Duration = Duration::from_secs(4);

@@ -90,7 +90,7 @@ fn recall<P: Platform>(
     options: &VaryOptions,
 ) -> Option<Found<P>> {
     let now = platform.now();
-    let mut memory = isolate.memory.borrow_mut();
+    let memory = &mut isolate.memory.borrow_mut().responses;
     memory.see(key);
     let (metadata, ready) = memory.find(key, &request.headers, options, now)?;
     let is_fresh = metadata.current_age(now) < metadata.freshness_lifetime;
@@ -134,7 +134,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
     let now = platform.now();
     let Content::Whole { length: Some(length) } = found.metadata.content else { return };
     let kept_as = found.variant.as_ref().map_or(*key, |(variant, _)| *variant);
-    let into_memory = found.tier != Tier::Memory && isolate.memory.borrow().wants(key, length, now);
+    let into_memory = found.tier != Tier::Memory && isolate.memory.borrow().responses.wants(key, length, now);
     let into_near = found.tier == Tier::Far;
     if !into_memory && !into_near {
         return;
@@ -153,7 +153,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
         let (metadata, variant) = (metadata.clone(), variant.clone());
         platform.spawn(async move {
             let Some((ready, bytes)) = ready.await else { return };
-            let mut memory = isolate.memory.borrow_mut();
+            let memory = &mut isolate.memory.borrow_mut().responses;
             let now = platform_.now();
             memory.keep(&key, kept_as, Kept::Response(Box::new(metadata), ready), bytes, now);
             if let Some((_, variants)) = variant {
@@ -200,7 +200,7 @@ pub(crate) async fn save<P: Platform>(
     });
     let saved = save_in(platform, &platform.near(), key, request, options, metadata, response, Duration::MAX).await;
     // Whatever became of it: what memory has is not what is stored now.
-    isolate.memory.borrow_mut().forget(key);
+    isolate.memory.borrow_mut().responses.forget(key);
     saved?;
     if let (Some(far), Some(copy)) = (far, copy)
         && let Err(error) = save_in(platform, &far, key, request, options, metadata, copy, FAR_KEEP_MAX).await
@@ -246,7 +246,7 @@ async fn save_in<P: Platform>(
 
 /// Makes what is stored under a key count for nothing, with all of its variants.
 pub(crate) async fn forget<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
-    isolate.memory.borrow_mut().forget(key);
+    isolate.memory.borrow_mut().responses.forget(key);
     platform.near().save(key, note(&Note::Gone), GONE_FOR).await?;
     match platform.far() {
         Some(far) => far.remove(key).await,
@@ -256,7 +256,7 @@ pub(crate) async fn forget<P: Platform>(isolate: &Isolate<P>, platform: &P, key:
 
 /// Takes away what is stored under a key.
 pub(crate) async fn remove<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
-    isolate.memory.borrow_mut().forget(key);
+    isolate.memory.borrow_mut().responses.forget(key);
     platform.near().remove(key).await?;
     match platform.far() {
         Some(far) => far.remove(key).await,

@@ -22,13 +22,30 @@ use crate::{
     limits::{MEMORY_BELIEVED_FOR, MEMORY_BYTES_MAX, MEMORY_ENTRIES_MAX, MEMORY_ENTRY_BYTES_MAX},
 };
 
-use self::sketch::Sketch;
+use self::{places::Places, sketch::Sketch};
 
+mod places;
 mod sketch;
+
+pub(crate) use self::places::Place;
+
+/// What one isolate has at hand.
+#[derive(Debug)]
+pub(crate) struct Memory<P: Platform> {
+    pub(crate) responses: Responses<P>,
+    pub(crate) urls: Places,
+}
+
+impl<P: Platform> Memory<P> {
+    /// `seed` is a number that clients cannot know.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { responses: Responses::new(seed), urls: Places::new() }
+    }
+}
 
 /// The first tier of one isolate. At most [`MEMORY_ENTRIES_MAX`] entries and [`MEMORY_BYTES_MAX`] bytes.
 #[derive(Debug)]
-pub(crate) struct Memory<P: Platform> {
+pub(crate) struct Responses<P: Platform> {
     entries: Vec<Entry<P>>,
     /// Where each key's entry stands.
     places: BTreeMap<CacheKey, usize>,
@@ -58,8 +75,8 @@ pub(crate) enum Kept<P: Platform> {
     Variants(Variants),
 }
 
-impl<P: Platform> Memory<P> {
-    pub(crate) fn new(seed: u64) -> Self {
+impl<P: Platform> Responses<P> {
+    fn new(seed: u64) -> Self {
         Self { entries: Vec::new(), places: BTreeMap::new(), bytes: 0, seen: Sketch::new(seed), hand: 0 }
     }
 

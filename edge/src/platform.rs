@@ -73,6 +73,10 @@ pub trait Platform: Clone + 'static {
         Err(body)
     }
 
+    /// The text of a body; `None` when it breaks off, or is no text. For tests: the pipeline reads no body.
+    #[cfg(feature = "contract")]
+    fn read(&self, body: Self::Body) -> impl Future<Output = Option<String>>;
+
     /// A body with this text.
     fn text(&self, text: String) -> Self::Body;
 
@@ -83,6 +87,9 @@ pub trait Platform: Clone + 'static {
         question: &Question,
         deadline: Duration,
     ) -> impl Future<Output = Result<Admission, AuthorityError>>;
+
+    /// Waits.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
 
     /// Waits until [`Platform::wake`] is called for `key` by another request, or until `at_most` has passed.
     fn wait(&self, key: &CacheKey, at_most: Duration) -> impl Future<Output = ()>;

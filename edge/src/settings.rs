@@ -9,6 +9,8 @@ use subtle::ConstantTimeEq;
 pub struct Settings {
     /// Opens the paths under `/__seawall/`; without it there are none.
     pub control_secret: Option<Secret>,
+    /// What the origin wants of who starts its jobs; without it every job fails.
+    pub cron_secret: Option<Secret>,
     /// Whether the site is down on purpose; `None`: as the policy says.
     pub maintenance: Option<bool>,
     /// What runs.
@@ -30,7 +32,7 @@ pub struct Build {
     pub deployment: String,
 }
 
-/// A secret that an operator's requests carry.
+/// A secret that requests carry.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -42,6 +44,11 @@ impl Secret {
     #[must_use]
     pub fn new(text: String) -> Option<Self> {
         (text.len() >= Self::BYTES_MIN).then_some(Self(text))
+    }
+
+    /// Its text, for a request to who shares it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
     }
 
     /// Whether `authorization` is `Bearer` and this secret (RFC 6750 §2.1). How long that takes says nothing of which

@@ -25,6 +25,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The city's open-data API.
     pub soda: Soda,
+    /// Who counts requests, and where.
+    pub limits: Limits,
+    /// `CRON_WORKER`: whether this process runs jobs.
+    pub cron_worker: CronWorker,
+    /// `CRON_SECRET`: what callers of `/cron` show.
+    pub cron_secret: Option<Secret>,
     /// A policy file that replaces the built-in one: `POLICY_FILE`.
     pub policy_file: Option<PathBuf>,
     /// How log lines look: `LOG_FORMAT`.
@@ -40,6 +46,8 @@ pub struct Database {
     pub url: Secret,
     /// `DATABASE_URL_READONLY`: a replica for what only reads.
     pub replica_url: Option<Secret>,
+    /// `DATABASE_URL_DIRECT`: past a pooler, for what needs a session.
+    pub direct_url: Option<Secret>,
     /// `DB_POOLER`: what stands between this process and the database.
     pub pooler: Pooler,
     /// `DB_POOL_MIN`: connections opened ahead.
@@ -63,6 +71,28 @@ pub enum Pooler {
     None,
     /// PgBouncer, which lends a session for one transaction at a time: nothing is set on it, and nothing is prepared.
     PgBouncer,
+}
+
+/// Who counts requests, and where.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `RATE_LIMITS`: whether this process counts at all.
+    pub on: bool,
+    /// `REDIS_URL`: where counters live that all processes share.
+    pub redis_url: Option<Secret>,
+    /// `TRUSTED_PROXY_HOPS`: how many entries of `X-Forwarded-For`, from its end, our own proxies have written.
+    pub trusted_proxy_hops: usize,
+}
+
+/// Whether this process runs jobs when asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CronWorker {
+    /// No: there is nothing below `/cron`.
+    Off,
+    /// Yes, and it serves the site too.
+    On,
+    /// Yes, and it serves nothing else but health.
+    Only,
 }
 
 /// The city's open-data API.
@@ -149,10 +179,22 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.refused
                 .push(format!("  DB_POOL_MIN is {pool_min}: expected at most DB_POOL_MAX, which is {pool_max}"));
         }
+        let cron_worker = self.parse(&var::CRON_WORKER, CronWorker::Off, |value| match value {
+            "off" | "false" | "0" => Some(CronWorker::Off),
+            "on" | "true" | "1" => Some(CronWorker::On),
+            "only" => Some(CronWorker::Only),
+            _ => None,
+        });
+        let secret = |value: &str| (value.len() >= SECRET_BYTES_MIN).then(|| Secret(value.to_owned()));
+        let cron_secret = self.checked(&var::CRON_SECRET, secret);
+        if cron_worker != CronWorker::Off && cron_secret.is_none() {
+            self.refused.push("  CRON_SECRET is not set: CRON_WORKER needs it".to_owned());
+        }
         Config {
             database: Database {
                 url: Secret(self.text(&var::DATABASE_URL, postgres_url)),
                 replica_url: self.checked(&var::DATABASE_URL_READONLY, postgres_url).map(Secret),
+                direct_url: self.checked(&var::DATABASE_URL_DIRECT, postgres_url).map(Secret),
                 pooler: self.parse(&var::DB_POOLER, Pooler::None, |value| match value {
                     "none" => Some(Pooler::None),
                     "pgbouncer" => Some(Pooler::PgBouncer),
@@ -172,6 +214,17 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 timeout: self.duration(&var::SODA_TIMEOUT),
                 page_size: self.number(&var::SODA_PAGE_SIZE, PAGE_SIZES),
             },
+            limits: Limits {
+                on: self.parse(&var::RATE_LIMITS, true, |value| match value {
+                    "on" => Some(true),
+                    "off" => Some(false),
+                    _ => None,
+                }),
+                redis_url: self.checked(&var::REDIS_URL, redis_url).map(Secret),
+                trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
+            },
+            cron_worker,
+            cron_secret,
             policy_file: self.optional(&var::POLICY_FILE).map(PathBuf::from),
             log_format: self.parse(&var::LOG_FORMAT, LogFormat::Text, |value| match value {
                 "text" => Some(LogFormat::Text),
@@ -230,6 +283,10 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 /// A connection is never free, and Postgres itself allows 100 by default.
 const POOL_SIZES: RangeInclusive<usize> = 1..=1_000;
+/// More proxies than a request has ever been through.
+const PROXY_HOPS: RangeInclusive<usize> = 0..=8;
+/// As many characters as 128 random bits have in hexadecimal.
+const SECRET_BYTES_MIN: usize = 32;
 /// SODA answers at most 50,000 rows at once; fewer than ten would never end.
 const PAGE_SIZES: RangeInclusive<usize> = 10..=50_000;
 /// Shorter fails always, longer is a hang.
@@ -257,6 +314,10 @@ fn permille(value: &str) -> Option<u16> {
     }
     let permille: u16 = format!("{whole}{decimals:0<3}").parse().ok()?;
     (1..=1_000).contains(&permille).then_some(permille)
+}
+
+fn redis_url(value: &str) -> Option<String> {
+    redis::Client::open(value).is_ok().then(|| value.to_owned())
 }
 
 fn http_url(value: &str) -> Option<String> {
@@ -306,6 +367,16 @@ mod tests {
             ("DB_CONNECT_TIMEOUT", "0", "  DB_CONNECT_TIMEOUT is \"0\": expected 10ms to 1h, such as 250ms, 10s or 2m"),
             ("PORT", "65536", "  PORT is \"65536\": expected a port from 0 to 65535; 0 takes a free one"),
             ("BIND", "localhost", "  BIND is \"localhost\": expected an IP address"),
+            ("CRON_WORKER", "maybe", "  CRON_WORKER is \"maybe\": expected off, on or only"),
+            ("CRON_WORKER", "on", "  CRON_SECRET is not set: CRON_WORKER needs it"),
+            ("CRON_SECRET", "short", "  CRON_SECRET is [hidden]: expected at least 32 characters"),
+            ("RATE_LIMITS", "yes", "  RATE_LIMITS is \"yes\": expected on or off"),
+            (
+                "REDIS_URL",
+                "http://:hunter2@host",
+                "  REDIS_URL is [hidden]: expected a URL such as redis://:password@host:6379/0, or nothing",
+            ),
+            ("TRUSTED_PROXY_HOPS", "9", "  TRUSTED_PROXY_HOPS is \"9\": expected a whole number from 0 to 8"),
             ("DB_POOLER", "odyssey", "  DB_POOLER is \"odyssey\": expected none or pgbouncer"),
             (
                 "DB_POOL_WARN_THRESHOLD",

@@ -111,13 +111,31 @@ impl Databases {
     }
 }
 
-/// Opens one session outside the pools, without a statement timeout: for migrations and loads.
+/// Opens one session outside the pools, without a statement timeout: for migrations, loads and locks. It goes to
+/// `DATABASE_URL_DIRECT` where that is set.
 ///
 /// # Errors
 /// When the URL is not one of Postgres, or the database cannot be reached.
 pub async fn session(config: &config::Database, name: &str) -> anyhow::Result<tokio_postgres::Client> {
-    let mut target = parse_url(config.url.expose())?;
-    Session { config, statement_timeout: None, name }.prepare(&mut target.config);
+    connect(config, Session { config, statement_timeout: None, name }).await
+}
+
+/// The same with a longest time for each statement, which through PgBouncer is the role's.
+///
+/// # Errors
+/// As [`session`].
+pub async fn session_within(
+    config: &config::Database,
+    name: &str,
+    limit: Duration,
+) -> anyhow::Result<tokio_postgres::Client> {
+    connect(config, Session { config, statement_timeout: Some(limit), name }).await
+}
+
+async fn connect(config: &config::Database, session: Session<'_>) -> anyhow::Result<tokio_postgres::Client> {
+    let mut target = parse_url(config.direct_url.as_ref().unwrap_or(&config.url).expose())?;
+    let pooler = if config.direct_url.is_some() { Pooler::None } else { config.pooler };
+    session.prepare(&mut target.config, pooler);
     let connecting = target.config.connect(target.tls);
     let (client, connection) = tokio::time::timeout(config.connect_timeout, connecting)
         .await
@@ -145,8 +163,8 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn prepare(&self, target: &mut tokio_postgres::Config) {
-        if self.config.pooler == Pooler::None {
+    fn prepare(&self, target: &mut tokio_postgres::Config, pooler: Pooler) {
+        if pooler == Pooler::None {
             let mut options = target.get_options().unwrap_or_default().to_owned();
             // Zero means no limit to Postgres.
             let limit_ms = self.statement_timeout.map_or(0, |limit| limit.as_millis());

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use self::look::Look;
 pub(crate) use self::watch::Watch;
+use crate::cron::LastRun;
 use crate::db::Stats;
 use crate::server::Site;
 
@@ -40,6 +41,13 @@ struct HealthAnswer<'a> {
     replica: Option<ReplicaAnswer>,
     /// Rows of each table as the database estimates them; none of those not yet analysed.
     tables: BTreeMap<&'a str, u64>,
+    /// The last run of each job.
+    cron: &'a [LastRun],
+    /// The breaker of the city's API in this process.
+    soda: &'static str,
+    /// The breaker of Redis; while it is not closed, this process counts by itself. Absent without Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<&'static str>,
 }
 
 /// Whether the database answers.
@@ -102,6 +110,9 @@ pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
         replica: replica
             .map(|replica| ReplicaAnswer { breaker: replica.state().as_str(), pool: replica.pool().stats() }),
         tables: look.as_ref().map(|look| look.estimates()).unwrap_or_default(),
+        cron: look.as_ref().map(|look| look.last_runs.as_slice()).unwrap_or_default(),
+        soda: site.cron.soda().as_str(),
+        redis: site.limiter.redis().map(|state| state.as_str()),
     };
     (status(look.is_ok()), Json(answer)).into_response()
 }

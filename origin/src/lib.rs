@@ -3,12 +3,14 @@
 
 pub mod assets;
 pub mod config;
+pub mod cron;
 pub mod db;
 pub mod digest;
 pub mod error;
 pub mod guard;
 pub mod health;
 pub mod http;
+mod limit;
 pub mod logging;
 pub mod pages;
 pub mod permits;

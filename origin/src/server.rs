@@ -9,26 +9,51 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use seawall_core::policy::Policy;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::config::Config;
+use crate::config::{Config, CronWorker};
+use crate::cron::{self, Access, Runner};
 use crate::db::Databases;
 use crate::error::Error;
 use crate::health::{self, Watch};
 use crate::http::limits::BODY_BYTES_MAX;
+use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, errors, observe, security};
+use crate::limit::{self, Limiter};
 use crate::permits::api;
+use crate::soda::client::Client;
 use crate::{assets, pages, policy};
 
 /// What the routes share.
 pub(crate) struct Site {
     pub(crate) databases: Databases,
     pub(crate) watch: Watch,
+    pub(crate) cron: Runner,
+    pub(crate) limiter: Arc<Limiter>,
+}
+
+impl Site {
+    fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
+        let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
+        let cron = Runner::new(config.clone(), soda, databases.primary().clone());
+        let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
+        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron, limiter }))
+    }
+}
+
+/// Marks runs that a process left behind, when the database is there. The next run of a job would do it too.
+fn sweep(site: Arc<Site>) {
+    tokio::spawn(async move {
+        if let Err(error) = site.cron.sweep().await {
+            let error = format!("{error:#}");
+            tracing::warn!(event = "cron.not_swept", error, "runs that were left behind are not marked yet: {error}");
+        }
+    });
 }
 
 /// Serves until the process is told to stop (SIGINT or SIGTERM), then lets running requests finish.
@@ -41,7 +66,7 @@ pub(crate) struct Site {
 /// When the policy does not hold together, the address cannot be bound, or the database, once it is there, has no room
 /// for the pool.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    let policy = policy::load(&config)?;
+    let policy = Arc::new(policy::load(&config)?);
     let databases = Databases::open(&config.database, policy::replica_breaker(&policy))?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -49,7 +74,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening socket has no address")?;
     println!("origin listening on http://{address}");
     tracing::info!(event = "server.listening", %address, "listening on http://{address}");
-    let site = Arc::new(Site { databases: databases.clone(), watch: Watch::new(config.database) });
+    let site = Site::new(&config, &policy, databases.clone())?;
+    if config.cron_worker != CronWorker::Off {
+        sweep(Arc::clone(&site));
+    }
     let refused = Mutex::new(None);
     let stopped = async {
         let warm = async {
@@ -64,7 +92,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             () = listen::stopped() => {}
         }
     };
-    listen::run(listener, router(site, policy), listen::Bounds::SITE, stopped).await;
+    let access = Access::new(config.cron_worker, config.cron_secret);
+    listen::run(listener, router(Arc::clone(&site), policy, access), listen::Bounds::SITE, stopped).await;
+    site.cron.stop().await;
     databases.close();
     match refused.into_inner() {
         Some(error) => Err(error.into()),
@@ -73,7 +103,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// Every route in its layers. A layer added later lies further out.
-fn router(site: Arc<Site>, policy: Policy) -> Router {
+fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
+    let limiter = Arc::clone(&site.limiter);
     Router::new()
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
@@ -86,13 +117,19 @@ fn router(site: Arc<Site>, policy: Policy) -> Router {
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
         .route("/health/schema", get(health::schema))
+        .route("/cron/status", get(cron::status))
+        .route("/cron/runs/{log_id}", get(cron::run))
+        .route("/cron/{job}", post(cron::start))
         .fallback(|| async { Error::not_found("There is nothing at this address.") })
         .with_state(site)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(from_fn(deadline::layer))
+        .layer(from_fn_with_state(Arc::new(Gates::new(Arc::clone(&policy))), overload::layer))
+        .layer(from_fn_with_state(limiter, limit::layer))
+        .layer(from_fn_with_state(Arc::new(access), cron::guard))
         .layer(from_fn(errors::layer))
-        .layer(from_fn_with_state(Arc::new(policy), cache::layer))
+        .layer(from_fn_with_state(policy, cache::layer))
         .layer(from_fn(security::layer))
         .layer(from_fn(observe::layer))
 }

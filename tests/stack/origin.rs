@@ -2,7 +2,11 @@
 
 /// Without its database.
 mod away;
+/// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
+mod cron;
 /// What `/health` says, and what asking costs.
 mod health;
+/// One limit for all processes, with Redis and without.
+mod limits;
 /// Connections: how many, how long, and to which server.
 mod pool;

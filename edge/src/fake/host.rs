@@ -158,6 +158,10 @@ impl Platform for Host {
         body.get(start..end).map(str::to_owned).ok_or(body)
     }
 
+    async fn read(&self, body: String) -> Option<String> {
+        Some(body)
+    }
+
     fn text(&self, text: String) -> String {
         text
     }
@@ -183,6 +187,10 @@ impl Platform for Host {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(AuthorityError(String::from("deadline"))),
         }
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.0.sleep(time).await;
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

@@ -18,6 +18,7 @@ use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Tim
 
 use crate::{
     Edge, Isolate,
+    cron::{self, JobsFailed, Tick},
     message::{Request, Response},
     pipeline,
     platform::FetchError,
@@ -179,6 +180,28 @@ impl World {
         permille > 0 && self.random() % 1000 < permille
     }
 
+    /// One request's view of this world.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        Host(self.clone())
+    }
+
+    /// Lets the world run until `work` is done.
+    ///
+    /// # Panics
+    /// When nothing in the world can ever end it.
+    pub fn run_now<T: 'static>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = core::pin::pin!(work);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
+                return done;
+            }
+            self.0.pool.borrow_mut().run_until_stalled();
+            assert!(self.jump_to_next_timer(None), "this never ends; log: {:#?}", self.log());
+        }
+    }
+
     /// Sends a request and lets the world run until it is answered.
     ///
     /// # Panics
@@ -212,6 +235,31 @@ impl World {
                 return answers.take().into_iter().flatten().collect();
             }
             assert!(self.jump_to_next_timer(None), "a request is never answered; log: {:#?}", self.log());
+        }
+    }
+
+    /// Lets a timer of the host go off, and the world run until its jobs have ended.
+    ///
+    /// # Errors
+    /// As [`cron::run`].
+    ///
+    /// # Panics
+    /// When nothing in the world can ever end one.
+    pub fn tick(&self, edge: &Rc<Isolate<Host>>, schedule: &str) -> Result<(), JobsFailed> {
+        let (edge, host, schedule) = (Rc::clone(edge), Host(self.clone()), schedule.to_owned());
+        let ended: Rc<RefCell<Option<Result<(), JobsFailed>>>> = Rc::default();
+        let end = Rc::clone(&ended);
+        self.spawn(async move {
+            let tick = Tick { schedule: &schedule, scheduled: host.0.now() };
+            let result = cron::run(&edge, &host, tick).await;
+            *end.borrow_mut() = Some(result);
+        });
+        loop {
+            self.0.pool.borrow_mut().run_until_stalled();
+            if let Some(result) = ended.take() {
+                return result;
+            }
+            assert!(self.jump_to_next_timer(None), "a job never ends; log: {:#?}", self.log());
         }
     }
 

@@ -8,22 +8,22 @@ use std::borrow::Cow;
 
 use seawall_core::{
     cache::{
-        Ask, CacheOptions, CacheStatus, Decision, RequestFields, Stored, VaryOptions, append_status, conditional,
-        decide,
+        Ask, AuthorizationUse, CacheOptions, CacheStatus, Decision, RequestFields, Stored, VaryOptions, append_status,
+        conditional, decide,
         judge::Origin,
         key::{CacheKey, Target},
         negotiate::reduced,
         query,
     },
     headers::Fields,
-    limit::{Admission, fields},
+    limit::{Admission, Verdict, fields},
     policy::{Diagnostics, Policy, Query, Route},
     time::Timestamp,
 };
 
 use crate::{
-    Isolate, Platform, admit, answer::CONDITIONS, client::Client, control, maintenance, message::Headers, protect,
-    sanitise,
+    Isolate, Platform, admit, answer::CONDITIONS, client::Client, control, maintenance, memory::Place,
+    message::Headers, protect, sanitise,
 };
 
 use super::PREFERENCES;
@@ -33,14 +33,8 @@ use super::PREFERENCES;
 pub struct Head<'a> {
     /// The method, as it came.
     pub method: &'a str,
-    /// `http` or `https`.
-    pub scheme: &'a str,
-    /// Host and, where it is not the scheme's own, port.
-    pub host: &'a str,
-    /// The path as it came.
-    pub path: &'a str,
-    /// The query without `?`, as it came.
-    pub query: &'a str,
+    /// The absolute URL, as it came.
+    pub url: &'a str,
     /// The client's address as the platform saw it.
     pub client: Option<IpAddr>,
     /// The values of [`HEAD_FIELDS`], in that order.
@@ -107,6 +101,12 @@ impl Shown<'_> {
         append_status(before, &CacheStatus::Hit { ttl: self.ttl }.to_string())
     }
 
+    /// What the limits said: `RateLimit` is the same for the same verdicts.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.admission.verdicts
+    }
+
     /// `RateLimit`; it tells one client about itself.
     #[must_use]
     pub fn rate_limit(&self) -> Option<String> {
@@ -128,52 +128,70 @@ pub fn at_once<P: Platform, R>(
     if !is_plain {
         return None;
     }
-    let (host, path) = sanitise::place(head.host, head.path, head.query).ok()?;
-    let site = isolate.policy.site();
-    if !site.hosts.take(&host) || site.diagnostics == Diagnostics::Operator || control::name(&path).is_some() {
+    let memory = &mut *isolate.memory.borrow_mut();
+    let place = memory.urls.of(head.url, || resolve(isolate, head))?;
+    let route = isolate.policy.routes().get(place.route)?;
+    if isolate.policy.site().diagnostics == Diagnostics::Operator || maintenance::holds(isolate, route) {
         return None;
     }
-    let route = isolate.policy.route(head.method, &path)?;
-    if maintenance::holds(isolate, route) {
-        return None;
-    }
-    // What varies on a field that is not among those of the head is found on the whole way.
-    let is_told_apart = |options: &CacheOptions| options.request_fields == RequestFields::Preferences;
-    let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some() && is_told_apart(&rule.options))?;
-    let query = match &route.query {
-        Query::Only(names) if !head.query.is_empty() => Cow::Owned(query::keep(head.query, names)),
-        Query::Only(_) => Cow::Borrowed(""),
-        Query::All => Cow::Borrowed(head.query),
-    };
-    let target =
-        Target { method: head.method, tenant: "", scheme: head.scheme, host: &host, path: &path, query: &query };
-    let key = CacheKey::new(&target);
-    let for_origin = ForOrigin { head, options: &rule.options.vary };
-    let mut memory = isolate.memory.borrow_mut();
-    let (age, ttl, ready) = {
-        let (metadata, ready) = memory.find(&key, &for_origin, &rule.options.vary, now)?;
+    let options = &route.cache.as_ref()?.options;
+    let key = place.key;
+    let for_origin = ForOrigin { head, scheme: &place.scheme, options: &options.vary };
+    let (metadata, ready) = memory.responses.find(&key, &for_origin, &options.vary, now)?;
+    let (age, ttl) = {
         let state = isolate.state.borrow();
-        let ask = Ask { target, key: &key, request: head, purges: &state.purges, origin: Origin::Reachable, now };
-        match decide(&ask, Stored::Response(metadata), &rule.options) {
+        let origin = Origin::Reachable;
+        let ask = Ask { target: place.target(), key: &key, request: head, purges: &state.purges, origin, now };
+        match decide(&ask, Stored::Response(metadata), options) {
             Decision::Serve(serve)
                 if serve.answer == conditional::Answer::Full && !serve.refresh && !serve.ttl.is_zero() =>
             {
-                (serve.age, serve.ttl, ready)
+                (serve.age, serve.ttl)
             }
             _ => return None,
         }
     };
     let admission = admit::at_once(isolate, route, Client::new(head.client), now)?;
-    let is_encrypted = head.scheme == "https";
+    let is_encrypted = &*place.scheme == "https";
     let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission: &admission };
     let answer = send(ready, &shown);
-    memory.see(&key);
+    memory.responses.see(&key);
     Some(answer)
+}
+
+/// What the whole way makes of the URL; `None` when it would not look into the cache.
+fn resolve<P: Platform>(isolate: &Isolate<P>, head: &Head<'_>) -> Option<Place> {
+    let (scheme, rest) = head.url.split_once("://")?;
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (host, path) = sanitise::place(host, path, query).ok()?;
+    if !isolate.policy.site().hosts.take(&host) || control::name(&path).is_some() {
+        return None;
+    }
+    let route = isolate.policy.route("GET", &path)?;
+    let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some())?;
+    let CacheOptions { request_fields, authorization, surrogate_control, .. } = &rule.options;
+    // What else may reach the origin, a response may vary on, and a head does not have it.
+    if *request_fields != RequestFields::Preferences || *authorization != AuthorizationUse::Bypass || *surrogate_control
+    {
+        return None;
+    }
+    let query = match &route.query {
+        Query::Only(names) => query::keep(query, names),
+        Query::All => query.to_owned(),
+    };
+    let route = isolate.policy.routes().iter().position(|known| core::ptr::eq(known, route))?;
+    let target = Target { method: "GET", tenant: "", scheme, host: &host, path: &path, query: &query };
+    let key = CacheKey::new(&target);
+    let [scheme, host, path, query] = [scheme, &host, &path, &query].map(Box::from);
+    Some(Place { scheme, host, path, query, key, route })
 }
 
 /// A request as the origin would get it, for what a stored response varies on.
 struct ForOrigin<'a> {
     head: &'a Head<'a>,
+    scheme: &'a str,
     options: &'a VaryOptions,
 }
 
@@ -181,7 +199,7 @@ impl Fields for ForOrigin<'_> {
     fn field(&self, name: &str) -> Option<Cow<'_, str>> {
         match name {
             "accept-encoding" => Some(Cow::Borrowed("identity")),
-            "x-forwarded-proto" => Some(Cow::Borrowed(self.head.scheme)),
+            "x-forwarded-proto" => Some(Cow::Borrowed(self.scheme)),
             "x-forwarded-for" => self.head.client.map(|client| Cow::Owned(client.to_string())),
             name if PREFERENCES.contains(&name) => {
                 let value = self.head.field(name);

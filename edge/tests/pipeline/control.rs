@@ -17,8 +17,8 @@ fn world() -> (World, Rc<Isolate<Host>>) {
     let world = World::new(policy(), 1);
     let settings = Settings {
         control_secret: Secret::new(SECRET.to_owned()),
-        maintenance: None,
         build: Build { version: "1.2.3".into(), policy: "abc".into(), deployment: "blue \"1\"".into() },
+        ..Settings::default()
     };
     let edge = Edge::new(policy(), 1).with_settings(settings);
     (world, Rc::new(Isolate::new(edge, 1)))
@@ -64,7 +64,7 @@ fn health_says_which_build_runs_and_what_is_away() {
         "{\"status\":\"ok\",\"version\":\"1.2.3\",\"deployment\":\"blue \\\"1\\\"\",\"policy\":\"abc\",\
          \"authority\":\"answers\",\"upstreams\":[{\"name\":\"origin\",\"breaker\":\"closed\",\"opens\":0},\
          {\"name\":\"data\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"soda\",\"breaker\":\"closed\",\"opens\":0},\
-         {\"name\":\"replica\",\"breaker\":\"closed\",\"opens\":0}]}"
+         {\"name\":\"cron\",\"breaker\":\"closed\",\"opens\":0},{\"name\":\"replica\",\"breaker\":\"closed\",\"opens\":0}]}"
     );
     assert_eq!(get(&world, &edge, "/search?q=a").status, 200);
 

@@ -1,15 +1,17 @@
 //! The pipeline over the fake platform: what each request gets, and what reaches the origin.
 //!
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
-//! `control`: the operator's paths.
+//! `control`: the operator's paths. `cron`: jobs at their times.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
 //! any origin. `simulation`: everything at once, by seed.
 
 mod cache;
 mod control;
+mod cron;
 mod hostile;
 mod limit;
+mod memory;
 mod pass_through;
 mod simulation;
 mod site;

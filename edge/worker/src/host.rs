@@ -14,9 +14,11 @@ use seawall_edge::{
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
-use worker::{Context, Env};
+use worker::{Context, Delay, Env};
 
-use crate::{authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, waiters};
+use crate::{
+    authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, settings, waiters,
+};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -38,18 +40,37 @@ pub(crate) enum Body {
 }
 
 impl Host {
+    /// The host of a visitor's request.
+    ///
     /// # Errors
     /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
     pub(crate) fn new(env: Env, context: Context) -> worker::Result<Self> {
-        let origin = env
-            .var("ORIGIN")
-            .map_err(
-                |_| "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example",
-            )?
-            .to_string();
-        Ok(Self(Rc::new(Inner { env, context, origin: origin.trim_end_matches('/').to_owned() })))
+        let origin = variable(&env, ORIGIN)
+            .ok_or("the variable ORIGIN is not set: give it the origin's address, such as https://origin.example")?;
+        Ok(Self(Rc::new(Inner { env, context, origin })))
+    }
+
+    /// The host of jobs, which may have an origin of their own.
+    ///
+    /// # Errors
+    /// When the variable `ORIGIN` is missing.
+    pub(crate) fn for_jobs(env: Env, context: Context) -> worker::Result<Self> {
+        match variable(&env, CRON_ORIGIN) {
+            Some(origin) => Ok(Self(Rc::new(Inner { env, context, origin }))),
+            None => Self::new(env, context),
+        }
     }
 }
+
+/// The address in a variable, without a slash at the end.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    settings::text(env, name).map(|address| address.trim_end_matches('/').to_owned())
+}
+
+/// Where the origin is.
+const ORIGIN: &str = "ORIGIN";
+/// Where its jobs are started, if that is elsewhere.
+const CRON_ORIGIN: &str = "CRON_ORIGIN";
 
 impl Platform for Host {
     type Headers = JsHeaders;
@@ -122,6 +143,10 @@ impl Platform for Host {
 
     async fn judge(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Admission, AuthorityError> {
         authority::judge(&self.0.env, shard, question, deadline).await
+    }
+
+    async fn sleep(&self, time: Duration) {
+        Delay::from(time).await;
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

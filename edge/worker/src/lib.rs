@@ -17,13 +17,14 @@ mod waiters;
 use std::{cell::OnceCell, rc::Rc};
 
 use js_sys::Array;
-use seawall_core::policy::Policy;
+use seawall_core::{policy::Policy, time::Timestamp};
 use seawall_edge::{
     Edge, Isolate,
+    cron::{self, Tick},
     message::{Request, Response},
     pipeline::{self, HEAD_FIELDS, Head},
 };
-use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::future_to_promise;
 use worker::{Context, Env, worker_sys};
 
@@ -59,17 +60,33 @@ pub fn fetch(request: web_sys::Request, env: Env, context: worker_sys::Context) 
     future_to_promise(answer).into()
 }
 
+/// Runs the jobs of a timer of `[triggers]` in wrangler.toml. A promise that is refused makes Cloudflare count the run as
+/// failed, which the `worker` crate's own attribute does not.
+#[wasm_bindgen]
+pub fn scheduled(event: worker_sys::ScheduledEvent, env: Env, context: JsValue) -> js_sys::Promise {
+    future_to_promise(async move {
+        let (schedule, time) = (event.cron()?, event.scheduled_time()?);
+        // Both events' contexts are the same object to JavaScript.
+        let host = Host::for_jobs(env.clone(), Context::new(context.unchecked_into()))?;
+        // Milliseconds since 1970 as a float hold every date exactly.
+        let tick = Tick { schedule: &schedule, scheduled: Timestamp::from_unix_millis(time as u64) };
+        match cron::run(&*isolate(&env)?, &host, tick).await {
+            Ok(()) => Ok(JsValue::UNDEFINED),
+            Err(failed) => Err(js_sys::Error::new(&failed.to_string()).into()),
+        }
+    })
+}
+
 /// The answer from isolate memory, if it has one that waits for nothing.
 fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
     let isolate = ISOLATE.with(|isolate| isolate.get().cloned())?;
     let head = NAMES.with(|names| glue::head(request, names));
     let mut lines = head.split('\n');
     let (method, url) = (lines.next()?, lines.next()?);
-    let (scheme, host, path, query) = parts(url)?;
     let mut field = || lines.next()?.strip_prefix('=');
     let fields = core::array::from_fn(|_| field());
     let client = field().and_then(|address| address.parse().ok());
-    let head = Head { method, scheme, host, path, query, client, fields };
+    let head = Head { method, url, client, fields };
     pipeline::at_once(&isolate, host::now(), &head, Ready::send)?.ok()
 }
 

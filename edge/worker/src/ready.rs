@@ -4,7 +4,10 @@ use core::cell::RefCell;
 use std::fmt;
 
 use js_sys::Uint8Array;
-use seawall_core::{headers::Fields, limit::fields};
+use seawall_core::{
+    headers::Fields,
+    limit::{Verdict, fields},
+};
 use seawall_edge::{
     message::{Headers, Response},
     pipeline::Shown,
@@ -31,7 +34,8 @@ struct Last {
     init: ResponseInit,
     /// The age and the lifetime that stand there, in seconds.
     times: Option<(u64, u64)>,
-    rate_limit: Option<String>,
+    /// What the limits said.
+    verdicts: Vec<Verdict>,
 }
 
 impl Ready {
@@ -58,13 +62,13 @@ impl Ready {
     /// The whole response, saying what `shown` says.
     pub(crate) fn send(&self, shown: &Shown<'_>) -> worker::Result<web_sys::Response> {
         let mut last = self.last.borrow_mut();
-        let Last { headers, init, times, rate_limit } = last.get_or_insert_with(|| {
+        let Last { headers, init, times, verdicts } = last.get_or_insert_with(|| {
             let mut headers = self.headers.clone();
             shown.write_constant(&mut headers);
             let init = ResponseInit::new();
             init.set_status(self.status);
             init.set_headers(headers.as_js());
-            Last { headers, init, times: None, rate_limit: None }
+            Last { headers, init, times: None, verdicts: Vec::new() }
         });
         let now = (shown.age.as_secs(), shown.ttl.as_secs());
         if *times != Some(now) {
@@ -72,13 +76,13 @@ impl Ready {
             headers.set("cache-status", &shown.cache_status(self.headers.field("cache-status").as_deref()));
             *times = Some(now);
         }
-        let limit = shown.rate_limit();
-        if *rate_limit != limit {
-            match &limit {
-                Some(value) => headers.set(fields::RATE_LIMIT, value),
+        if verdicts != shown.verdicts() {
+            match shown.rate_limit() {
+                Some(value) => headers.set(fields::RATE_LIMIT, &value),
                 None => headers.remove(fields::RATE_LIMIT),
             }
-            *rate_limit = limit;
+            verdicts.clear();
+            verdicts.extend_from_slice(shown.verdicts());
         }
         Ok(match &self.body {
             Some(body) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(body), init),

@@ -16,6 +16,7 @@ pub(crate) fn read(env: &Env) -> Settings {
         Reflect::get(env, &JsValue::from_str(VERSION)).and_then(|found| Reflect::get(&found, &"id".into()));
     Settings {
         control_secret: secret(env, CONTROL_SECRET),
+        cron_secret: secret(env, CRON_SECRET),
         maintenance: switch(env, MAINTENANCE),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -26,7 +27,7 @@ pub(crate) fn read(env: &Env) -> Settings {
 }
 
 /// The text of a variable or secret; `None` when it is not set, or empty.
-fn text(env: &Env, name: &str) -> Option<String> {
+pub(crate) fn text(env: &Env, name: &str) -> Option<String> {
     Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string().filter(|text| !text.is_empty())
 }
 
@@ -47,13 +48,16 @@ fn secret(env: &Env, name: &str) -> Option<Secret> {
     let text = text(env, name)?;
     let secret = Secret::new(text);
     if secret.is_none() {
-        host::log("edge.settings secret=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints");
+        let advice = "=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints";
+        host::log(&["edge.settings ", name, advice].concat());
     }
     secret
 }
 
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "CONTROL_SECRET";
+/// What the origin wants of who starts its jobs; the same text as its own `CRON_SECRET`.
+const CRON_SECRET: &str = "CRON_SECRET";
 /// Takes the site down (`on`) or up (`off`), whatever the policy says.
 const MAINTENANCE: &str = "MAINTENANCE";
 /// The binding that names the deployment, where wrangler.toml has it.

@@ -28,6 +28,7 @@ impl Variable {
 pub const VARIABLES: &[&Variable] = &[
     &DATABASE_URL,
     &DATABASE_URL_READONLY,
+    &DATABASE_URL_DIRECT,
     &DB_POOLER,
     &DB_POOL_MIN,
     &DB_POOL_MAX,
@@ -37,6 +38,11 @@ pub const VARIABLES: &[&Variable] = &[
     &DB_STATEMENT_TIMEOUT,
     &BIND,
     &PORT,
+    &RATE_LIMITS,
+    &REDIS_URL,
+    &TRUSTED_PROXY_HOPS,
+    &CRON_WORKER,
+    &CRON_SECRET,
     &SODA_BASE_URL,
     &SODA_APP_TOKEN,
     &SODA_TIMEOUT,
@@ -58,6 +64,14 @@ pub(super) const DATABASE_URL_READONLY: Variable = Variable {
     name: "DATABASE_URL_READONLY",
     default: None,
     meaning: "A replica that pages are read from. While it does not answer, or answers with an error, they are read from the primary",
+    expected: "a URL such as postgres://user:password@host:5432/name, or nothing",
+    secret: true,
+};
+
+pub(super) const DATABASE_URL_DIRECT: Variable = Variable {
+    name: "DATABASE_URL_DIRECT",
+    default: None,
+    meaning: "Postgres itself, where `DATABASE_URL` leads to PgBouncer: loads need a session of their own",
     expected: "a URL such as postgres://user:password@host:5432/name, or nothing",
     secret: true,
 };
@@ -132,6 +146,46 @@ pub(super) const PORT: Variable = Variable {
     meaning: "Port to listen on",
     expected: "a port from 0 to 65535; 0 takes a free one",
     secret: false,
+};
+
+pub(super) const RATE_LIMITS: Variable = Variable {
+    name: "RATE_LIMITS",
+    default: Some("on"),
+    meaning: "Whether this process counts requests by the policy's limits; `off` leaves that to the edge",
+    expected: "on or off",
+    secret: false,
+};
+
+pub(super) const REDIS_URL: Variable = Variable {
+    name: "REDIS_URL",
+    default: None,
+    meaning: "Where limits of scope `shared` are counted for all processes; without it each counts by itself. Redis 6.2 or newer, `rediss://` for TLS",
+    expected: "a URL such as redis://:password@host:6379/0, or nothing",
+    secret: true,
+};
+
+pub(super) const TRUSTED_PROXY_HOPS: Variable = Variable {
+    name: "TRUSTED_PROXY_HOPS",
+    default: Some("0"),
+    meaning: "How many proxies of ours a request comes through, each of which adds to `X-Forwarded-For`: behind the edge 1, behind the edge and Railway's proxy 2. With 0 the other end of the connection is the client",
+    expected: "a whole number from 0 to 8",
+    secret: false,
+};
+
+pub(super) const CRON_WORKER: Variable = Variable {
+    name: "CRON_WORKER",
+    default: Some("off"),
+    meaning: "Whether this process runs jobs that are posted to `/cron/`: `on` beside the site, `only` with nothing but health",
+    expected: "off, on or only",
+    secret: false,
+};
+
+pub(super) const CRON_SECRET: Variable = Variable {
+    name: "CRON_SECRET",
+    default: None,
+    meaning: "The bearer token of whoever calls `/cron/`; the edge has it under the same name",
+    expected: "at least 32 characters",
+    secret: true,
 };
 
 pub(super) const SODA_BASE_URL: Variable = Variable {

@@ -27,8 +27,10 @@ impl Migration {
 }
 
 /// Every migration that this binary knows, in order.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "0001_city_data", sql: include_str!("../../migrations/0001_city_data.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "0001_city_data", sql: include_str!("../../migrations/0001_city_data.sql") },
+    Migration { version: 2, name: "0002_cron", sql: include_str!("../../migrations/0002_cron.sql") },
+];
 
 /// How many migrations this binary knows.
 pub const EXPECTED: usize = MIGRATIONS.len();

@@ -83,7 +83,7 @@ impl Pool {
         name: &'static str,
     ) -> anyhow::Result<Self> {
         let mut target = parse_url(url.expose())?;
-        session.prepare(&mut target.config);
+        session.prepare(&mut target.config, config.pooler);
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(target.config, target.tls.clone(), settings);
         let inner = deadpool_postgres::Pool::builder(manager)

@@ -1,12 +1,14 @@
-//! One look at the database: everything that a health answer says about it, in one round trip.
+//! One look at the database: everything that a health answer says about it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::schema::EXPECTED;
+use crate::cron::{LastRun, last_runs};
 use crate::db::migrations;
 
 /// What the database answered.
@@ -18,6 +20,8 @@ pub(super) struct Look {
     pub(super) columns: BTreeMap<String, Vec<String>>,
     /// Migrations that this binary knows and the database lacks.
     pub(super) pending_migrations: Vec<&'static str>,
+    /// The last run of each job.
+    pub(super) last_runs: Vec<LastRun>,
     /// Rows of each table, as of its last analysis.
     pub(super) estimated_rows: Vec<(String, i64)>,
 }
@@ -40,7 +44,12 @@ impl Look {
         let tables: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
         let (rows, pending_migrations) =
             tokio::try_join!(client.query_typed(COLUMNS, &tables), migrations::pending(client))?;
-        let mut look = Self { took: started.elapsed(), pending_migrations, ..Self::default() };
+        // Before its migration there is no log, and then nothing ran.
+        let last_runs = match last_runs(client).await {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Vec::new(),
+            runs => runs?,
+        };
+        let mut look = Self { took: started.elapsed(), pending_migrations, last_runs, ..Self::default() };
         for row in &rows {
             let table: String = row.try_get(0)?;
             look.estimated_rows.push((table.clone(), row.try_get(2)?));

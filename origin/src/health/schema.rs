@@ -83,6 +83,20 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "cron_log",
+        &[
+            "log_id",
+            "job_type",
+            "idempotency_key",
+            "started_at",
+            "completed_at",
+            "status",
+            "progress",
+            "counts",
+            "error_message",
+        ],
+    ),
+    (
         "ingest_log",
         &["dataset_id", "dataset_name", "last_fetched", "rows_read", "rows_stored", "rows_refused", "data_as_of"],
     ),
@@ -149,6 +163,20 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
+    (
+        "station_velocity_v2",
+        &[
+            "station",
+            "metric_type",
+            "period",
+            "p25_days",
+            "p50_days",
+            "p75_days",
+            "p90_days",
+            "sample_count",
+            "updated_at",
+        ],
+    ),
     (
         "violations",
         &[

@@ -18,9 +18,10 @@ fn site() -> Router {
     ];
     let value = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
     let config = Config::read(value).unwrap();
-    let policy = Policy::compile(policy::BUILT_IN).unwrap();
+    let policy = Arc::new(Policy::compile(policy::BUILT_IN).unwrap());
     let databases = Databases::open(&config.database, policy::replica_breaker(&policy)).unwrap();
-    router(Arc::new(Site { databases, watch: Watch::new(config.database) }), policy)
+    let site = Site::new(&config, &policy, databases).unwrap();
+    router(site, policy, Access::new(config.cron_worker, config.cron_secret))
 }
 
 async fn ask(app: &Router, method: &str, path: &str) -> (StatusCode, HeaderMap, Bytes) {
@@ -61,6 +62,8 @@ async fn every_answer_of_a_site_without_its_database() {
         ("GET", "/static/none.css", 404, html),
         ("GET", "/api/v1/nowhere", 404, problem),
         ("GET", "/health/nowhere", 404, problem),
+        ("POST", "/cron/nightly", 404, problem),
+        ("GET", "/cron/status", 404, problem),
         ("POST", "/", 405, html),
         ("DELETE", "/api/v1/search", 405, problem),
     ] {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::client::{Client, Page, Query, SodaError};
 use super::datasets::Dataset;
 use super::row::{Encoder, Refusal};
-use crate::config::Config;
+use crate::config::{Config, Pooler};
 use crate::db;
 
 mod guard;
@@ -132,6 +132,11 @@ pub async fn load(
     progress: &Progress,
 ) -> Result<Report, LoadError> {
     let started = Instant::now();
+    if config.database.pooler == Pooler::PgBouncer && config.database.direct_url.is_none() {
+        return Err(LoadError::Session(anyhow::anyhow!(
+            "a load needs a session of its own, which PgBouncer does not give: set DATABASE_URL_DIRECT"
+        )));
+    }
     let mut session = db::session(&config.database, "seawall-ingest").await.map_err(LoadError::Session)?;
     // The lock ends with the session.
     let locked: bool = session.query_one(LOCK, &[&LOCK_CLASS, &dataset.id]).await?.get(0);

@@ -1,0 +1,245 @@
+use core::net::IpAddr;
+use std::rc::Rc;
+
+use seawall_edge::{
+    Isolate, Platform,
+    fake::{Host, Reply, World},
+    limits::{MEMORY_BELIEVED_FOR, MEMORY_ENTRY_BYTES_MAX},
+    message::{Request, Response},
+    pipeline::{self, HEAD_FIELDS, Head},
+};
+
+use super::{body, cache_status, field, get, seconds, world};
+
+const PAGE: &str = "/methodology";
+
+/// The answer that waits for nothing, if there is one.
+fn at_once(world: &World, edge: &Rc<Isolate<Host>>, target: &str, fields: &[(&str, &str)]) -> Option<Response<Host>> {
+    let host = world.host();
+    let value = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let head = Head {
+        method: "GET",
+        url: &format!("https://permits.example{target}"),
+        client: Some(IpAddr::from([192, 0, 2, 1])),
+        fields: HEAD_FIELDS.map(value),
+    };
+    pipeline::at_once(edge, world.now(), &head, |ready, shown| {
+        let mut response = host.revive(ready);
+        shown.write(&mut response.headers);
+        response
+    })
+}
+
+/// A world whose isolate has this page in memory: the first request stores it, the second finds it popular.
+fn warm(world: &World, edge: &Rc<Isolate<Host>>, target: &str) {
+    for _ in 0..3 {
+        let _ = get(world, edge, target);
+        world.settle();
+    }
+}
+
+fn page(text: &'static str) -> impl Fn(&Request<Host>) -> Reply {
+    let length = text.len().to_string();
+    move |_| {
+        let fields =
+            [("content-length", length.as_str()), ("content-type", "text/html"), ("etag", "\"1\""), ("cache-tag", "a")];
+        Reply::ok(text, &fields)
+    }
+}
+
+#[test]
+fn the_third_request_waits_for_nothing_and_gets_the_same_answer() {
+    let (world, edge) = world();
+    world.origin(page("the page"));
+    assert!(at_once(&world, &edge, PAGE, &[]).is_none(), "nothing is known yet");
+    let _ = get(&world, &edge, PAGE);
+    world.settle();
+    assert!(at_once(&world, &edge, PAGE, &[]).is_none(), "asked for once");
+    let whole = get(&world, &edge, PAGE);
+    world.settle();
+    world.advance(seconds(2));
+    let quick = at_once(&world, &edge, PAGE, &[]).unwrap();
+    assert_eq!((quick.status, body(&quick)), (200, "the page"));
+    assert_eq!((cache_status(&quick).as_str(), field(&quick, "age").as_str()), ("Seawall; hit; ttl=3598", "2"));
+    for name in ["content-type", "etag", "ratelimit-policy", "referrer-policy", "x-content-type-options", "date"] {
+        assert_eq!(field(&quick, name), field(&whole, name), "{name}");
+    }
+    assert_eq!(field(&quick, "cache-tag"), "", "meant for this cache alone");
+    assert_eq!(field(&quick, "ratelimit"), "\"client\";r=299;t=2");
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[test]
+fn whatever_is_not_a_plain_hit_takes_the_whole_way() {
+    let (world, edge) = world();
+    world.origin(page("the page"));
+    warm(&world, &edge, PAGE);
+    assert!(at_once(&world, &edge, PAGE, &[]).is_some());
+    for fields in [
+        [("if-none-match", "\"1\"")],
+        [("if-modified-since", "Thu, 01 Jan 2026 00:00:00 GMT")],
+        [("range", "bytes=0-1")],
+        [("authorization", "Bearer x")],
+        [("connection", "accept-language")],
+    ] {
+        assert!(at_once(&world, &edge, PAGE, &fields).is_none(), "{fields:?}");
+    }
+    for target in ["/methodology/../admin", "/meth%6fdology//", "/search?q=a", "/api/v1/health", "/__seawall/health"] {
+        assert!(at_once(&world, &edge, target, &[]).is_none(), "{target}");
+    }
+    assert!(at_once(&world, &edge, "/methodology?utm_source=x", &[]).is_some(), "the policy drops the parameter");
+    assert!(at_once(&world, &edge, "/meth%6Fdology", &[]).is_some(), "the same path, spelled otherwise");
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[test]
+fn a_limit_counts_what_memory_answers() {
+    let (world, edge) = world();
+    world.origin(page("the page"));
+    warm(&world, &edge, PAGE);
+    let answered = (0..1000).take_while(|_| at_once(&world, &edge, PAGE, &[]).is_some()).count();
+    assert_eq!(answered, 297, "a burst of 300, three of them spent");
+    assert_eq!(get(&world, &edge, PAGE).status, 429);
+}
+
+#[test]
+fn memory_is_believed_for_a_few_seconds_only() {
+    let (world, edge) = world();
+    world.origin(page("one"));
+    warm(&world, &edge, PAGE);
+    let other = world.edge();
+    let change = Request { method: String::from("POST"), ..Request::get(PAGE) };
+    assert_eq!(world.send(&other, change).status, 200, "another isolate learns that the page changed");
+    world.origin(page("two"));
+    assert_eq!(body(&at_once(&world, &edge, PAGE, &[]).unwrap()), "one", "this one does not know yet");
+    world.advance(MEMORY_BELIEVED_FOR);
+    assert!(at_once(&world, &edge, PAGE, &[]).is_none());
+    assert_eq!(body(&get(&world, &edge, PAGE)), "two");
+}
+
+#[test]
+fn an_unsafe_request_empties_its_own_isolate_at_once() {
+    let (world, edge) = world();
+    world.origin(page("one"));
+    warm(&world, &edge, PAGE);
+    let _ = world.send(&edge, Request::get(PAGE).method("POST"));
+    assert!(at_once(&world, &edge, PAGE, &[]).is_none());
+}
+
+#[test]
+fn what_is_stale_in_memory_is_looked_up_again() {
+    let (world, edge) = world();
+    world.origin(|_| {
+        Reply::ok(
+            "page",
+            &[("content-length", "4"), ("seawall-cdn-cache-control", "max-age=2, stale-while-revalidate=0")],
+        )
+    });
+    warm(&world, &edge, PAGE);
+    assert!(at_once(&world, &edge, PAGE, &[]).is_some());
+    world.advance(seconds(2));
+    assert!(at_once(&world, &edge, PAGE, &[]).is_none());
+    assert!(cache_status(&get(&world, &edge, PAGE)).starts_with("Seawall; fwd=stale"));
+}
+
+#[test]
+fn variants_in_memory_are_kept_apart() {
+    let (world, edge) = world();
+    world.origin(|request| {
+        let language = seawall_core::headers::Fields::field(&request.headers, "accept-language");
+        let text = format!("in {}", language.unwrap_or_default());
+        Reply::ok(&text, &[("vary", "Accept-Language"), ("content-length", &text.len().to_string())])
+    });
+    for language in ["es", "zh"] {
+        for _ in 0..3 {
+            let _ = world.send(&edge, Request::get(PAGE).with("accept-language", language));
+            world.settle();
+        }
+    }
+    for language in ["es", "zh"] {
+        let quick = at_once(&world, &edge, PAGE, &[("accept-language", language)]).unwrap();
+        assert_eq!(body(&quick), format!("in {language}"));
+    }
+    assert!(at_once(&world, &edge, PAGE, &[("accept-language", "fr")]).is_none());
+}
+
+#[test]
+fn a_long_response_stays_out_of_memory() {
+    let (world, edge) = world();
+    let text = "x".repeat(MEMORY_ENTRY_BYTES_MAX + 1);
+    let length = text.len().to_string();
+    world.origin(move |_| Reply::ok(&text, &[("content-length", &length)]));
+    warm(&world, &edge, PAGE);
+    assert!(at_once(&world, &edge, PAGE, &[]).is_none());
+    assert!(cache_status(&get(&world, &edge, PAGE)).starts_with("Seawall; hit"));
+}
+
+#[test]
+fn a_part_of_what_memory_has_is_cut_from_it() {
+    let (world, edge) = world();
+    world.origin(page("0123456789"));
+    warm(&world, &edge, PAGE);
+    world.empty_near();
+    let part = world.send(&edge, Request::get(PAGE).with("range", "bytes=2-4"));
+    assert_eq!((part.status, body(&part), field(&part, "content-range").as_str()), (206, "234", "bytes 2-4/10"));
+    let known = world.send(&edge, Request::get(PAGE).with("if-none-match", "\"1\""));
+    assert_eq!((known.status, known.body.as_deref()), (304, None));
+    assert_eq!(world.calls().len(), 1, "all of it from memory");
+}
+
+#[test]
+fn a_page_fetched_in_one_place_is_found_in_another() {
+    let (world, edge) = world();
+    world.set_far(true);
+    world.origin(page("the page"));
+    let _ = get(&world, &edge, PAGE);
+    world.settle();
+    world.empty_near();
+    let elsewhere = world.edge();
+    let answer = get(&world, &elsewhere, PAGE);
+    assert_eq!((body(&answer), cache_status(&answer).as_str()), ("the page", "Seawall; hit; ttl=3600"));
+    world.settle();
+    assert_eq!(world.calls().len(), 1);
+
+    world.set_far(false);
+    assert_eq!(cache_status(&get(&world, &elsewhere, PAGE)), "Seawall; hit; ttl=3600", "it was copied near");
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[test]
+fn what_is_large_or_short_lived_does_not_go_far() {
+    for (length, lifetime) in [("9", "max-age=59"), ("2000000", "max-age=600")] {
+        let (world, edge) = world();
+        world.set_far(true);
+        world.origin(move |_| Reply::ok("", &[("content-length", length), ("seawall-cdn-cache-control", lifetime)]));
+        let _ = get(&world, &edge, PAGE);
+        world.settle();
+        world.empty_near();
+        let _ = get(&world, &edge, PAGE);
+        assert_eq!(world.calls().len(), 2, "{length} {lifetime}");
+    }
+}
+
+#[test]
+fn what_an_unsafe_request_changed_does_not_come_back_from_afar() {
+    let (world, edge) = world();
+    world.set_far(true);
+    world.origin(page("one"));
+    let _ = get(&world, &edge, PAGE);
+    world.settle();
+    let _ = world.send(&edge, Request::get(PAGE).method("POST"));
+    world.origin(page("two"));
+    let elsewhere = world.edge();
+    assert_eq!(body(&get(&world, &elsewhere, PAGE)), "two");
+}
+
+#[test]
+fn the_fake_stores_keep_the_contract() {
+    let (world, _) = world();
+    world.set_far(true);
+    let host = world.host();
+    for store in [Some(host.near()), host.far()].into_iter().flatten() {
+        let outcome = world.run_now(seawall_edge::store::contract::check(&host, &store));
+        assert_eq!(outcome, Ok(()));
+    }
+}

@@ -1,0 +1,188 @@
+//! Work at fixed times: a caller with the secret starts a job by POST and reads how it went.
+//!
+//! The caller is the edge's cron trigger, or any scheduler that can send a request. A run goes on without its caller:
+//! one that takes longer than [`ANSWER_WITHIN`] is answered 202 with the address of its row in `cron_log`.
+
+pub mod job;
+mod log;
+mod nightly;
+mod prune;
+mod runner;
+mod velocity;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+pub use self::job::Job;
+pub(crate) use self::log::{LastRun, last_runs};
+pub(crate) use self::runner::Runner;
+use self::runner::{StartError, Started};
+use crate::config::{CronWorker, Secret};
+use crate::error::Error;
+use crate::server::Site;
+
+/// How long a caller waits for a run to end before it is told where to look. Shorter than the longest time of a request.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Longest `Idempotency-Key`; a longer one gets 400.
+const KEY_BYTES_MAX: usize = 200;
+
+/// Runs in `/cron/status`.
+const LISTED_MAX: i64 = 20;
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What `/cron/status` answers.
+#[derive(Debug, Serialize)]
+struct StatusAnswer {
+    jobs: Vec<log::Run>,
+}
+
+/// What a job that is running already is answered with. It is no failure: the work is being done.
+#[derive(Debug, Serialize)]
+struct Skipped {
+    status: &'static str,
+    reason: &'static str,
+}
+
+/// Who may see what below `/cron`, and what else this process serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    worker: CronWorker,
+    secret: Option<Secret>,
+}
+
+impl Access {
+    pub(crate) fn new(worker: CronWorker, secret: Option<Secret>) -> Self {
+        Self { worker, secret }
+    }
+
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let given = given.and_then(|value| value.split_at_checked(BEARER.len()));
+        let Some((secret, (scheme, token))) = self.secret.as_ref().zip(given) else { return false };
+        // Digests are of one length, so neither the time nor the length of the secret shows.
+        let same = Sha256::digest(token).ct_eq(&Sha256::digest(secret.expose()));
+        scheme.eq_ignore_ascii_case(BEARER) && bool::from(same)
+    }
+}
+
+/// RFC 6750 §2.1.
+const BEARER: &[u8] = b"Bearer ";
+
+/// Keeps `/cron` to processes that are to run it and to callers with the secret, and a process that only runs jobs to
+/// them and to health.
+pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_under =
+        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let nothing = || Error::not_found("There is nothing at this address.").into_response();
+    match (is_under("/cron"), access.worker) {
+        (true, CronWorker::Off) => nothing(),
+        (true, CronWorker::On | CronWorker::Only) if !access.admits(request.headers()) => {
+            let mut refused = Error::from_status(StatusCode::UNAUTHORIZED).into_response();
+            refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            refused
+        }
+        (false, CronWorker::Only) if !is_under("/health") => nothing(),
+        _ => next.run(request).await,
+    }
+}
+
+/// `POST /cron/{job}`: 200 with how the run went, 500 when it failed, or 202 when it goes on.
+pub(crate) async fn start(
+    State(site): State<Arc<Site>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let job = Job::find(&name).ok_or_else(|| Error::not_found(format!("There is no job {name:?}.")))?;
+    let key = idempotency_key(&headers)?;
+    let started = match site.cron.start(job, key).await {
+        Ok(started) => started,
+        Err(StartError::Busy) => {
+            return Ok(Json(Skipped { status: "skipped", reason: "this job is running" }).into_response());
+        }
+        Err(StartError::Stopping) => return Err(Error::busy("this process is stopping")),
+        Err(StartError::Database(error)) => return Err(Error::database_away(error)),
+    };
+    let Started { log_id, ended } = started;
+    // Dropping the receiver does not stop the run.
+    let _ = tokio::time::timeout(ANSWER_WITHIN, ended).await;
+    let run = site.cron.run(log_id).await?.ok_or_else(|| Error::bug("a run has no row"))?;
+    let status = match run.status.as_str() {
+        "running" => StatusCode::ACCEPTED,
+        "success" => StatusCode::OK,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let place = HeaderValue::try_from(format!("/cron/runs/{log_id}")).map_err(Error::bug)?;
+    Ok((status, [(LOCATION, place)], Json(run)).into_response())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let wrong = || Error::bad_request("An Idempotency-Key has 1 to 200 visible ASCII characters.");
+    key.map(|key| Some(key.to_owned())).ok_or_else(wrong)
+}
+
+/// `GET /cron/status`: the last runs of all jobs, newest first.
+pub(crate) async fn status(State(site): State<Arc<Site>>) -> Result<Response, Error> {
+    Ok(Json(StatusAnswer { jobs: site.cron.runs(LISTED_MAX).await? }).into_response())
+}
+
+/// `GET /cron/runs/{log_id}`: one run, with its progress while it goes on.
+pub(crate) async fn run(State(site): State<Arc<Site>>, Path(log_id): Path<i64>) -> Result<Response, Error> {
+    let run = site.cron.run(log_id).await?.ok_or_else(|| Error::not_found("There is no such run."))?;
+    Ok(Json(run).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn only_the_secret_opens() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let access = Access::new(CronWorker::On, Some(Secret::new(secret.to_owned())));
+        for (value, admitted) in [
+            (format!("Bearer {secret}"), true),
+            (format!("bearer {secret}"), true),
+            (format!("Bearer  {secret}"), false),
+            (format!("Bearer {secret}0"), false),
+            (format!("Basic_ {secret}"), false),
+            ("Bearer ".to_owned(), false),
+            (secret.to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(access.admits(&headers(&value)), admitted, "{value}");
+        }
+        assert!(!access.admits(&HeaderMap::new()));
+        assert!(!Access::new(CronWorker::On, None).admits(&headers("Bearer ")));
+    }
+
+    #[test]
+    fn a_key_is_short_and_visible() {
+        let given =
+            |value: &str| HeaderMap::from_iter([(IDEMPOTENCY_KEY.clone(), HeaderValue::from_str(value).unwrap())]);
+        let longest = "k".repeat(KEY_BYTES_MAX);
+        assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(idempotency_key(&given(&longest)).unwrap(), Some(longest.clone()));
+        for wrong in ["", &format!("{longest}k")] {
+            assert_eq!(idempotency_key(&given(wrong)).unwrap_err().status(), StatusCode::BAD_REQUEST, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Deletes what is too old to be of use, in portions, so that no lock is held for long.
+
+use tokio_postgres::types::Type;
+
+use super::job::{Context, Counts, Job};
+use crate::db;
+
+/// Rows that are kept for a while: the table, and which of its rows are too old.
+const KEPT: [(&str, &str); 1] = [
+    // Three months of nights; the last runs of a job that has not run since stay. Nothing that runs is deleted.
+    ("cron_log", "started_at < now() - interval '90 days' AND completed_at IS NOT NULL"),
+];
+
+/// Rows deleted by one statement.
+const PORTION: i64 = 5_000;
+
+pub(super) async fn run(context: &Context) -> anyhow::Result<Counts> {
+    let session = db::session_within(&context.config.database, "seawall-prune", Job::Prune.deadline()).await?;
+    let mut counts = Counts::new();
+    for (table, too_old) in KEPT {
+        let sql = format!(
+            "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {too_old} LIMIT $1)) RETURNING 1"
+        );
+        let mut deleted = 0;
+        loop {
+            let portion = session.query_typed(&sql, &[(&PORTION, Type::INT8)]).await?.len();
+            deleted += portion;
+            if (portion as i64) < PORTION {
+                break;
+            }
+        }
+        counts.insert(table.to_owned(), deleted.into());
+    }
+    Ok(counts)
+}

@@ -1,0 +1,196 @@
+use anyhow::{Context as _, Result, ensure};
+use seawall_xtask::process::Logs;
+use serde_json::{Value, json};
+
+use crate::support::cable::{Cable, State};
+use crate::support::visitor::Ask;
+use crate::support::{City, Database, Site, until};
+
+const SECRET: &str = "a secret that only the scheduler has";
+
+/// A site that runs jobs.
+fn worker(database: &Database, further: &[(&str, &str)]) -> Result<Site> {
+    let variables = [&[("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)], further].concat();
+    Site::start_with(&database.origin, 0, &variables)
+}
+
+fn ask(site: &Site, method: &str, target: &str) -> Ask {
+    site.visitor().ask(method, target).field("authorization", &format!("Bearer {SECRET}"))
+}
+
+async fn until_ready(site: &Site) -> Result<()> {
+    until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await
+}
+
+/// The newest run.
+async fn last(site: &Site) -> Result<Value> {
+    let status = ask(site, "GET", "/cron/status").send().await?;
+    ensure!(status.status == 200, "{}", status.text());
+    status.json()?["jobs"].get(0).cloned().context("no run")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn only_a_worker_runs_jobs_and_only_for_who_has_the_secret() -> Result<()> {
+    let database = Database::create("cron_access")?;
+    let none = database.serve()?;
+    let only = worker(&database, &[("CRON_WORKER", "only")])?;
+    let both = worker(&database, &[])?;
+    for (site, target, with_secret, without) in [
+        (&none, "/cron/prune", 404, 404),
+        (&both, "/cron/prune", 200, 401),
+        (&both, "/cron/no-such-job", 404, 401),
+        (&only, "/cron/prune", 200, 401),
+    ] {
+        until_ready(site).await?;
+        assert_eq!(ask(site, "POST", target).send().await?.status, with_secret, "{target}");
+        let refused = site.visitor().ask("POST", target).send().await?;
+        assert_eq!(refused.status, without, "{target}");
+        assert_eq!(refused.field("www-authenticate"), if without == 401 { "Bearer" } else { "" });
+    }
+    for (target, status) in [("/", 404), ("/search?q=x", 404), ("/health", 200), ("/cronicle", 404)] {
+        assert_eq!(only.visitor().get(target).await?.status, status, "{target}");
+    }
+    assert_eq!(both.visitor().get("/").await?.status, 200);
+    Ok(())
+}
+
+/// The nightly load brings the city's data, and its run is in the log and in health.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_nightly_load_brings_the_citys_data() -> Result<()> {
+    let city = City::shared()?;
+    let database = Database::create("cron_nightly")?;
+    let stand_in = database.origin.stand_in(city.files(), Logs::Keep)?;
+    let site = worker(&database, &[("SODA_BASE_URL", &stand_in.url())])?;
+    until_ready(&site).await?;
+    let keyed = || ask(&site, "POST", "/cron/nightly").field("idempotency-key", "night-1").send();
+    let first = keyed().await?;
+    ensure!([200, 202].contains(&first.status), "{}", first.text());
+    until(async || Ok(last(&site).await?["status"] == "success")).await?;
+    assert_eq!(database.contents().await?, city.database().contents().await?);
+
+    let run = last(&site).await?;
+    let permits = database.number("SELECT count(*) FROM permits").await?;
+    assert_eq!(run["counts"]["permits"]["inserted"], permits, "{run}");
+    // Called again with its key, the run is named and nothing runs.
+    let again = keyed().await?;
+    assert_eq!((again.status, &again.json()?["log_id"]), (200, &run["log_id"]), "{}", again.text());
+    until(async || {
+        let health = site.visitor().get("/health").await?.json()?;
+        let last = &health["cron"][0];
+        Ok(last["job_type"] == "nightly" && last["status"] == "success")
+    })
+    .await?;
+    Ok(())
+}
+
+/// While the city's API hangs a run goes on, in one process at a time. A process that is killed leaves a run that the
+/// next one marks, and no half of any dataset.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_job_runs_once_at_a_time_and_again_after_a_crash() -> Result<()> {
+    let city = City::shared()?;
+    let database = Database::create("cron_crash")?;
+    let stand_in = database.origin.stand_in(city.files(), Logs::Keep)?;
+    let cable = Cable::to(stand_in.port, State::Silent).await?;
+    let soda = format!("http://127.0.0.1:{}", cable.port());
+    let (one, two) = (worker(&database, &[("SODA_BASE_URL", &soda)])?, worker(&database, &[("SODA_BASE_URL", &soda)])?);
+    until_ready(&one).await?;
+    until_ready(&two).await?;
+    let before = database.contents().await?;
+
+    let started = ask(&one, "POST", "/cron/nightly").send().await?;
+    assert_eq!(started.status, 202, "{}", started.text());
+    let run = ask(&one, "GET", &started.field("location")).send().await?.json()?;
+    assert_eq!((&run["status"], &run["progress"]["done"]), (&json!("running"), &json!(0)), "{run}");
+    for site in [&one, &two] {
+        let skipped = ask(site, "POST", "/cron/nightly").send().await?;
+        assert_eq!((skipped.status, &skipped.json()?["status"]), (200, &json!("skipped")));
+        // Another job is not kept waiting.
+        assert_eq!(ask(site, "POST", "/cron/prune").send().await?.status, 200);
+    }
+
+    one.kill();
+    cable.set(State::Whole);
+    until(async || Ok(ask(&two, "POST", "/cron/nightly").send().await?.json()?["status"] != "skipped")).await?;
+    until(async || Ok(last(&two).await?["status"] == "success")).await?;
+    let left = "SELECT count(*) FROM cron_log WHERE status = 'failed' AND error_message LIKE '%process%gone%'";
+    assert_eq!(database.number(left).await?, 1);
+    assert_ne!(database.contents().await?, before);
+    assert_eq!(database.contents().await?, city.database().contents().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_process_that_is_stopped_says_so_in_the_log() -> Result<()> {
+    let database = Database::create("cron_stopped")?;
+    let cable = Cable::to(database.port(), State::Silent).await?;
+    let soda = format!("http://127.0.0.1:{}", cable.port());
+    let mut site = worker(&database, &[("SODA_BASE_URL", &soda)])?;
+    until_ready(&site).await?;
+    assert_eq!(ask(&site, "POST", "/cron/nightly").send().await?.status, 202);
+    site.server.service.stop();
+    let stopped = "SELECT count(*) FROM cron_log WHERE status = 'failed' AND error_message LIKE '%was stopped'";
+    assert_eq!(database.number(stopped).await?, 1);
+    Ok(())
+}
+
+/// Forty reviews in the last quarter and twenty in the half year before, at two stations.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn velocity_is_that_of_the_last_quarter_or_of_the_half_year_where_that_has_too_few() -> Result<()> {
+    let database = Database::create("cron_velocity")?;
+    let reviews = "
+        INSERT INTO addenda (row_key, occurrence, application_number, addenda_number, station, arrive, finish_date,
+                             review_results)
+        SELECT station || n, 1, n::text, 0, station, today - ago, today - ago + interval '1 day' * days, result
+          FROM (SELECT (now() AT TIME ZONE 'America/Los_Angeles')::date::timestamp AS today) t,
+               (SELECT 'BLDG' AS station, n, interval '30 days' AS ago, n % 5 AS days, 'Approved' AS result
+                  FROM generate_series(1, 40) n
+                UNION ALL SELECT 'CP-ZOC', n, interval '30 days', 4, 'Approved' FROM generate_series(1, 9) n
+                UNION ALL SELECT 'CP-ZOC', n, interval '120 days', 10, 'Approved' FROM generate_series(10, 29) n
+                UNION ALL SELECT 'SFFD', n, interval '30 days', 1, 'Not Applicable' FROM generate_series(1, 40) n) r";
+    let client = database.connect().await?;
+    client.batch_execute(reviews).await?;
+    // A later finish of the same review counts, the earlier does not.
+    client
+        .batch_execute(
+            "INSERT INTO addenda (row_key, occurrence, application_number, addenda_number, station, arrive, finish_date)
+             SELECT row_key || 'again', 1, application_number, 0, station, arrive, finish_date - interval '1 hour'
+               FROM addenda WHERE station = 'BLDG'",
+        )
+        .await?;
+    let site = worker(&database, &[])?;
+    until_ready(&site).await?;
+    for _ in 0..2 {
+        let run = ask(&site, "POST", "/cron/velocity-refresh").send().await?;
+        assert_eq!(run.status, 200, "{}", run.text());
+        assert_eq!(run.json()?["counts"], json!({"rows_inserted": 4, "stations": 2}));
+    }
+    let figures = "SELECT station || ' ' || period, p25_days, p50_days, p75_days, p90_days, sample_count
+                     FROM station_velocity_v2 ORDER BY 1";
+    let rows = client.query(figures, &[]).await?;
+    let rows: Vec<(String, [f64; 4], i32)> =
+        rows.iter().map(|row| (row.get(0), [1, 2, 3, 4].map(|column| row.get(column)), row.get(5))).collect();
+    let expected = [
+        ("BLDG baseline", [1.0, 2.0, 3.0, 4.0], 40),
+        ("BLDG current", [1.0, 2.0, 3.0, 4.0], 40),
+        ("CP-ZOC baseline", [4.0, 10.0, 10.0, 10.0], 29),
+        ("CP-ZOC current", [4.0, 10.0, 10.0, 10.0], 29),
+    ];
+    assert_eq!(rows, expected.map(|(name, days, count)| (name.to_owned(), days, count)));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn old_runs_are_pruned_and_others_kept() -> Result<()> {
+    let database = Database::create("cron_prune")?;
+    // More than one portion, and rows just young enough.
+    let old = "INSERT INTO cron_log (job_type, started_at, completed_at, status)
+               SELECT 'nightly', now() - interval '91 days', now(), 'success' FROM generate_series(1, 5001)
+               UNION ALL SELECT 'nightly', now() - interval '89 days', now(), 'success' FROM generate_series(1, 7)";
+    database.connect().await?.batch_execute(old).await?;
+    let site = worker(&database, &[])?;
+    until_ready(&site).await?;
+    let run = ask(&site, "POST", "/cron/prune").send().await?.json()?;
+    assert_eq!(run["counts"]["cron_log"], 5001, "{run}");
+    assert_eq!(database.number("SELECT count(*) FROM cron_log WHERE job_type = 'nightly'").await?, 7);
+    Ok(())
+}
