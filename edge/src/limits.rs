@@ -106,5 +106,15 @@ pub const FAR_LIFETIME_MIN: Duration = Duration::from_secs(60);
 /// How long the mark of something forgotten stays nearby: until it has gone from the far store, as seen from here.
 pub const GONE_FOR: Duration = Duration::from_secs(120);
 
+/// Origins that are tried for one request. A site has one or two; beyond this a visitor has no time left.
+pub const ORIGINS_MAX: usize = 4;
+
+/// Answers from isolate memory that are counted before a line says so. At 20,000 a second, which is more than an isolate
+/// serves, that is one line in half a second.
+pub const TALLY_MAX: u32 = 10_000;
+
+/// How long they are counted: as late as a graph may be.
+pub const TALLY_FOR: Duration = Duration::from_secs(10);
+
 // Answers of the platform arrive before a visitor gives up, whatever the policy's deadlines are.
 const _: () = assert!(AUTHORITY_DEADLINE.as_millis() < FLIGHT_MARGIN.as_millis());

@@ -1,4 +1,5 @@
-// The built Worker with two things in a test's hands: the clock, and how the authority of the shared limits behaves.
+// The built Worker with three things in a test's hands: the clock, how the authority of the shared limits behaves, and
+// what was counted, which the local simulator of Analytics Engine drops.
 // The module and its glue are the build's own. A test speaks to this file under /__test/, which no route has.
 
 import Edge, { Limiter as Authority } from "../../edge/worker/build/index.js";
@@ -22,6 +23,7 @@ globalThis.fetch = async (...call) => {
 };
 
 let authority = "answers";
+const points = [];
 
 function command(url) {
   const [, , name, value] = url.pathname.split("/");
@@ -34,12 +36,18 @@ function command(url) {
     case "authority":
       authority = value;
       return new Response(authority);
+    case "points":
+      return Response.json(points);
     default:
       return new Response(`no such command: ${url.pathname}`, { status: 404 });
   }
 }
 
 export default class extends Edge {
+  constructor(context, env) {
+    super(context, { ...env, METRICS: { writeDataPoint: (point) => points.push(point) } });
+  }
+
   fetch(request) {
     const url = new URL(request.url);
     return url.pathname.startsWith("/__test/") ? command(url) : super.fetch(request);

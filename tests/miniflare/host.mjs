@@ -1,11 +1,13 @@
-// Runs the built Worker in workerd, before the origin at the first argument. Prints where it listens, and runs until
-// it is stopped. The second argument, if there is one, is a folder that keeps what is stored.
+// Runs the built Worker in workerd, before the origin at the first argument, with the further variables of the
+// second (JSON). Prints where it listens, and runs until it is stopped. The third argument, if there is one, is a folder
+// that keeps what is stored.
 
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
+import { compatibilityDate, durableObjects } from "../../xtask/workerd/wrangler.mjs";
 
-const [origin, storage] = process.argv.slice(2);
+const [origin, bindings, storage] = process.argv.slice(2);
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
 const workerd = new Miniflare(
@@ -14,19 +16,21 @@ const workerd = new Miniflare(
     port: 0,
     cf: false,
     log: new Log(LogLevel.WARN),
+    // Answers /cdn-cgi/handler/scheduled by making a timer go off.
+    unsafeTriggerHandlers: true,
     resourcePersistencePath: storage,
     workers: [
       {
         name: "edge",
         modulesRoot: root,
-        compatibilityDate: "2026-11-01",
+        compatibilityDate,
         modules: [
           { type: "ESModule", path: `${root}/tests/miniflare/entry.mjs` },
           { type: "ESModule", path: `${root}/edge/worker/build/index.js` },
           { type: "CompiledWasm", path: `${root}/edge/worker/build/index_bg.wasm` },
         ],
-        bindings: { ORIGIN: origin },
-        durableObjects: { LIMITER: { className: "Limiter", useSQLite: true } },
+        bindings: { ORIGIN: origin, ...JSON.parse(bindings) },
+        durableObjects,
         unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
       },
     ],

@@ -11,6 +11,8 @@ mod data;
 mod failure;
 /// No client gets more than its share, and every client gets it.
 mod limits;
+/// What an operator does: deploys, looks, takes the site down, and what runs at its times.
+mod operating;
 /// The origin without its database.
 mod origin;
 /// What belongs to one visitor reaches no other.

@@ -100,6 +100,22 @@ impl Platform for Host {
         self.0.random()
     }
 
+    fn origins(&self) -> usize {
+        self.0.0.origins.get()
+    }
+
+    async fn fetch_from(
+        &self,
+        origin: usize,
+        mut request: Request<Self>,
+        deadline: Duration,
+    ) -> Result<Response<Self>, FetchError> {
+        if origin > 0 {
+            request.headers.set("origin", &origin.to_string());
+        }
+        self.fetch(request, deadline).await
+    }
+
     async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         let faults = *self.0.0.faults.borrow();
         let question = if request.query.is_empty() { "" } else { "?" };

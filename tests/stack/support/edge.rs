@@ -1,5 +1,6 @@
 //! The built Worker in workerd.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -36,19 +37,27 @@ pub(crate) enum Authority {
 impl Edge {
     /// Starts it before the origin at `origin_url`.
     pub(crate) fn before(origin_url: &str) -> Result<Self> {
-        Self::start(origin_url, None)
+        Self::start(origin_url, &[], None)
+    }
+
+    /// The same with these variables and secrets.
+    pub(crate) fn before_with(origin_url: &str, variables: &[(&str, &str)]) -> Result<Self> {
+        Self::start(origin_url, variables, None)
     }
 
     /// The same with what it stores in a folder, where the next one finds it.
     pub(crate) fn before_keeping(origin_url: &str, storage: &Path) -> Result<Self> {
-        Self::start(origin_url, Some(storage))
+        Self::start(origin_url, &[], Some(storage))
     }
 
-    fn start(origin_url: &str, storage: Option<&Path>) -> Result<Self> {
+    fn start(origin_url: &str, variables: &[(&str, &str)], storage: Option<&Path>) -> Result<Self> {
         require_worker()?;
         let project = Project::here();
         let mut node = Command::new(tools::node(&project)?);
-        node.current_dir(project.root()).arg(project.path("tests/miniflare/host.mjs")).arg(origin_url).args(storage);
+        let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
+        let variables = serde_json::to_string(&variables)?;
+        node.current_dir(project.root()).arg(project.path("tests/miniflare/host.mjs"));
+        node.arg(origin_url).arg(variables).args(storage);
         let mut service = Service::start("workerd", node, Logs::Keep)?;
         let ports = service.wait_for_line("edge listening on ", READY_WITHIN)?;
         let (port, direct) = ports.split_once(" and ").context("two ports were announced")?;
@@ -92,6 +101,18 @@ impl Edge {
         self.command(&format!("authority/{word}")).await.map(drop)
     }
 
+    /// Lets the timer of a cron expression go off; what came of the run, as Cloudflare records it.
+    pub(crate) async fn tick(&self, schedule: &str) -> Result<String> {
+        let schedule = schedule.replace(' ', "+");
+        let target = format!("/cdn-cgi/handler/scheduled?cron={schedule}&format=json");
+        Ok(self.visitor(1).get(&target).await?.text())
+    }
+
+    /// The data points that were written so far, as JSON.
+    pub(crate) async fn points(&self) -> Result<Vec<serde_json::Value>> {
+        Ok(serde_json::from_str(&self.command("points").await?)?)
+    }
+
     /// Asks for a page until it is as it should be, and returns it.
     pub(crate) async fn until(&self, target: &str, wanted: impl Fn(&Answer) -> bool) -> Result<Answer> {
         let look = async {
@@ -127,7 +148,7 @@ impl Edge {
 }
 
 /// Builds the Worker unless what is built is current, once for all tests.
-fn require_worker() -> Result<()> {
+pub(crate) fn require_worker() -> Result<()> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     let build = || {
         let (project, steps) = (Project::here(), Steps::new());
