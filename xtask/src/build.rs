@@ -34,7 +34,7 @@ const RUSTFLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
 
 /// Most bytes that the Worker's module may have after `gzip -9`; `cargo xtask test` holds it to that. It is what is there
 /// and a little: more is a decision, not an accident (docs/decisions/0017-size-of-the-worker.md).
-pub const WORKER_GZIP_BYTES_MAX: u64 = 200 << 10;
+pub const WORKER_GZIP_BYTES_MAX: u64 = 220 << 10;
 
 /// How the origin is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,11 +168,17 @@ fn build(project: &Project, recipe: &Recipe, steps: &Steps) -> Result<Worker> {
     // Held while cargo runs too: recipes with a policy share a target folder, and each compiles over the last.
     let lock = project.wait_for_lock("worker")?;
     let compiled = steps.run("compile the edge to WASM", |step| compile(project, recipe, step))?;
-    let recipes = ["package-lock.json", "Cargo.lock", "xtask/src/build.rs", "xtask/workerd/drop-exports.mjs"];
+    let recipes = [
+        "package-lock.json",
+        "Cargo.lock",
+        "xtask/src/build.rs",
+        "xtask/workerd/drop-exports.mjs",
+        "edge/worker/entry.mjs",
+    ];
     let inputs = || {
-        let [npm, cargo, build, exports] = &recipes.map(|path| project.path(path));
+        let [npm, cargo, build, exports, entry] = &recipes.map(|path| project.path(path));
         let [script, module] = [recipe.dir.join("index.js"), recipe.dir.join("index_bg.wasm")];
-        fingerprint(&[&compiled, npm, cargo, build, exports, &script, &module])
+        fingerprint(&[&compiled, npm, cargo, build, exports, entry, &script, &module])
     };
     if !project.is_stamped(&recipe.stamp, &inputs()) {
         steps.run("make the Worker", |step| make_worker(project, recipe, step))?;
@@ -209,6 +215,16 @@ fn make_worker(project: &Project, recipe: &Recipe, step: &Step) -> Result<()> {
         .env("WASM_BINDGEN_BIN", wasm_bindgen?)
         .env("ESBUILD_BIN", tools::esbuild(project)?);
     process::run("worker-build", build, step)?;
+
+    step.detail("esbuild");
+    let (script, built) = (recipe.dir.join("index.js"), recipe.dir.join("built.js"));
+    fs::rename(&script, &built).with_context(|| format!("cannot rename {}", script.display()))?;
+    let mut bundle = Command::new(tools::esbuild(project)?);
+    bundle.current_dir(project.root()).args(["--bundle", "--format=esm", "--minify", "--external:cloudflare:*"]);
+    bundle.arg("--external:*.wasm").arg(format!("--alias:built={}", built.display()));
+    bundle.arg(project.path("edge/worker/entry.mjs")).arg(format!("--outfile={}", script.display()));
+    process::run("esbuild", bundle, step)?;
+    fs::remove_file(&built).with_context(|| format!("cannot remove {}", built.display()))?;
 
     step.detail("drop exports");
     let module = recipe.dir.join("index_bg.wasm");
