@@ -4,6 +4,7 @@
 //! everything else wants the secret as a bearer token; a request without it learns nothing, not even which paths
 //! there are.
 
+mod explain;
 mod health;
 
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge, Platform, answer,
+    Isolate, Platform, answer,
     message::{Headers, Request, Response},
 };
 
@@ -26,20 +27,22 @@ pub(crate) fn name(path: &str) -> Option<&str> {
 /// Answers a request for `/__seawall/{name}`, and says what to call it in the log. Counted under no limit: a wrong
 /// secret costs one comparison.
 pub(crate) async fn answer<P: Platform>(
-    edge: &Rc<Edge>,
+    isolate: &Rc<Isolate<P>>,
     platform: &P,
     name: &str,
     request: &Request<P>,
 ) -> (Response<P>, &'static str) {
     let authorization = request.headers.field("authorization");
-    let (known, response) = match (&edge.settings.control_secret, request.method.as_str(), name) {
+    let (known, response) = match (&isolate.settings.control_secret, request.method.as_str(), name) {
         (None, ..) => (None, refusal(platform, Status::NotFound, "Nothing is served here.")),
         (Some(secret), method, name) if secret.admits(authorization.as_deref()) => {
-            let control = Control { edge, platform };
+            let control = Control { isolate, platform };
             match (name, method) {
                 ("health", "GET" | "HEAD") => (Some("health"), control.health().await),
                 ("health", _) => (Some("health"), control.wrong_method("GET, HEAD")),
-                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: health.")),
+                ("explain", "GET") => (Some("explain"), control.explain(&request.query).await),
+                ("explain", _) => (Some("explain"), control.wrong_method("GET")),
+                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: explain, health.")),
             }
         }
         (Some(_), "GET" | "HEAD", "health") => (Some("health"), json(platform, health::alive())),
@@ -56,7 +59,7 @@ pub(crate) async fn answer<P: Platform>(
 
 /// What an operator's request works on.
 struct Control<'a, P: Platform> {
-    edge: &'a Rc<Edge>,
+    isolate: &'a Rc<Isolate<P>>,
     platform: &'a P,
 }
 

@@ -16,7 +16,7 @@ const workerd = new Miniflare(
     port: 0,
     cf: false,
     log: new Log(LogLevel.WARN),
-    // Answers /cdn-cgi/handler/scheduled by making a timer go off.
+    // Answers /cdn-cgi/local/scheduled by making a timer go off.
     unsafeTriggerHandlers: true,
     resourcePersistencePath: storage,
     workers: [

@@ -18,14 +18,14 @@ use crate::{
 /// Calls the origin, with redirects left to the client; ends the call when no header came within the deadline.
 pub(crate) async fn fetch(
     origin: &str,
-    mut request: Request<Host>,
+    request: &mut Request<Host>,
     deadline: Duration,
 ) -> Result<Response<Host>, FetchError> {
     // The address names the host; a second one would be ignored or refused.
     request.headers.remove("host");
     let query = if request.query.is_empty() { "" } else { "?" };
     let url = [origin, &request.path, query, &request.query].concat();
-    let body = request.body.as_ref().map_or(JsValue::UNDEFINED, Body::to_js);
+    let body = request.body.take().map_or(JsValue::UNDEFINED, |body| body.to_js());
     // A deadline in milliseconds is exact as a float.
     let deadline_ms = deadline.as_millis() as f64;
     let call = glue::call(&url, &request.method, &request.headers.to_text(), &body, deadline_ms);
