@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what core's decisions cost, what the edge can carry beside its peers, and what a visitor waits
+//! `cargo xtask bench`: what core's decisions cost, what the edge and the origin can carry, and what a visitor waits
 //! for.
 
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use seawall_xtask::project::Project;
 use serde_json::Value;
 
-use super::{bench_core, bench_edge, bench_visit};
+use super::{bench_core, bench_edge, bench_origin, bench_visit};
 
 /// Measure on this machine, all cases in one run. Figures compare cases, not machines.
 #[derive(Args)]
@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Requests for each case of `visit`.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=5000))]
     requests: u32,
+    /// Permits of the city that `origin` is asked about.
+    #[arg(long, default_value_t = 20_000)]
+    permits: u32,
     /// Write the figures to this file too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -30,6 +33,8 @@ pub(crate) struct Arguments {
 enum What {
     /// Core's decisions beside other crates, and as WASM.
     Core,
+    /// Fifty connections at once: the origin without the edge.
+    Origin,
     /// The edge under a crowd, beside other Workers, nginx and Varnish.
     Edge,
     /// One visitor after another: origin alone, and through the edge a miss, a hit and a refusal.
@@ -39,6 +44,7 @@ enum What {
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let figures = match arguments.what {
         What::Core => return bench_core::run(project, arguments.json.as_deref()),
+        What::Origin => return bench_origin::run(project, arguments.permits, arguments.json.as_deref()),
         What::Edge => bench_edge::run(project, arguments.rounds)?,
         What::Visit => bench_visit::run(project, arguments.requests)?,
     };
