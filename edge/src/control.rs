@@ -5,8 +5,10 @@
 //! there are.
 
 mod health;
+mod orders;
+mod purge;
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use seawall_core::{
     headers::Fields,
@@ -29,17 +31,20 @@ pub(crate) async fn answer<P: Platform>(
     edge: &Rc<Edge>,
     platform: &P,
     name: &str,
-    request: &Request<P>,
+    request: &mut Request<P>,
 ) -> (Response<P>, &'static str) {
-    let authorization = request.headers.field("authorization");
-    let (known, response) = match (&edge.settings.control_secret, request.method.as_str(), name) {
+    let authorization = request.headers.field("authorization").map(Cow::into_owned);
+    let method = request.method.clone();
+    let (known, response) = match (&edge.settings.control_secret, method.as_str(), name) {
         (None, ..) => (None, refusal(platform, Status::NotFound, "Nothing is served here.")),
         (Some(secret), method, name) if secret.admits(authorization.as_deref()) => {
             let control = Control { edge, platform };
             match (name, method) {
                 ("health", "GET" | "HEAD") => (Some("health"), control.health().await),
                 ("health", _) => (Some("health"), control.wrong_method("GET, HEAD")),
-                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: health.")),
+                ("purge", "POST") => (Some("purge"), control.purge(request).await),
+                ("purge", _) => (Some("purge"), control.wrong_method("POST")),
+                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: health, purge.")),
             }
         }
         (Some(_), "GET" | "HEAD", "health") => (Some("health"), json(platform, health::alive())),

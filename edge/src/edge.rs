@@ -20,6 +20,7 @@ use crate::{
     failure::Remembered,
     limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
     memory::Memory,
+    purge::Feed,
     settings::SECRET_FIELD,
 };
 
@@ -75,6 +76,8 @@ pub(crate) struct State {
     pub(crate) failures: KeyTable<Remembered>,
     /// What this isolate knows to be invalid.
     pub(crate) purges: Purges,
+    /// How it stands to the log of all purges.
+    pub(crate) feed: Feed,
 }
 
 impl Edge {
@@ -92,6 +95,7 @@ impl Edge {
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
+            feed: Feed::default(),
         };
         Self { policy, settings: Settings::default(), state: RefCell::new(state) }
     }

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use seawall_core::{
     cache::{
         AuthorizationUse, CacheOptions, CacheStatus, ForwardReason, RequestFields, SURROGATE_DEVICE,
-        groups::GroupId,
         invalidate::{invalidation, is_safe},
         key::{CacheKey, Target},
         negotiate::reduced,
@@ -35,6 +34,7 @@ use crate::{
     maintenance,
     message::{Headers, Request, Response},
     protect::Last,
+    purge::{self, Order},
     record::{Metric, Record, known_method},
     sanitise::{Malformed, canonical_path, sanitise},
 };
@@ -94,8 +94,8 @@ async fn answered<'a, P: Platform>(
         let record = Record::refused("none", &request.method, "host");
         return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
-    if let Some(name) = control::name(&request.path) {
-        let (response, known) = control::answer(&edge.edge, platform, name, &request).await;
+    if let Some(name) = control::name(&request.path).map(str::to_owned) {
+        let (response, known) = control::answer(&edge.edge, platform, &name, &mut request).await;
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
@@ -129,9 +129,10 @@ async fn answered<'a, P: Platform>(
         Ok(options) => {
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
-            // The limits and the look-up do not wait for each other; a refusal drops what was found.
+            // The limits, the look-up and the purge log do not wait for each other; a refusal drops what was found.
             let found = look_up(edge, platform, &key, &forward, &options.vary);
-            let (admitted, found) = futures_util::future::join(admitted, found).await;
+            let keep_up = purge::keep_up(&edge.edge, platform);
+            let (admitted, found, ()) = futures_util::future::join3(admitted, found, keep_up).await;
             let answer = match refused(edge, platform, &admitted.admission) {
                 Some(answer) => answer,
                 None => {
@@ -284,6 +285,7 @@ impl Place {
         let target = self.target(&self.method, &self.path, &self.query);
         let changed = invalidation(&target, response.status, &response.headers, &CacheOptions::default());
         let now = platform.now();
+        let mut orders = Vec::new();
         for place in changed.places {
             // The same canonical form, and the same parameters, as the key of a request for it has.
             let Some(path) = canonical_path(&place.path) else { continue };
@@ -296,15 +298,23 @@ impl Place {
                 _ => place.query,
             };
             let key = CacheKey::new(&self.target("GET", &path, &query));
-            edge.state.borrow_mut().purges.purge(Selector::Key(key), Strength::Hard, now);
+            orders.push(Selector::Key(key));
             if let Err(error) = forget(edge, platform, &key).await {
                 platform.log(&format!("edge.cache.invalidate failed: {error}"));
             }
         }
-        let purge = |group: GroupId| {
-            edge.state.borrow_mut().purges.purge(Selector::Group(group), Strength::Hard, now);
-        };
-        changed.groups.into_iter().for_each(purge);
+        orders.extend(changed.groups.into_iter().map(Selector::Group));
+        for selector in &orders {
+            edge.state.borrow_mut().purges.purge(selector.clone(), Strength::Hard, now);
+        }
+        if platform.has_purge_log() && !orders.is_empty() {
+            let orders = orders.into_iter().map(|selector| Order { selector, strength: Strength::Hard }).collect();
+            let (edge, platform_) = (Rc::clone(&edge.edge), platform.clone());
+            platform.spawn(async move {
+                // Here it holds already; elsewhere, what is stored ends by its own time.
+                let _ = purge::ask(&edge, &platform_, orders).await;
+            });
+        }
         if changed.groups_left_out > 0 {
             platform.log(&format!("edge.cache.invalidate left out groups={}", changed.groups_left_out));
         }

@@ -22,6 +22,7 @@ use crate::{
     message::{Request, Response},
     pipeline,
     platform::FetchError,
+    purge::PurgeLog,
     record::Metric,
     store::Stored,
 };
@@ -64,6 +65,8 @@ pub struct Faults {
     pub save: u64,
     /// The authority of shared limits fails.
     pub authority: u64,
+    /// The log of purges fails.
+    pub purge_log: u64,
     /// Longest time that any of them takes, in milliseconds.
     pub delay_ms_max: u64,
 }
@@ -82,6 +85,8 @@ pub(super) struct Inner {
     pub(super) faults: RefCell<Faults>,
     pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
     pub(super) has_far: Cell<bool>,
+    pub(super) has_purge_log: Cell<bool>,
+    pub(super) purge_log: RefCell<PurgeLog>,
     pub(super) counters: RefCell<HashMap<u128, State>>,
     pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
     pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
@@ -109,6 +114,8 @@ impl World {
             faults: RefCell::default(),
             shelves: RefCell::default(),
             has_far: Cell::default(),
+            has_purge_log: Cell::default(),
+            purge_log: RefCell::default(),
             counters: RefCell::default(),
             waiting: RefCell::default(),
             wakes: RefCell::default(),
@@ -129,6 +136,11 @@ impl World {
     /// Gives the world a far store, or takes it away.
     pub fn set_far(&self, has_far: bool) {
         self.0.has_far.set(has_far);
+    }
+
+    /// Gives the world a log of purges.
+    pub fn set_purge_log(&self, has_purge_log: bool) {
+        self.0.has_purge_log.set(has_purge_log);
     }
 
     /// Empties the near store, as another point of presence has it.

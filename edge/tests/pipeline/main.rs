@@ -13,6 +13,7 @@ mod hostile;
 mod limit;
 mod memory;
 mod pass_through;
+mod purge;
 mod simulation;
 mod site;
 

@@ -130,7 +130,10 @@ fn an_unsafe_request_empties_its_own_isolate_at_once() {
 fn what_is_stale_in_memory_is_looked_up_again() {
     let (world, edge) = world();
     world.origin(|_| {
-        Reply::ok("page", &[("content-length", "4"), ("seawall-cdn-cache-control", "max-age=2, stale-while-revalidate=0")])
+        Reply::ok(
+            "page",
+            &[("content-length", "4"), ("seawall-cdn-cache-control", "max-age=2, stale-while-revalidate=0")],
+        )
     });
     warm(&world, &edge, PAGE);
     assert!(at_once(&world, &edge, PAGE, &[]).is_some());

@@ -17,7 +17,7 @@ use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
 use worker::{Context, Delay, Env};
 
 use crate::{
-    authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, settings, waiters,
+    authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, purge, ready::Ready, settings, waiters,
 };
 
 /// The platform of one request.
@@ -147,6 +147,24 @@ impl Platform for Host {
 
     async fn sleep(&self, time: Duration) {
         Delay::from(time).await;
+    }
+
+    async fn read(&self, body: Body, bytes_max: usize) -> Option<String> {
+        let bytes = match body {
+            Body::Text(text) => return (text.len() <= bytes_max).then(|| text.as_ref().to_owned()),
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(stream) => glue::collect(&stream, bytes_max).await?,
+        };
+        let fits = bytes.length() as usize <= bytes_max;
+        if fits { String::from_utf8(bytes.to_vec()).ok() } else { None }
+    }
+
+    fn has_purge_log(&self) -> bool {
+        purge::is_bound(&self.0.env)
+    }
+
+    async fn ask_purge_log(&self, question: String, deadline: Duration) -> Result<String, AuthorityError> {
+        purge::ask(&self.0.env, question, deadline).await
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

@@ -10,6 +10,7 @@ mod host;
 mod kv;
 mod metrics;
 mod origin;
+mod purge;
 mod ready;
 mod settings;
 mod waiters;
