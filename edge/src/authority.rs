@@ -126,7 +126,7 @@ pub(crate) const fn is_held(algorithm: &Algorithm) -> bool {
 }
 
 /// A state that an authority keeps until it expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The client under one limit.
     pub key: u128,

@@ -22,6 +22,7 @@ use crate::{
     memory::Memory,
     purge::Feed,
     settings::SECRET_FIELD,
+    tally::Tally,
 };
 
 /// One isolate: what every platform keeps alike, and the responses that this one keeps ready.
@@ -66,6 +67,10 @@ pub struct Edge {
 pub(crate) struct State {
     /// By upstream, in the policy's order.
     pub(crate) breakers: Vec<Breaker>,
+    /// Of each origin under each upstream, where there are several.
+    pub(crate) origins: Vec<Breaker>,
+    /// Answers that are yet to be written down.
+    pub(crate) tally: Tally,
     /// Limits of scope "isolate", and shared ones while their authority is away.
     pub(crate) counters: StateTable,
     /// Until when a client is refused under a shared limit.
@@ -86,6 +91,8 @@ impl Edge {
     pub fn new(policy: Policy, seed: u64) -> Self {
         let state = State {
             breakers: policy.upstreams().iter().map(|_| Breaker::new()).collect(),
+            origins: Vec::new(),
+            tally: Tally::default(),
             counters: StateTable::new(
                 policy.limits().iter().map(|limit| &limit.algorithm),
                 Capacities::for_keys(const { NonZeroUsize::new(LOCAL_COUNTERS).unwrap() }),

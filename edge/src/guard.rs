@@ -10,7 +10,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge, Platform,
+    Edge, Platform, failover,
     limits::RETRY_AFTER_UNREACHABLE,
     maintenance,
     message::{Headers, Request, Response},
@@ -92,7 +92,7 @@ pub(crate) async fn fetch<P: Platform>(
     };
     // The origin writes it into its own log, so that both lines of one call can be found.
     request.headers.set("x-request-id", &format!("{:016x}", platform.random()));
-    let mut result = platform.fetch(request, upstream.deadline).await;
+    let mut result = failover::fetch(edge, platform, route.upstream, upstream, request, upstream.deadline).await;
     if let Ok(response) = &mut result
         && !FINAL_STATUSES.contains(&response.status)
     {

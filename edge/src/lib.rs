@@ -22,6 +22,7 @@ mod admit;
 mod answer;
 mod control;
 mod edge;
+mod failover;
 mod failure;
 mod guard;
 mod lookup;
@@ -29,6 +30,7 @@ mod maintenance;
 mod memory;
 mod protect;
 mod sanitise;
+mod tally;
 
 #[cfg(feature = "fake")]
 pub mod fake;

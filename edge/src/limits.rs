@@ -126,5 +126,15 @@ pub const PURGE_ORDERS_MAX: usize = 256;
 /// Longest body of such a request.
 pub const PURGE_BODY_BYTES_MAX: usize = 64 << 10;
 
+/// Origins that are tried for one request. A site has one or two; beyond this a visitor has no time left.
+pub const ORIGINS_MAX: usize = 4;
+
+/// Answers from isolate memory that are counted before a line says so. At 20,000 a second, which is more than an isolate
+/// serves, that is one line in half a second.
+pub const TALLY_MAX: u32 = 10_000;
+
+/// How long they are counted: as late as a graph may be.
+pub const TALLY_FOR: Duration = Duration::from_secs(10);
+
 // Answers of the platform arrive before a visitor gives up, whatever the policy's deadlines are.
 const _: () = assert!(AUTHORITY_DEADLINE.as_millis() < FLIGHT_MARGIN.as_millis());

@@ -62,6 +62,20 @@ impl<P: Platform> Request<P> {
             query: &self.query,
         }
     }
+
+    /// A request for the same with this method, without a body.
+    pub(crate) fn again(&self, method: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            scheme: self.scheme.clone(),
+            host: self.host.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            body: None,
+            client: self.client,
+        }
+    }
 }
 
 impl<P: Platform> Response<P> {

@@ -49,6 +49,10 @@ pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
 pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     let (edge, platform) = (&edge, &platform);
+    let counted = edge.state.borrow_mut().tally.take(arrival);
+    if let Some(counted) = counted {
+        counted.write(&edge.policy, platform);
+    }
     // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
     let operators_matter = maintenance::is_on(edge) || edge.policy.site().diagnostics == Diagnostics::Operator;
     let is_operator = operators_matter && edge.is_operator(&request.headers);

@@ -42,6 +42,22 @@ pub trait Platform: Clone + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<Response<Self>, FetchError>>;
 
+    /// How many origins there are that answer the same, in the order in which they are tried.
+    fn origins(&self) -> usize {
+        1
+    }
+
+    /// Calls one of them, counted from zero. [`Platform::fetch`] calls the first.
+    fn fetch_from(
+        &self,
+        origin: usize,
+        request: Request<Self>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Response<Self>, FetchError>> {
+        let _ = origin;
+        self.fetch(request, deadline)
+    }
+
     /// Where responses are kept for all isolates nearby.
     fn near(&self) -> Self::Near;
 

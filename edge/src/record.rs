@@ -132,6 +132,13 @@ impl<'a> Record<'a> {
 pub enum Metric<'a> {
     /// A request was answered.
     Request(&'a Record<'a>),
+    /// Requests were answered from isolate memory, the shortest way; none of them is counted as a request.
+    Hits {
+        /// The route's name.
+        route: &'a str,
+        /// How many.
+        count: u32,
+    },
     /// An upstream was called.
     Call {
         /// Its name.

@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The city's open-data API.
     pub soda: Soda,
+    /// Who counts requests, and where.
+    pub limits: Limits,
     /// `CRON_WORKER`: whether this process runs jobs.
     pub cron_worker: CronWorker,
     /// `CRON_SECRET`: what callers of `/cron` show.
@@ -69,6 +71,17 @@ pub enum Pooler {
     None,
     /// PgBouncer, which lends a session for one transaction at a time: nothing is set on it, and nothing is prepared.
     PgBouncer,
+}
+
+/// Who counts requests, and where.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `RATE_LIMITS`: whether this process counts at all.
+    pub on: bool,
+    /// `REDIS_URL`: where counters live that all processes share.
+    pub redis_url: Option<Secret>,
+    /// `TRUSTED_PROXY_HOPS`: how many entries of `X-Forwarded-For`, from its end, our own proxies have written.
+    pub trusted_proxy_hops: usize,
 }
 
 /// Whether this process runs jobs when asked to.
@@ -201,6 +214,15 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 timeout: self.duration(&var::SODA_TIMEOUT),
                 page_size: self.number(&var::SODA_PAGE_SIZE, PAGE_SIZES),
             },
+            limits: Limits {
+                on: self.parse(&var::RATE_LIMITS, true, |value| match value {
+                    "on" => Some(true),
+                    "off" => Some(false),
+                    _ => None,
+                }),
+                redis_url: self.checked(&var::REDIS_URL, redis_url).map(Secret),
+                trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
+            },
             cron_worker,
             cron_secret,
             policy_file: self.optional(&var::POLICY_FILE).map(PathBuf::from),
@@ -261,6 +283,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 /// A connection is never free, and Postgres itself allows 100 by default.
 const POOL_SIZES: RangeInclusive<usize> = 1..=1_000;
+/// More proxies than a request has ever been through.
+const PROXY_HOPS: RangeInclusive<usize> = 0..=8;
 /// As many characters as 128 random bits have in hexadecimal.
 const SECRET_BYTES_MIN: usize = 32;
 /// SODA answers at most 50,000 rows at once; fewer than ten would never end.
@@ -290,6 +314,10 @@ fn permille(value: &str) -> Option<u16> {
     }
     let permille: u16 = format!("{whole}{decimals:0<3}").parse().ok()?;
     (1..=1_000).contains(&permille).then_some(permille)
+}
+
+fn redis_url(value: &str) -> Option<String> {
+    redis::Client::open(value).is_ok().then(|| value.to_owned())
 }
 
 fn http_url(value: &str) -> Option<String> {
@@ -342,6 +370,13 @@ mod tests {
             ("CRON_WORKER", "maybe", "  CRON_WORKER is \"maybe\": expected off, on or only"),
             ("CRON_WORKER", "on", "  CRON_SECRET is not set: CRON_WORKER needs it"),
             ("CRON_SECRET", "short", "  CRON_SECRET is [hidden]: expected at least 32 characters"),
+            ("RATE_LIMITS", "yes", "  RATE_LIMITS is \"yes\": expected on or off"),
+            (
+                "REDIS_URL",
+                "http://:hunter2@host",
+                "  REDIS_URL is [hidden]: expected a URL such as redis://:password@host:6379/0, or nothing",
+            ),
+            ("TRUSTED_PROXY_HOPS", "9", "  TRUSTED_PROXY_HOPS is \"9\": expected a whole number from 0 to 8"),
             ("DB_POOLER", "odyssey", "  DB_POOLER is \"odyssey\": expected none or pgbouncer"),
             (
                 "DB_POOL_WARN_THRESHOLD",

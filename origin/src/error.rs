@@ -23,6 +23,9 @@ const RETRY_DATABASE: Duration = Duration::from_secs(5);
 /// When to come back after every connection was busy or the answer took too long.
 const RETRY_BUSY: Duration = Duration::from_secs(2);
 
+/// When to come back after a request was refused because too many run.
+const RETRY_SHED: Duration = Duration::from_secs(1);
+
 /// Why a request got no proper answer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -30,11 +33,12 @@ pub struct Error {
     public: Cow<'static, str>,
     retry_after: Option<Duration>,
     internal: Option<Arc<dyn StdError + Send + Sync>>,
+    busy: bool,
 }
 
 impl Error {
     fn new(status: StatusCode, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, public: public.into(), retry_after: None, internal: None }
+        Self { status, public: public.into(), retry_after: None, internal: None, busy: false }
     }
 
     /// 400: the request makes no sense; `public` says what to change.
@@ -67,7 +71,22 @@ impl Error {
     #[must_use]
     pub fn busy(internal: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let public = "This is taking too long because many people are asking. Please try again in a few seconds.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, public).retry_after(RETRY_BUSY).because(internal)
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, public).retry_after(RETRY_BUSY).because(internal);
+        Self { busy: true, ..error }
+    }
+
+    /// 503: more is asked than this process can do.
+    #[must_use]
+    pub fn shed() -> Self {
+        let public = "Many people are asking at this moment. Please try again in a second.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, public).retry_after(RETRY_SHED);
+        error.because("more requests than this process takes on")
+    }
+
+    /// 429: this client asks for too much. Who knows the limits adds when to come back.
+    #[must_use]
+    pub fn too_many(public: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, public)
     }
 
     /// The error for an answer that a library gave without one of ours: a wrong method, a body too long.
@@ -99,6 +118,12 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Whether the answer took too long, or would have.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy
     }
 
     /// What the client may read.

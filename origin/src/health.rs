@@ -45,6 +45,9 @@ struct HealthAnswer<'a> {
     cron: &'a [LastRun],
     /// The breaker of the city's API in this process.
     soda: &'static str,
+    /// The breaker of Redis; while it is not closed, this process counts by itself. Absent without Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<&'static str>,
 }
 
 /// Whether the database answers.
@@ -109,6 +112,7 @@ pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
         tables: look.as_ref().map(|look| look.estimates()).unwrap_or_default(),
         cron: look.as_ref().map(|look| look.last_runs.as_slice()).unwrap_or_default(),
         soda: site.cron.soda().as_str(),
+        redis: site.limiter.redis().map(|state| state.as_str()),
     };
     (status(look.is_ok()), Json(answer)).into_response()
 }

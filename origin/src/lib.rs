@@ -10,6 +10,7 @@ pub mod error;
 pub mod guard;
 pub mod health;
 pub mod http;
+mod limit;
 pub mod logging;
 pub mod pages;
 pub mod permits;

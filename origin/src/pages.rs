@@ -123,6 +123,7 @@ pub(crate) fn error(error: &Error, request_id: &str) -> Response {
     let headline = match error.status() {
         StatusCode::NOT_FOUND => "Nothing is here",
         StatusCode::BAD_REQUEST => "That could not be read",
+        StatusCode::TOO_MANY_REQUESTS => "Not so fast, please",
         StatusCode::SERVICE_UNAVAILABLE => "One moment, please",
         status if status.is_client_error() => "That is not possible here",
         _ => "Something went wrong",

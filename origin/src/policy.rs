@@ -1,5 +1,7 @@
 //! The traffic policy that this process obeys.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use seawall_core::breaker;
 use seawall_core::policy::Policy;
@@ -37,6 +39,17 @@ pub fn soda_breaker(policy: &Policy) -> anyhow::Result<breaker::Config> {
 pub fn replica_breaker(policy: &Policy) -> breaker::Config {
     policy.upstream("replica").map_or_else(breaker::Config::default, |upstream| upstream.breaker)
 }
+
+/// How long a request waits for Redis, and when it does not: `[upstream.redis]`, or a tenth of a second and core's
+/// defaults.
+#[must_use]
+pub fn redis(policy: &Policy) -> (Duration, breaker::Config) {
+    let given = policy.upstream("redis").map(|upstream| (upstream.deadline, upstream.breaker));
+    given.unwrap_or_else(|| (REDIS_TIME_MAX, breaker::Config::default()))
+}
+
+/// Ten times what a round trip to a Redis of the same region takes.
+const REDIS_TIME_MAX: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

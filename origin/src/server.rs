@@ -22,7 +22,9 @@ use crate::db::Databases;
 use crate::error::Error;
 use crate::health::{self, Watch};
 use crate::http::limits::BODY_BYTES_MAX;
+use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, errors, observe, security};
+use crate::limit::{self, Limiter};
 use crate::permits::api;
 use crate::soda::client::Client;
 use crate::{assets, pages, policy};
@@ -32,13 +34,15 @@ pub(crate) struct Site {
     pub(crate) databases: Databases,
     pub(crate) watch: Watch,
     pub(crate) cron: Runner,
+    pub(crate) limiter: Arc<Limiter>,
 }
 
 impl Site {
-    fn new(config: &Config, policy: &Policy, databases: Databases) -> anyhow::Result<Arc<Self>> {
+    fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
         let cron = Runner::new(config.clone(), soda, databases.primary().clone());
-        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron }))
+        let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
+        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron, limiter }))
     }
 }
 
@@ -62,7 +66,7 @@ fn sweep(site: Arc<Site>) {
 /// When the policy does not hold together, the address cannot be bound, or the database, once it is there, has no room
 /// for the pool.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    let policy = policy::load(&config)?;
+    let policy = Arc::new(policy::load(&config)?);
     let databases = Databases::open(&config.database, policy::replica_breaker(&policy))?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -99,7 +103,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// Every route in its layers. A layer added later lies further out.
-fn router(site: Arc<Site>, policy: Policy, access: Access) -> Router {
+fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
+    let limiter = Arc::clone(&site.limiter);
     Router::new()
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
@@ -120,9 +125,11 @@ fn router(site: Arc<Site>, policy: Policy, access: Access) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(from_fn(deadline::layer))
+        .layer(from_fn_with_state(Arc::new(Gates::new(Arc::clone(&policy))), overload::layer))
+        .layer(from_fn_with_state(limiter, limit::layer))
         .layer(from_fn_with_state(Arc::new(access), cron::guard))
         .layer(from_fn(errors::layer))
-        .layer(from_fn_with_state(Arc::new(policy), cache::layer))
+        .layer(from_fn_with_state(policy, cache::layer))
         .layer(from_fn(security::layer))
         .layer(from_fn(observe::layer))
 }

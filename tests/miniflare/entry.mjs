@@ -1,7 +1,8 @@
-// The built Worker with two things in a test's hands: the clock, and how the authority of the shared limits behaves.
+// The built Worker with three things in a test's hands: the clock, how the authority of the shared limits behaves, and
+// what was counted, which the local simulator of Analytics Engine drops.
 // The module and its glue are the build's own. A test speaks to this file under /__test/, which no route has.
 
-import Edge, { Limiter as Authority } from "../../edge/worker/build/index.js";
+import Edge, { Limiter as Authority, Purger as Log } from "../../edge/worker/build/index.js";
 
 // The clock stands still until a test moves it, so that every age and wait has one right value. Timers stay real.
 // It stands at a whole second, because HTTP dates do. workerd has no time yet while it loads this module.
@@ -22,6 +23,8 @@ globalThis.fetch = async (...call) => {
 };
 
 let authority = "answers";
+let log = "answers";
+const points = [];
 
 function command(url) {
   const [, , name, value] = url.pathname.split("/");
@@ -34,12 +37,21 @@ function command(url) {
     case "authority":
       authority = value;
       return new Response(authority);
+    case "points":
+      return Response.json(points);
+    case "log":
+      log = value;
+      return new Response(log);
     default:
       return new Response(`no such command: ${url.pathname}`, { status: 404 });
   }
 }
 
 export default class extends Edge {
+  constructor(context, env) {
+    super(context, { ...env, METRICS: { writeDataPoint: (point) => points.push(point) } });
+  }
+
   fetch(request) {
     const url = new URL(request.url);
     return url.pathname.startsWith("/__test/") ? command(url) : super.fetch(request);
@@ -54,6 +66,13 @@ export class Limiter extends Authority {
       case "hangs":
         await new Promise((resolve) => setTimeout(resolve, LONGER_THAN_ANY_DEADLINE_MS));
     }
+    return super.fetch(request);
+  }
+}
+
+export class Purger extends Log {
+  async fetch(request) {
+    if (log === "fails") throw new Error("the test made the log of purges fail");
     return super.fetch(request);
   }
 }

@@ -135,7 +135,7 @@ impl Steps {
                 (at, Spend::new(cost, at as u128).with_lease(lease))
             })
             .collect();
-        let stored: Vec<Option<State>> = asked.iter().map(|(_, spend)| self.states.get(&spend.key).copied()).collect();
+        let stored: Vec<Option<State>> = asked.iter().map(|(_, spend)| self.states.get(&spend.key).cloned()).collect();
         let operation = match self.below(16) {
             0 => Operation::Refund,
             1 => Operation::Peek,

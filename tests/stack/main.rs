@@ -11,10 +11,14 @@ mod data;
 mod failure;
 /// No client gets more than its share, and every client gets it.
 mod limits;
+/// What an operator does: deploys, looks, takes the site down, and what runs at its times.
+mod operating;
 /// The origin without its database.
 mod origin;
 /// What belongs to one visitor reaches no other.
 mod privacy;
+/// What was purged is served nowhere.
+mod purge;
 /// Bodies flow, both ways, without being collected on the way.
 mod streaming;
 /// Processes and visitors.

@@ -6,5 +6,7 @@ mod away;
 mod cron;
 /// What `/health` says, and what asking costs.
 mod health;
+/// One limit for all processes, with Redis and without.
+mod limits;
 /// Connections: how many, how long, and to which server.
 mod pool;

@@ -193,13 +193,21 @@ fn make_worker(project: &Project, recipe: &Recipe, step: &Step) -> Result<()> {
     process::run("worker-build", build, step)?;
 
     // One pass of our own instead of worker-build's, which keeps the names of functions: a fifth of the size.
-    step.detail("wasm-opt");
     let module = recipe.dir.join("index_bg.wasm");
     let optimised = recipe.dir.join("index_bg.optimised.wasm");
-    let mut wasm_opt = tools::node_script(project, "binaryen/bin/wasm-opt")?;
-    wasm_opt.arg("-Oz").args(WASM_FEATURES).arg(&module).arg("-o").arg(&optimised);
-    process::run("wasm-opt", wasm_opt, step)?;
+    optimise(project, &module, &optimised, step)?;
     fs::rename(&optimised, &module).with_context(|| format!("cannot replace {}", module.display()))
+}
+
+/// Makes a WASM module as small as `wasm-opt` can, for the engines that Workers run on.
+///
+/// # Errors
+/// When `wasm-opt` does not take it.
+pub fn optimise(project: &Project, module: &Path, optimised: &Path, step: &Step) -> Result<()> {
+    step.detail("wasm-opt");
+    let mut wasm_opt = tools::node_script(project, "binaryen/bin/wasm-opt")?;
+    wasm_opt.arg("-Oz").args(WASM_FEATURES).arg(module).arg("-o").arg(optimised);
+    process::run("wasm-opt", wasm_opt, step)
 }
 
 fn measured(project: &Project, dir: PathBuf) -> Result<Worker> {

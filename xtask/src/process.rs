@@ -217,6 +217,14 @@ impl Service {
         self.join_readers();
     }
 
+    /// Sends a signal to its whole group, such as SIGSTOP to let it hang.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        rustix::process::kill_process_group(self.pid, signal).with_context(|| format!("{} is gone", self.name))
+    }
+
     /// Kills it without warning, as a crash would.
     pub fn kill(&mut self) {
         let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);

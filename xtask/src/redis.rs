@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 
 use crate::process::{self, Logs, Service};
 use crate::project::Project;
@@ -16,9 +17,9 @@ use crate::tools::apt;
 #[derive(Debug)]
 pub struct Redis {
     // The server goes before its folder does.
-    _server: Service,
+    server: Service,
     socket: PathBuf,
-    _folder: Scratch,
+    folder: Scratch,
 }
 
 /// How long a Redis may take to start; it takes milliseconds.
@@ -32,12 +33,44 @@ impl Redis {
     pub fn start() -> Result<Self> {
         let folder = scratch::dir("redis")?;
         let socket = folder.path().join("redis.sock");
-        let mut command = Command::new(program()?);
-        command.current_dir(folder.path()).args(["--port", "0", "--unixsocket"]).arg(&socket);
-        command.args(["--save", "", "--appendonly", "no"]);
-        let mut server = Service::start("redis-server", command, Logs::Keep)?;
-        server.wait_for_line("eady to accept connections", READY_WITHIN)?;
-        Ok(Self { _server: server, socket, _folder: folder })
+        let server = serve(&folder, &socket)?;
+        Ok(Self { server, socket, folder })
+    }
+
+    /// Kills it without warning; what it held is gone.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts another one in its place, empty.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.server.kill();
+        // A killed server leaves its socket behind, and the next one refuses to take it over while it is there.
+        match std::fs::remove_file(&self.socket) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        self.server = serve(&self.folder, &self.socket)?;
+        Ok(())
+    }
+
+    /// Lets it hang: it keeps its connections and answers nothing.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn freeze(&self) -> Result<()> {
+        self.server.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn thaw(&self) -> Result<()> {
+        self.server.signal(Signal::CONT)
     }
 
     /// Where it listens.
@@ -45,6 +78,15 @@ impl Redis {
     pub fn socket(&self) -> &Path {
         &self.socket
     }
+}
+
+fn serve(folder: &Scratch, socket: &Path) -> Result<Service> {
+    let mut command = Command::new(program()?);
+    command.current_dir(folder.path()).args(["--port", "0", "--unixsocket"]).arg(socket);
+    command.args(["--save", "", "--appendonly", "no"]);
+    let mut server = Service::start("redis-server", command, Logs::Keep)?;
+    server.wait_for_line("eady to accept connections", READY_WITHIN)?;
+    Ok(server)
 }
 
 /// The server's program: on PATH, or else from Debian's package if we may install it.

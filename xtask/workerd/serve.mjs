@@ -9,6 +9,7 @@
 
 import { dirname } from "node:path";
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
+import { compatibilityDate, durableObjects } from "./wrangler.mjs";
 
 const { script, modules, port, origin, limiter, direct } = JSON.parse(process.argv[2]);
 const host = "127.0.0.1";
@@ -23,13 +24,13 @@ const workerd = new Miniflare(
       {
         name: "worker",
         modulesRoot: dirname(script),
-        compatibilityDate: "2026-11-01",
+        compatibilityDate,
         modules: [script, ...modules].map((path) => ({
           type: path.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
           path,
         })),
         bindings: { ORIGIN: origin },
-        durableObjects: limiter ? { LIMITER: { className: "Limiter", useSQLite: true } } : {},
+        durableObjects: limiter ? durableObjects : {},
         unsafeDirectSockets: direct ? [{ host, port }] : [],
       },
     ],

@@ -1,5 +1,6 @@
 //! Core's decisions in loops, as a WASM module that imports nothing: `cargo xtask bench core` runs it in Node and says
-//! how big it is. [`route`] reads a compiled policy, so that everything an edge uses of core is in it.
+//! how big it is. With the feature `policy` it reads a compiled policy too, so that everything an edge uses of core is in
+//! it.
 #![cfg(target_family = "wasm")]
 #![expect(unsafe_code, reason = "an exported name is only unsafe when two are the same, and the linker would say so")]
 
@@ -17,14 +18,18 @@ use seawall_core::cache::variants::Variants;
 use seawall_core::cache::{Ask, CacheOptions, Decision as CacheDecision, Keep, Known, Stored, decide, on_response};
 use seawall_core::limit::table::KeyTable;
 use seawall_core::limit::{Decision, Quota, Tat};
-use seawall_core::policy::Policy;
 use seawall_core::time::Timestamp;
+
+#[cfg(feature = "policy")]
+mod policy;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(784_111_777);
 const TARGET: Target<'_> =
     Target { method: "GET", tenant: "", scheme: "https", host: "permits.example", path: "/search", query: "q=a" };
-const REQUEST: [(&str, &str); 3] = [("accept", "text/html"), ("accept-language", "es"), ("user-agent", "x")];
-const RESPONSE: [(&str, &str); 6] = [
+/// As in an edge, fields are of one type, so that what decides is in the module once.
+type Fields = [(&'static str, &'static str)];
+const REQUEST: &Fields = &[("accept", "text/html"), ("accept-language", "es"), ("user-agent", "x")];
+const RESPONSE: &Fields = &[
     ("cache-control", "public, max-age=300, stale-while-revalidate=600"),
     ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
     ("etag", "\"a\""),
@@ -105,7 +110,7 @@ pub extern "C" fn cache_hit(count: u32) -> u32 {
         generation,
         random: 0,
     };
-    let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;
+    let nothing: Option<Known<'_, &Fields>> = None;
     let Keep::Store(metadata) = on_response(&exchange, nothing, &url, &purges, &options).keep else { return 0 };
     let mut variants = Variants::default();
     variants.insert(&url, &metadata, &REQUEST, &options.vary, NOW);
@@ -146,7 +151,7 @@ pub extern "C" fn cache_store(count: u32) -> u32 {
             generation,
             random: 0,
         };
-        let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;
+        let nothing: Option<Known<'_, &Fields>> = None;
         stored += u32::from(matches!(on_response(&exchange, nothing, &url, &purges, &options).keep, Keep::Store(_)));
     }
     stored
@@ -165,31 +170,6 @@ pub extern "C" fn breaker(count: u32) -> u32 {
         }
     }
     passed
-}
-
-/// Reads a policy of `length` bytes that were written to [`room`], and says how many routes it has.
-#[unsafe(no_mangle)]
-pub extern "C" fn route(length: usize) -> usize {
-    ROOM.with_borrow(|room| {
-        let policy = room.get(..length).and_then(|bytes| postcard::from_bytes::<Policy>(bytes).ok());
-        policy.map_or(0, |policy| {
-            let found = policy.route("GET", "/search").map_or(0, |route| policy.limits_of(route).count());
-            policy.routes().len() + found
-        })
-    })
-}
-
-/// Where the policy's bytes go.
-#[unsafe(no_mangle)]
-pub extern "C" fn room(bytes: usize) -> usize {
-    ROOM.with_borrow_mut(|room| {
-        room.resize(bytes, 0);
-        room.as_ptr() as usize
-    })
-}
-
-thread_local! {
-    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 const KEYS: u32 = 100_000;

@@ -62,7 +62,6 @@ impl fmt::Display for InvalidHttpDate {
 impl core::error::Error for InvalidHttpDate {}
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
-#[inline]
 fn imf_fixdate(text: &[u8]) -> Option<HttpDate> {
     let [
         w0,
@@ -128,17 +127,14 @@ fn date(year: u64, month: u64, day: u64, time: &[u8]) -> Option<HttpDate> {
 }
 
 /// The number that these few digits write.
-#[inline]
 fn number(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
-#[inline]
 fn is_weekday(short: [u8; 3]) -> bool {
     matches!(&short, b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun")
 }
 
-#[inline]
 fn month_number(short: [u8; 3]) -> Option<u64> {
     Some(match &short {
         b"Jan" => 1,
@@ -157,7 +153,6 @@ fn month_number(short: [u8; 3]) -> Option<u64> {
     })
 }
 
-#[inline]
 const fn days_in_month(year: u64, month: u64) -> u64 {
     match month {
         2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
@@ -168,7 +163,6 @@ const fn days_in_month(year: u64, month: u64) -> u64 {
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar. Counting years from March puts the leap day at the end.
-#[inline]
 pub(crate) const fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
     let year = if month <= 2 { year - 1 } else { year };
     let month_from_march = (month + 9) % 12;

@@ -131,7 +131,6 @@ impl Directives {
     }
 
     /// Takes a directive in; what it says is read only if it is known to say something.
-    #[inline]
     fn apply(&mut self, name: &str, lifetime: impl FnOnce() -> Duration, reach: impl FnOnce() -> Reach) {
         let is = |directive| name.eq_ignore_ascii_case(directive);
         let flag = match () {
@@ -158,7 +157,6 @@ impl Directives {
         }
     }
 
-    #[inline]
     fn lifetime(&mut self, name: &str) -> Option<&mut Option<Duration>> {
         let is = |directive| name.eq_ignore_ascii_case(directive);
         match () {
@@ -206,10 +204,9 @@ impl RequestDirectives {
     }
 }
 
-/// Whether a request wants nothing of it kept (RFC 9111 §5.2.1.5): the one directive that counts for its answer.
-pub(super) fn forbids_storing(request: &impl Fields) -> bool {
-    let value = request.field("cache-control");
-    value.is_some_and(|value| each_directive(&value).any(|(name, _)| name.eq_ignore_ascii_case("no-store")))
+/// Whether the `Cache-Control` of a request wants nothing of it kept (RFC 9111 §5.2.1.5).
+pub(super) fn forbids_storing(cache_control: &str) -> bool {
+    each_directive(cache_control).any(|(name, _)| name.eq_ignore_ascii_case("no-store"))
 }
 
 /// The field names that the qualified `no-cache` and `private` of a `Cache-Control` value list.
@@ -226,7 +223,6 @@ pub(super) fn listed_fields(value: &str) -> impl Iterator<Item = &str> {
 
 /// Name and argument of each directive. A space beside the `=` is not in the grammar; the argument is then read as it
 /// stands, and a lifetime so written is no number.
-#[inline]
 fn each_directive(value: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     members(value).map(|member| {
         let Some(end) = member.bytes().position(|byte| byte == b'=') else { return (member, None) };
@@ -245,7 +241,6 @@ fn reach(argument: Option<&str>) -> Reach {
 
 /// Reads delta-seconds (RFC 9111 §1.2.2), also inside quotes; a larger number than 2^31 counts as 2^31.
 /// Anything else, a sign or a fraction included, is `None`.
-#[inline]
 pub(super) fn delta_seconds(text: &str) -> Option<Duration> {
     let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     if digits.is_empty() {
@@ -259,7 +254,6 @@ pub(super) fn delta_seconds(text: &str) -> Option<Duration> {
 }
 
 /// Whether every quoted string in it ends.
-#[inline]
 fn is_balanced(value: &str) -> bool {
     if !value.as_bytes().contains(&b'"') {
         return true;
@@ -279,7 +273,6 @@ fn is_balanced(value: &str) -> bool {
 
 /// The members of a comma-separated list, trimmed, empty ones left out. A comma inside a quoted string does
 /// not separate.
-#[inline]
 pub(super) fn members(list: &str) -> impl Iterator<Item = &str> {
     let mut rest = list;
     core::iter::from_fn(move || {
@@ -298,7 +291,6 @@ pub(super) fn members(list: &str) -> impl Iterator<Item = &str> {
 
 /// Where the first member ends: at a comma, or at the end. What matters here is ASCII, which is part of no other
 /// character.
-#[inline]
 fn end_of_member(list: &str) -> usize {
     let bytes = list.as_bytes();
     // Few members have a quote in them.
@@ -317,7 +309,6 @@ fn end_of_member(list: &str) -> usize {
 }
 
 /// A text without the spaces and tabs around it.
-#[inline]
 pub(super) fn trim(text: &str) -> &str {
     let is_inside = |byte: u8| !matches!(byte, b' ' | b'\t');
     let Some(start) = text.bytes().position(is_inside) else { return "" };

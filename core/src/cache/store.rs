@@ -120,33 +120,53 @@ impl Reason {
 /// Decides whether a response is stored, and for how long it serves.
 ///
 /// The response's own directives decide: those of a targeted field, else `Cache-Control` and `Expires` (RFC 9213 §2.2).
-/// `options` fills in what they leave open. Goes through the fields once and allocates only what [`Metadata`] keeps. The host must not keep a body that
-/// broke off before its `Content-Length` (RFC 9111 §3.3).
+/// `options` fills in what they leave open. Goes through the fields of the response once and allocates only what
+/// [`Metadata`] keeps. The host must not keep a body that broke off before its `Content-Length` (RFC 9111 §3.3).
 pub fn decide<Request: Fields, Response: Fields>(
     exchange: &Exchange<'_, Request, Response>,
     options: &CacheOptions,
 ) -> Decision {
-    match metadata(exchange, options) {
+    let Exchange { target, request, status, response, request_time, response_time, generation, random } = *exchange;
+    if target.method != "GET" {
+        return Decision::Refuse(Reason::Method);
+    }
+    let heard = Heard {
+        target,
+        request: &|name| request.field(name),
+        status,
+        fields: ResponseFields::read(response),
+        request_time,
+        response_time,
+        generation,
+        random,
+    };
+    match metadata(heard, options) {
         Ok((metadata, source)) => Decision::Store(metadata, source),
         Err(reason) => Decision::Refuse(reason),
     }
 }
 
-fn metadata<Request: Fields, Response: Fields>(
-    exchange: &Exchange<'_, Request, Response>,
-    options: &CacheOptions,
-) -> Result<(Metadata, Source), Reason> {
-    let Exchange { target, status, response, request_time, response_time, .. } = *exchange;
-    if target.method != "GET" {
-        return Err(Reason::Method);
-    }
-    let fields = ResponseFields::read(response);
-    let stated = Stated::read(&fields, options);
+/// An [`Exchange`] whose fields were read: what decides is then the same code for every host's types, once in a program.
+struct Heard<'a> {
+    target: Target<'a>,
+    /// A field of the request.
+    request: &'a dyn Fn(&str) -> Option<Cow<'a, str>>,
+    status: u16,
+    fields: ResponseFields<'a>,
+    request_time: Timestamp,
+    response_time: Timestamp,
+    generation: u64,
+    random: u32,
+}
+
+fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Source), Reason> {
+    let Heard { target, status, ref fields, request_time, response_time, .. } = heard;
+    let stated = Stated::read(fields, options);
     let directives = stated.directives;
     let listed = Listed::of(&stated, options);
-    may_share(exchange, &fields, &directives, listed, options)?;
+    may_share(&heard, &directives, listed, options)?;
     let vary = VaryBy::parse(fields.vary.as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
-    let content = content(status, &fields)?;
+    let content = content(status, fields)?;
     let cache_groups = fields.cache_groups.as_deref().filter(|_| options.groups);
     let groups = groups::of_response(&target, cache_groups, fields.cache_tag.as_deref()).map_err(|_| Reason::Groups)?;
     let location = fields.location.as_deref().filter(|_| (300..400).contains(&status));
@@ -184,32 +204,26 @@ fn metadata<Request: Fields, Response: Fields>(
         freshness_lifetime: if no_cache {
             Duration::ZERO
         } else {
-            jittered(lifetime.min(longest), options, exchange.random)
+            jittered(lifetime.min(longest), options, heard.random)
         },
         stale_while_revalidate: stale(directives.stale_while_revalidate, options.stale_while_revalidate),
         stale_if_error: stale(directives.stale_if_error, options.stale_if_error),
         forbids_stale,
         no_cache,
         immutable: directives.immutable,
-        etag: fields.etag.map(Cow::into_owned),
+        etag: heard.fields.etag.map(Cow::into_owned),
         last_modified: modified,
         vary,
         content,
         groups,
-        generation: exchange.generation,
+        generation: heard.generation,
     };
     if metadata.keep_for(response_time).is_zero() { Err(Reason::Useless) } else { Ok((metadata, source)) }
 }
 
 /// The conditions of RFC 9111 §3, and what this cache adds to them.
-fn may_share<Request: Fields, Response: Fields>(
-    exchange: &Exchange<'_, Request, Response>,
-    fields: &ResponseFields<'_>,
-    directives: &Directives,
-    listed: Listed,
-    options: &CacheOptions,
-) -> Result<(), Reason> {
-    let Exchange { request, status, .. } = *exchange;
+fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options: &CacheOptions) -> Result<(), Reason> {
+    let Heard { request, status, ref fields, .. } = *heard;
     let understood = UNDERSTOOD.contains(&status) || (status == 206 && options.partial == PartialUse::Store);
     let storable = match options.statuses {
         _ if status == 206 && !understood => return Err(Reason::Partial),
@@ -226,7 +240,9 @@ fn may_share<Request: Fields, Response: Fields>(
     if directives.no_store && !directives.must_understand {
         return Err(Reason::NoStore);
     }
-    if options.request_directives == RequestDirectiveUse::Honour && forbids_storing(request) {
+    if options.request_directives == RequestDirectiveUse::Honour
+        && request("cache-control").is_some_and(|value| forbids_storing(&value))
+    {
         return Err(Reason::RequestNoStore);
     }
     if listed.covers(directives.private) {
@@ -238,7 +254,7 @@ fn may_share<Request: Fields, Response: Fields>(
     // RFC 9111 §3.5: only a response that says so may be shared.
     let sharing_stated = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
     let shares = options.authorization == AuthorizationUse::Share && sharing_stated;
-    if !shares && request.field("authorization").is_some() {
+    if !shares && request("authorization").is_some() {
         return Err(Reason::Authorization);
     }
     // RFC 9842 §6: only a client that has the dictionary can read it.

@@ -1,5 +1,6 @@
 //! Every rule behind one type, and every state behind another.
 
+use alloc::boxed::Box;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -53,8 +54,10 @@ pub enum Algorithm {
 /// The state of one key under an [`Algorithm`]: a plain value of bounded size.
 ///
 /// A state of one rule means nothing to another. Where a limit changes its rule, keys start anew.
-#[expect(clippy::large_enum_variant, reason = "tables keep each kind apart (StateTable), so no place is wasted")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Counters stand in place; a log and leases, which are few and large, are on the heap, so that a state of any kind is
+/// quick to move.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum State {
     /// Of [`Algorithm::Gcra`].
@@ -66,9 +69,9 @@ pub enum State {
     /// Of [`Algorithm::IntervalBucket`].
     IntervalBucket(Tokens),
     /// Of [`Algorithm::SlidingLog`].
-    SlidingLog(Log),
+    SlidingLog(Box<Log>),
     /// Of [`Algorithm::Concurrency`].
-    Concurrency(Leases),
+    Concurrency(Box<Leases>),
 }
 
 /// What one request wants of one limit.
@@ -112,7 +115,7 @@ impl Algorithm {
     }
 
     /// Decides on `spend` at `now`, for a key whose state is `stored`: `None`, or a state of another rule, is a
-    /// key never seen. Allocates nothing.
+    /// key never seen. Allocates a log or leases to keep, and nothing under the other rules.
     #[inline]
     pub fn decide(&self, stored: Option<&State>, now: Timestamp, spend: &Spend) -> Decision<State> {
         let &Spend { cost, key, lease } = spend;
@@ -125,10 +128,8 @@ impl Algorithm {
             Self::IntervalBucket(rule) => {
                 rule.decide(State::interval_bucket(stored), now, cost).map(State::IntervalBucket)
             }
-            Self::SlidingLog(rule) => rule.decide(State::sliding_log(stored), now, cost).map(State::SlidingLog),
-            Self::Concurrency(rule) => {
-                rule.decide(State::concurrency(stored), now, lease, cost).map(State::Concurrency)
-            }
+            Self::SlidingLog(rule) => rule.decide(State::sliding_log(stored), now, cost).map(State::from),
+            Self::Concurrency(rule) => rule.decide(State::concurrency(stored), now, lease, cost).map(State::from),
         }
     }
 
@@ -190,8 +191,8 @@ impl Algorithm {
             Self::SlidingWindow(rule) => State::SlidingWindow(rule.refund(State::sliding_window(stored), now, cost)),
             Self::FixedWindow(rule) => State::FixedWindow(rule.refund(State::fixed_window(stored), now, cost, key)),
             Self::IntervalBucket(rule) => State::IntervalBucket(rule.refund(State::interval_bucket(stored), now, cost)),
-            Self::SlidingLog(rule) => State::SlidingLog(rule.refund(State::sliding_log(stored), now, cost)),
-            Self::Concurrency(rule) => State::Concurrency(rule.release(State::concurrency(stored), now, lease)),
+            Self::SlidingLog(rule) => rule.refund(State::sliding_log(stored), now, cost).into(),
+            Self::Concurrency(rule) => rule.release(State::concurrency(stored), now, lease).into(),
         }
     }
 
@@ -213,7 +214,7 @@ impl Algorithm {
                 State::IntervalBucket(to.rescale(from, *state, now))
             }
             (Self::SlidingLog(_), Self::SlidingLog(_), State::SlidingLog(_))
-            | (Self::Concurrency(_), Self::Concurrency(_), State::Concurrency(_)) => *stored,
+            | (Self::Concurrency(_), Self::Concurrency(_), State::Concurrency(_)) => stored.clone(),
             _ => return None,
         })
     }
@@ -274,7 +275,7 @@ impl Algorithm {
 }
 
 macro_rules! each_kind {
-    ($($kind:ident, $read:ident: $rule:ty, $state:ty, |$found:ident| $copied:expr, $given:ty;)*) => {
+    ($($kind:ident, $read:ident: $rule:ty, $state:ty, |$found:ident| $shown:expr, $given:ty;)*) => {
         $(
             impl From<$rule> for Algorithm {
                 fn from(rule: $rule) -> Self {
@@ -283,8 +284,9 @@ macro_rules! each_kind {
             }
 
             impl From<$state> for State {
+                #[inline]
                 fn from(state: $state) -> Self {
-                    Self::$kind(state)
+                    Self::$kind(state.into())
                 }
             }
         )*
@@ -293,9 +295,9 @@ macro_rules! each_kind {
             $(
                 /// The state, if it is one of this kind.
                 #[inline]
-                const fn $read(stored: Option<&Self>) -> Option<$given> {
+                fn $read(stored: Option<&Self>) -> Option<$given> {
                     match stored {
-                        Some(Self::$kind($found)) => Some($copied),
+                        Some(Self::$kind($found)) => Some($shown),
                         _ => None,
                     }
                 }
@@ -312,6 +314,9 @@ each_kind! {
     SlidingLog, sliding_log: SlidingLog, Log, |found| found, &Log;
     Concurrency, concurrency: Concurrency, Leases, |found| found, &Leases;
 }
+
+// Four words, however much a log or leases hold.
+const _: () = assert!(size_of::<State>() <= 32);
 
 /// A lease to ask with for somebody who holds none: hosts draw ids at random.
 const LEASE_OF_NOBODY: LeaseId = LeaseId(u64::MAX);

@@ -249,7 +249,7 @@ pub fn state_from_text(text: &str) -> Option<State> {
         )),
         "f" => State::FixedWindow(WindowCount::from_parts(micros(words.next()?)?, words.next()?.parse().ok()?)),
         "i" => State::IntervalBucket(Tokens::from_parts(micros(words.next()?)?, words.next()?.parse().ok()?)),
-        "l" => State::SlidingLog(Log::from_times(words.by_ref().map(micros).collect::<Option<Vec<_>>>()?)?),
+        "l" => Log::from_times(words.by_ref().map(micros).collect::<Option<Vec<_>>>()?)?.into(),
         "c" => {
             let mut leases = Vec::new();
             while let Some(id) = words.next() {
@@ -259,7 +259,7 @@ pub fn state_from_text(text: &str) -> Option<State> {
                     units: words.next()?.parse().ok()?,
                 });
             }
-            State::Concurrency(Leases::from_leases(leases)?)
+            Leases::from_leases(leases)?.into()
         }
         _ => return None,
     };

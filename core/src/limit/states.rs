@@ -115,8 +115,8 @@ impl StateTable {
             State::SlidingWindow(state) => write(self.sliding_window.as_mut(), key, *state, expires, now),
             State::FixedWindow(state) => write(self.fixed_window.as_mut(), key, *state, expires, now),
             State::IntervalBucket(state) => write(self.interval_bucket.as_mut(), key, *state, expires, now),
-            State::SlidingLog(state) => write(self.sliding_log.as_mut(), key, *state, expires, now),
-            State::Concurrency(state) => write(self.concurrency.as_mut(), key, *state, expires, now),
+            State::SlidingLog(state) => write(self.sliding_log.as_mut(), key, **state, expires, now),
+            State::Concurrency(state) => write(self.concurrency.as_mut(), key, **state, expires, now),
         }
     }
 }

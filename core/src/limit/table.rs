@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 /// # What it costs
 ///
 /// All memory is taken at construction: 16 bytes for the key, 8 for the time and the value, for each place.
-/// Every operation looks at eight neighbouring places, which start a cache line.
+/// Every operation compares eight keys, which fill two cache lines side by side, and then touches one more.
 ///
 /// # What it leaves out
 ///
@@ -52,38 +52,76 @@ pub enum Placed {
     Expired,
 }
 
-/// The places where a key may live. Keys, times and values each lie together and the whole starts a cache line, so a
-/// look-up waits for memory once, whatever the size of a value: all keys are compared, without a branch for each.
+/// The places where a key may live. The keys lie together, two cache lines of them, and are compared without a branch for
+/// each; what a key holds lies in one further line.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(align(128))]
 struct Group<V> {
+    /// Each is in one place at most, but for zero, which is also where no key has been yet; the first place of a key
+    /// counts.
     keys: [u128; WAYS],
-    /// The epoch marks a place never used: it lies in the past of every clock.
-    expires: [Timestamp; WAYS],
-    values: [V; WAYS],
+    held: [Held<V>; WAYS],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held<V> {
+    /// The epoch marks a place where nothing is: it lies in the past of every clock.
+    expires: Timestamp,
+    value: V,
 }
 
 impl<V: Copy + Default> Group<V> {
     fn empty() -> Self {
-        Self { keys: [0; WAYS], expires: [Timestamp::UNIX_EPOCH; WAYS], values: [V::default(); WAYS] }
+        Self { keys: [0; WAYS], held: [Held { expires: Timestamp::UNIX_EPOCH, value: V::default() }; WAYS] }
     }
 
-    /// Where `key` lives, expired or not.
+    /// Where `key` lives or lived.
     #[inline]
     fn find(&self, key: u128) -> Option<usize> {
         let mut places = 0_u32;
-        for (place, (other, expires)) in self.keys.iter().zip(&self.expires).enumerate() {
-            let is_here = *other == key && *expires != Timestamp::UNIX_EPOCH;
-            places |= u32::from(is_here) << place;
+        for (place, other) in self.keys.iter().enumerate() {
+            places |= u32::from(*other == key) << place;
         }
-        // A key has one place.
         (places != 0).then(|| places.trailing_zeros() as usize % WAYS)
     }
 
-    /// The place that expires first, empty ones before all.
+    /// The value that was `found`, unless it has expired at `now`.
     #[inline]
+    fn value(&self, found: Option<usize>, now: Timestamp) -> Option<V> {
+        let held = &self.held[found?];
+        (held.expires > now).then_some(held.value)
+    }
+
+    /// Puts the value of `key`, which was `found`, in.
+    #[inline]
+    fn put(&mut self, found: Option<usize>, key: u128, value: V, expires: Timestamp, now: Timestamp) -> Placed {
+        if expires <= now {
+            self.remove(found);
+            return Placed::Expired;
+        }
+        let place = found.unwrap_or_else(|| self.soonest());
+        let placed = if self.held[place].expires <= now {
+            Placed::Inserted
+        } else if found.is_some() {
+            Placed::Replaced
+        } else {
+            Placed::Evicted
+        };
+        self.keys[place] = key;
+        self.held[place] = Held { expires, value };
+        placed
+    }
+
+    fn remove(&mut self, found: Option<usize>) {
+        if let Some(place) = found {
+            self.held[place].expires = Timestamp::UNIX_EPOCH;
+        }
+    }
+
+    /// The place that expires first, empty ones before all.
     fn soonest(&self) -> usize {
-        (1..WAYS).fold(0, |soonest, place| if self.expires[place] < self.expires[soonest] { place } else { soonest })
+        let expires = |place: usize| self.held[place].expires;
+        (1..WAYS).fold(0, |soonest, place| if expires(place) < expires(soonest) { place } else { soonest })
     }
 }
 
@@ -115,47 +153,48 @@ impl<V: Copy + Default> KeyTable<V> {
     #[must_use]
     pub fn get(&self, key: u128, now: Timestamp) -> Option<V> {
         let group = &self.groups[self.group_of(key)];
-        let place = group.find(key)?;
-        (group.expires[place] > now).then(|| group.values[place])
+        group.value(group.find(key), now)
     }
 
     /// Puts the value of `key` in, to be forgotten at `expires`.
     #[inline]
     pub fn put(&mut self, key: u128, value: V, expires: Timestamp, now: Timestamp) -> Placed {
-        if expires <= now {
-            self.remove(key);
-            return Placed::Expired;
-        }
         let group = self.group_of(key);
         let group = &mut self.groups[group];
         let found = group.find(key);
-        let place = found.unwrap_or_else(|| group.soonest());
-        let placed = if group.expires[place] <= now {
-            Placed::Inserted
-        } else if found.is_some() {
-            Placed::Replaced
-        } else {
-            Placed::Evicted
-        };
-        group.keys[place] = key;
-        group.expires[place] = expires;
-        group.values[place] = value;
-        placed
+        group.put(found, key, value, expires, now)
+    }
+
+    /// Lets `decide` see the value of `key`, as [`KeyTable::get`] gives it, and keeps what it says, as
+    /// [`KeyTable::put`] does: a value and when it expires, or `None` to leave everything as it is. Finds the key once.
+    #[inline]
+    pub fn update<T>(
+        &mut self,
+        key: u128,
+        now: Timestamp,
+        decide: impl FnOnce(Option<V>) -> (T, Option<(V, Timestamp)>),
+    ) -> T {
+        let group = self.group_of(key);
+        let group = &mut self.groups[group];
+        let found = group.find(key);
+        let (answer, kept) = decide(group.value(found, now));
+        if let Some((value, expires)) = kept {
+            group.put(found, key, value, expires, now);
+        }
+        answer
     }
 
     /// Forgets `key`.
     pub fn remove(&mut self, key: u128) {
         let group = self.group_of(key);
         let group = &mut self.groups[group];
-        if let Some(place) = group.find(key) {
-            group.expires[place] = Timestamp::UNIX_EPOCH;
-        }
+        group.remove(group.find(key));
     }
 
     /// How many values have not expired at `now`. Looks at every place: for metrics, not for requests.
     #[must_use]
     pub fn live(&self, now: Timestamp) -> usize {
-        self.groups.iter().flat_map(|group| group.expires).filter(|expires| *expires > now).count()
+        self.groups.iter().flat_map(|group| &group.held).filter(|held| held.expires > now).count()
     }
 
     fn group_of(&self, key: u128) -> usize {
@@ -208,6 +247,22 @@ mod tests {
         assert_eq!(table.put(0, 5, at(40), at(31)), Placed::Inserted);
         table.remove(0);
         assert_eq!(table.get(0, at(31)), None);
+    }
+
+    #[test]
+    fn an_update_sees_and_keeps_what_get_and_put_do() {
+        let mut table = table(8);
+        let mut add = |key, now| {
+            table.update(key, now, |value| {
+                (value, Some((value.unwrap_or_default() + 1, now.after(Duration::from_secs(5)))))
+            })
+        };
+        // Zero is a key like any other, also beside places that no key has taken yet.
+        assert_eq!((add(1, at(0)), add(0, at(0)), add(0, at(4))), (None, None, Some(1)));
+        assert_eq!((add(1, at(5)), add(0, at(9))), (None, None), "each has expired");
+        assert_eq!(table.update(0, at(9), |value| (value, None)), Some(1));
+        assert_eq!(table.update(0, at(9), |value| (value, Some((7, at(9))))), Some(1));
+        assert_eq!((table.get(0, at(9)), table.live(at(9))), (None, 1));
     }
 
     #[test]

@@ -101,6 +101,22 @@ impl Platform for Host {
         self.0.random()
     }
 
+    fn origins(&self) -> usize {
+        self.0.0.origins.get()
+    }
+
+    async fn fetch_from(
+        &self,
+        origin: usize,
+        mut request: Request<Self>,
+        deadline: Duration,
+    ) -> Result<Response<Self>, FetchError> {
+        if origin > 0 {
+            request.headers.set("origin", &origin.to_string());
+        }
+        self.fetch(request, deadline).await
+    }
+
     async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         let faults = *self.0.0.faults.borrow();
         let question = if request.query.is_empty() { "" } else { "?" };
@@ -175,12 +191,12 @@ impl Platform for Host {
                 return Err(AuthorityError(String::from("by chance")));
             }
             let world = &self.0.0;
-            let stored = |_: &_, key| world.counters.borrow().get(&key).copied();
+            let stored = |_: &_, key| world.counters.borrow().get(&key).cloned();
             // Both ends of the wire, so that what travels is what is decided on.
             let question = Question::from_path(&question.to_path(), &world.policy)
                 .map_err(|_| AuthorityError(String::from("malformed question")))?;
             let (admission, keep) = question.decide(&world.policy, stored, self.0.now());
-            world.counters.borrow_mut().extend(keep.iter().map(|kept| (kept.key, kept.state)));
+            world.counters.borrow_mut().extend(keep.into_iter().map(|kept| (kept.key, kept.state)));
             crate::authority::decode(&crate::authority::encode(&admission))
                 .ok_or_else(|| AuthorityError(String::from("malformed answer")))
         };

@@ -95,6 +95,7 @@ pub(super) struct Inner {
     under_way: RefCell<HashMap<String, (usize, usize)>>,
     log: RefCell<Vec<String>>,
     metrics: RefCell<Vec<String>>,
+    pub(super) origins: Cell<usize>,
 }
 
 impl World {
@@ -123,6 +124,7 @@ impl World {
             under_way: RefCell::default(),
             log: RefCell::default(),
             metrics: RefCell::default(),
+            origins: Cell::new(1),
         }))
     }
 
@@ -151,6 +153,12 @@ impl World {
     /// Scripts the origin.
     pub fn origin(&self, script: impl Fn(&Request<Host>) -> Reply + 'static) {
         *self.0.script.borrow_mut() = Rc::new(script);
+    }
+
+    /// Sets how many origins there are. A script reads in the field `origin` which of them is called, where that is not
+    /// the first.
+    pub fn origins(&self, count: usize) {
+        self.0.origins.set(count);
     }
 
     /// Sets what goes wrong from now on.
@@ -320,7 +328,7 @@ impl World {
     }
 
     /// What was counted so far, without requests: each of those has its line in the log. A call as
-    /// `call origin ok`, a failure as `failure cache-load`, a job as `job nightly ok 1`.
+    /// `call origin ok`, answers from memory as `hits search 3`, a failure as `failure cache-load`, a job as `job nightly ok 1`.
     #[must_use]
     pub fn metrics(&self) -> Vec<String> {
         self.0.metrics.borrow().clone()
@@ -330,6 +338,7 @@ impl World {
         let line = match metric {
             Metric::Request(_) => return,
             Metric::Call { upstream, outcome, .. } => format!("call {upstream} {outcome}"),
+            Metric::Hits { route, count } => format!("hits {route} {count}"),
             Metric::Failure(failure) => format!("failure {}", failure.as_str()),
             Metric::Job { name, outcome, attempts } => format!("job {name} {outcome} {attempts}"),
         };

@@ -117,7 +117,8 @@ impl Shown<'_> {
 /// Answers with what isolate memory has ready; `None` when the request must take the whole way, which is decided before
 /// anything is counted.
 ///
-/// Waits for nothing, logs nothing, and allocates little: a host may call it first for every request.
+/// Waits for nothing, logs nothing, and allocates little: a host may call it first for every request. What it answers is
+/// counted, and written down by a later request.
 pub fn at_once<P: Platform, R>(
     isolate: &Isolate<P>,
     now: Timestamp,
@@ -132,6 +133,9 @@ pub fn at_once<P: Platform, R>(
     let place = memory.urls.of(head.url, || resolve(isolate, head))?;
     let route = isolate.policy.routes().get(place.route)?;
     if isolate.policy.site().diagnostics == Diagnostics::Operator || maintenance::holds(isolate, route) {
+        return None;
+    }
+    if isolate.state.borrow().tally.is_due(now) {
         return None;
     }
     let options = &route.cache.as_ref()?.options;
@@ -159,6 +163,7 @@ pub fn at_once<P: Platform, R>(
     let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission: &admission };
     let answer = send(ready, &shown);
     memory.responses.see(&key);
+    isolate.state.borrow_mut().tally.count(place.route, now);
     Some(answer)
 }
 

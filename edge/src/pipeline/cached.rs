@@ -172,7 +172,7 @@ impl<P: Platform> Cached<'_, P> {
     /// Starts one refresh of what is stored, unless one is under way.
     fn revalidate_in_background(&self, request: &Request<P>) {
         let Role::Lead(ticket) = self.join(Duration::ZERO) else { return };
-        let refresh = again(request, "GET");
+        let refresh = request.again("GET");
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();
@@ -219,7 +219,7 @@ impl<P: Platform> Cached<'_, P> {
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
     async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Ticket>) -> Answer<P> {
         let reason = needed.reason;
-        let (fields, asked) = (request.headers.clone(), again(&request, &request.method));
+        let (fields, asked) = (request.headers.clone(), request.again(&request.method));
         match self.call(needed, request).await {
             Called::Kept { metadata, response, status } => {
                 let how = match evaluate(&metadata, &asked.method, self.conditions, self.options.origin_preconditions) {
@@ -332,19 +332,5 @@ struct Needed<P: Platform> {
 impl<P: Platform> Needed<P> {
     const fn response(reason: ForwardReason) -> Self {
         Self { reason, on_error: OnError::Fail, validate: false, collapse: true, found: None }
-    }
-}
-
-/// A request for the same, without a body.
-fn again<P: Platform>(request: &Request<P>, method: &str) -> Request<P> {
-    Request {
-        method: method.to_owned(),
-        scheme: request.scheme.clone(),
-        host: request.host.clone(),
-        path: request.path.clone(),
-        query: request.query.clone(),
-        headers: request.headers.clone(),
-        body: None,
-        client: request.client,
     }
 }

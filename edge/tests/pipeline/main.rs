@@ -1,7 +1,7 @@
 //! The pipeline over the fake platform: what each request gets, and what reaches the origin.
 //!
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
-//! `control`: the operator's paths. `cron`: jobs at their times.
+//! `control`: the operator's paths. `cron`: jobs at their times. `failover`: several origins.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
 //! any origin. `simulation`: everything at once, by seed.
@@ -9,6 +9,7 @@
 mod cache;
 mod control;
 mod cron;
+mod failover;
 mod hostile;
 mod limit;
 mod memory;

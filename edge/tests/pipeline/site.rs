@@ -1,10 +1,13 @@
+use core::net::Ipv4Addr;
 use std::rc::Rc;
 
 use seawall_core::{headers::Fields, policy::Policy};
 use seawall_edge::{
     Edge, Isolate, Settings,
     fake::{Faults, Host, Reply, World},
+    limits,
     message::{Request, Response},
+    pipeline::{self, HEAD_FIELDS, Head},
     platform::FetchError,
     settings::{SECRET_FIELD, Secret},
 };
@@ -236,4 +239,33 @@ fn what_is_done_in_place_of_what_should_be_is_counted() {
     }
     assert!(last().contains(" degraded=breaker-open "), "{}", last());
     assert!(world.metrics().contains(&String::from("call origin unreachable")));
+}
+
+/// Whether isolate memory answers, the shortest way.
+fn from_memory(world: &World, edge: &Isolate<Host>, path: &str, visitor: u32) -> bool {
+    let fields = [None; HEAD_FIELDS.len()];
+    let client = Some(Ipv4Addr::from_bits(visitor).into());
+    let url = ["https://permits.example", path].concat();
+    let head = Head { method: "GET", url: &url, client, fields };
+    pipeline::at_once(edge, world.now(), &head, |_, _| ()).is_some()
+}
+
+#[test]
+fn answers_from_memory_are_written_down_together() {
+    let (world, edge) = world("", None);
+    world.origin(|_| Reply::ok("page", &[("content-length", "4")]));
+    for _ in 0..4 {
+        let _ = get(&world, &edge, "/methodology");
+        world.settle();
+    }
+    let lines = world.log().len();
+    for visitor in 0..limits::TALLY_MAX {
+        assert!(from_memory(&world, &edge, "/methodology", visitor));
+    }
+    assert_eq!(world.log().len(), lines, "no line for each of them");
+    assert!(!from_memory(&world, &edge, "/methodology", 0), "someone has to write them down");
+    let _ = get(&world, &edge, "/methodology");
+    assert_eq!(world.log()[lines], "edge.hits route=methodology count=10000 within_ms=0");
+    assert!(world.metrics().contains(&String::from("hits methodology 10000")), "{:?}", world.metrics());
+    assert!(from_memory(&world, &edge, "/methodology", 0));
 }

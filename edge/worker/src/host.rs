@@ -27,8 +27,8 @@ pub(crate) struct Host(Rc<Inner>);
 struct Inner {
     env: Env,
     context: Context,
-    /// The origin's address, without a slash at the end.
-    origin: String,
+    /// The addresses of origins that answer the same, in order, without a slash at the end; at least one.
+    origins: Vec<String>,
 }
 
 /// A body that stays on the JavaScript side, or a text of ours.
@@ -45,9 +45,9 @@ impl Host {
     /// # Errors
     /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
     pub(crate) fn new(env: Env, context: Context) -> worker::Result<Self> {
-        let origin = variable(&env, ORIGIN)
+        let origins = addresses(&env, ORIGIN)
             .ok_or("the variable ORIGIN is not set: give it the origin's address, such as https://origin.example")?;
-        Ok(Self(Rc::new(Inner { env, context, origin })))
+        Ok(Self(Rc::new(Inner { env, context, origins })))
     }
 
     /// The host of jobs, which may have an origin of their own.
@@ -55,19 +55,22 @@ impl Host {
     /// # Errors
     /// When the variable `ORIGIN` is missing.
     pub(crate) fn for_jobs(env: Env, context: Context) -> worker::Result<Self> {
-        match variable(&env, CRON_ORIGIN) {
-            Some(origin) => Ok(Self(Rc::new(Inner { env, context, origin }))),
+        match addresses(&env, CRON_ORIGIN) {
+            Some(origins) => Ok(Self(Rc::new(Inner { env, context, origins }))),
             None => Self::new(env, context),
         }
     }
 }
 
-/// The address in a variable, without a slash at the end.
-fn variable(env: &Env, name: &str) -> Option<String> {
-    settings::text(env, name).map(|address| address.trim_end_matches('/').to_owned())
+/// The addresses in a variable, separated by commas.
+fn addresses(env: &Env, name: &str) -> Option<Vec<String>> {
+    let text = settings::text(env, name)?;
+    let addresses = text.split(',').map(|address| address.trim().trim_end_matches('/').to_owned());
+    let addresses: Vec<String> = addresses.filter(|address| !address.is_empty()).collect();
+    (!addresses.is_empty()).then_some(addresses)
 }
 
-/// Where the origin is.
+/// Where the origin is, or several that answer the same.
 const ORIGIN: &str = "ORIGIN";
 /// Where its jobs are started, if that is elsewhere.
 const CRON_ORIGIN: &str = "CRON_ORIGIN";
@@ -89,7 +92,21 @@ impl Platform for Host {
     }
 
     async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
-        origin::fetch(&self.0.origin, request, deadline).await
+        self.fetch_from(0, request, deadline).await
+    }
+
+    fn origins(&self) -> usize {
+        self.0.origins.len()
+    }
+
+    async fn fetch_from(
+        &self,
+        origin: usize,
+        request: Request<Self>,
+        deadline: Duration,
+    ) -> Result<Response<Self>, FetchError> {
+        let address = self.0.origins.get(origin).ok_or(FetchError::Unreachable)?;
+        origin::fetch(address, request, deadline).await
     }
 
     fn near(&self) -> Near {

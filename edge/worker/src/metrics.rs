@@ -29,6 +29,7 @@ pub(crate) fn write(env: &Env, metric: &Metric<'_>) {
                 f64::from(u8::from(record.collapsed)),
             ],
         ),
+        Metric::Hits { route, count } => ("hits", vec![*route], vec![f64::from(*count)]),
         Metric::Call { upstream, outcome, elapsed } => {
             ("call", vec![*upstream, outcome], vec![elapsed.as_millis() as f64])
         }

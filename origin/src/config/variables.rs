@@ -38,6 +38,9 @@ pub const VARIABLES: &[&Variable] = &[
     &DB_STATEMENT_TIMEOUT,
     &BIND,
     &PORT,
+    &RATE_LIMITS,
+    &REDIS_URL,
+    &TRUSTED_PROXY_HOPS,
     &CRON_WORKER,
     &CRON_SECRET,
     &SODA_BASE_URL,
@@ -142,6 +145,30 @@ pub(super) const PORT: Variable = Variable {
     default: Some("8080"),
     meaning: "Port to listen on",
     expected: "a port from 0 to 65535; 0 takes a free one",
+    secret: false,
+};
+
+pub(super) const RATE_LIMITS: Variable = Variable {
+    name: "RATE_LIMITS",
+    default: Some("on"),
+    meaning: "Whether this process counts requests by the policy's limits; `off` leaves that to the edge",
+    expected: "on or off",
+    secret: false,
+};
+
+pub(super) const REDIS_URL: Variable = Variable {
+    name: "REDIS_URL",
+    default: None,
+    meaning: "Where limits of scope `shared` are counted for all processes; without it each counts by itself. Redis 6.2 or newer, `rediss://` for TLS",
+    expected: "a URL such as redis://:password@host:6379/0, or nothing",
+    secret: true,
+};
+
+pub(super) const TRUSTED_PROXY_HOPS: Variable = Variable {
+    name: "TRUSTED_PROXY_HOPS",
+    default: Some("0"),
+    meaning: "How many proxies of ours a request comes through, each of which adds to `X-Forwarded-For`: behind the edge 1, behind the edge and Railway's proxy 2. With 0 the other end of the connection is the client",
+    expected: "a whole number from 0 to 8",
     secret: false,
 };
 

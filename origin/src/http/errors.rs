@@ -5,6 +5,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use serde::Serialize;
 
 use super::observe::RequestId;
@@ -12,7 +13,13 @@ use crate::error::Error;
 use crate::pages;
 
 /// Fields of the bare answer that still hold once it has a body.
-const KEPT: [HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
+const KEPT: [HeaderName; 5] = [
+    ALLOW,
+    RETRY_AFTER,
+    WWW_AUTHENTICATE,
+    HeaderName::from_static(RATE_LIMIT),
+    HeaderName::from_static(RATE_LIMIT_POLICY),
+];
 
 /// RFC 9457 §3.1. `type` is absent, which means `about:blank`: the title is the status' own name.
 #[derive(Debug, Serialize)]
@@ -61,7 +68,8 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     written
 }
 
-fn speaks_json(path: &str) -> bool {
+/// Whether who asks for `path` is a program.
+pub(crate) fn speaks_json(path: &str) -> bool {
     path == "/health" || ["/health/", "/api/", "/cron/"].iter().any(|prefix| path.starts_with(prefix))
 }
 

@@ -20,6 +20,18 @@ pub const HEADER_FIELDS_MAX: usize = 64;
 /// Longest wait for a whole request header; a connection that drips slower, or sends nothing, is closed.
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Requests at once on one HTTP/2 connection; as many as proxies expect to find.
+pub const STREAMS_MAX: u32 = 100;
+
+/// How often a quiet HTTP/2 connection is asked whether its client is there.
+pub const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Longest wait for the answer to that; then the connection is closed.
+pub const PING_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Longest time in which a client takes nothing of an answer; then its connection is closed.
+pub const STALLED_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// Open connections at once. More wait in the kernel's queue until one closes.
 pub const CONNECTIONS_MAX: usize = 4096;
 

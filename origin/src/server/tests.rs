@@ -18,7 +18,7 @@ fn site() -> Router {
     ];
     let value = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
     let config = Config::read(value).unwrap();
-    let policy = Policy::compile(policy::BUILT_IN).unwrap();
+    let policy = Arc::new(Policy::compile(policy::BUILT_IN).unwrap());
     let databases = Databases::open(&config.database, policy::replica_breaker(&policy)).unwrap();
     let site = Site::new(&config, &policy, databases).unwrap();
     router(site, policy, Access::new(config.cron_worker, config.cron_secret))

@@ -1,5 +1,6 @@
 //! The built Worker in workerd.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -22,6 +23,7 @@ use super::{LOOK_EVERY, soon};
 pub(crate) struct Edge {
     address: SocketAddr,
     direct: SocketAddr,
+    elsewhere: Option<SocketAddr>,
     service: Service,
 }
 
@@ -36,24 +38,34 @@ pub(crate) enum Authority {
 impl Edge {
     /// Starts it before the origin at `origin_url`.
     pub(crate) fn before(origin_url: &str) -> Result<Self> {
-        Self::start(origin_url, None)
+        Self::start(origin_url, &[], None)
+    }
+
+    /// The same with these variables and secrets.
+    pub(crate) fn before_with(origin_url: &str, variables: &[(&str, &str)]) -> Result<Self> {
+        Self::start(origin_url, variables, None)
     }
 
     /// The same with what it stores in a folder, where the next one finds it.
     pub(crate) fn before_keeping(origin_url: &str, storage: &Path) -> Result<Self> {
-        Self::start(origin_url, Some(storage))
+        Self::start(origin_url, &[], Some(storage))
     }
 
-    fn start(origin_url: &str, storage: Option<&Path>) -> Result<Self> {
+    fn start(origin_url: &str, variables: &[(&str, &str)], storage: Option<&Path>) -> Result<Self> {
         require_worker()?;
         let project = Project::here();
         let mut node = Command::new(tools::node(&project)?);
-        node.current_dir(project.root()).arg(project.path("tests/miniflare/host.mjs")).arg(origin_url).args(storage);
+        let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
+        let variables = serde_json::to_string(&variables)?;
+        node.current_dir(project.root()).arg(project.path("tests/miniflare/host.mjs"));
+        node.arg(origin_url).arg(variables).args(storage);
         let mut service = Service::start("workerd", node, Logs::Keep)?;
         let ports = service.wait_for_line("edge listening on ", READY_WITHIN)?;
-        let (port, direct) = ports.split_once(" and ").context("two ports were announced")?;
         let address = |port: &str| Ok::<_, anyhow::Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)));
-        Ok(Self { address: address(port)?, direct: address(direct)?, service })
+        let mut addresses = ports.split(" and ").map(address);
+        let address = addresses.next().context("no port was announced")??;
+        let direct = addresses.next().context("two ports are announced")??;
+        Ok(Self { address, direct, elsewhere: addresses.next().transpose()?, service })
     }
 
     /// Someone with the address 127.0.0.`host`. Visitors with different addresses are different clients.
@@ -65,6 +77,26 @@ impl Edge {
     /// names the client as Cloudflare does, and rewrites paths as a URL parser does.
     pub(crate) fn direct_visitor(&self) -> Visitor {
         Visitor::new(Ipv4Addr::LOCALHOST, self.direct)
+    }
+
+    /// Someone who comes to another isolate, which shares the objects of this one and has a clock of its own; for a Worker
+    /// started with the variable `TEST_ELSEWHERE`.
+    pub(crate) fn visitor_elsewhere(&self) -> Result<Visitor> {
+        let address = self.elsewhere.context("the Worker was started without TEST_ELSEWHERE")?;
+        Ok(Visitor::new(Ipv4Addr::LOCALHOST, address).naming(self.address))
+    }
+
+    /// Moves the clocks of both isolates.
+    pub(crate) async fn advance_both(&self, by: Duration) -> Result<()> {
+        self.advance(by).await?;
+        let moved = self.visitor_elsewhere()?.get(&format!("/__test/advance/{}", by.as_millis())).await?;
+        ensure!(moved.status == 200, "the other isolate did not move its clock: {}", moved.text());
+        Ok(())
+    }
+
+    /// Decides whether the log of purges answers from now on.
+    pub(crate) async fn set_purge_log(&self, answers: bool) -> Result<()> {
+        self.command(if answers { "log/answers" } else { "log/fails" }).await.map(drop)
     }
 
     /// Moves the Worker's clock.
@@ -90,6 +122,18 @@ impl Edge {
             Authority::Hangs => "hangs",
         };
         self.command(&format!("authority/{word}")).await.map(drop)
+    }
+
+    /// Lets the timer of a cron expression go off; what came of the run, as Cloudflare records it.
+    pub(crate) async fn tick(&self, schedule: &str) -> Result<String> {
+        let schedule = schedule.replace(' ', "+");
+        let target = format!("/cdn-cgi/handler/scheduled?cron={schedule}&format=json");
+        Ok(self.visitor(1).get(&target).await?.text())
+    }
+
+    /// The data points that were written so far, as JSON.
+    pub(crate) async fn points(&self) -> Result<Vec<serde_json::Value>> {
+        Ok(serde_json::from_str(&self.command("points").await?)?)
     }
 
     /// Asks for a page until it is as it should be, and returns it.
@@ -127,7 +171,7 @@ impl Edge {
 }
 
 /// Builds the Worker unless what is built is current, once for all tests.
-fn require_worker() -> Result<()> {
+pub(crate) fn require_worker() -> Result<()> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     let build = || {
         let (project, steps) = (Project::here(), Steps::new());

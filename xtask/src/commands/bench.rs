@@ -73,7 +73,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     steps.run("bring the schema up to date", |step| origin.migrate(step))?;
     let files = scratch::dir("bench")?;
     stack::load_sample(&origin, SEED, PERMITS, files.path(), &steps)?;
-    let origin = steps.run("start the origin", |_| origin.serve(0, &[], Logs::Keep))?;
+    let origin = steps.run("start the origin", |_| origin.serve(0, &[("RATE_LIMITS", "off")], Logs::Keep))?;
     // Its own store, so that nothing of an earlier run is a hit here.
     let state = scratch::dir("bench-edge")?;
     let edge = steps.run("start the edge under wrangler dev", |_| {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use seawall_xtask::build::WORKER_TARGET;
+use seawall_xtask::build::{self, WORKER_TARGET};
 use seawall_xtask::project::Project;
 use seawall_xtask::step::Steps;
 use seawall_xtask::{process, screen, tools};
@@ -27,30 +27,38 @@ pub(crate) fn run(project: &Project, json: Option<&Path>) -> Result<()> {
         figures.extend(serde_json::from_slice::<serde_json::Map<String, Value>>(&text)?);
     }
 
-    let target = project.state_dir("bench-core-wasm")?;
-    let mut cargo = tools::cargo(project);
-    cargo
-        .args(["build", "--profile", "edge", "--package", "seawall-benches-wasm", "--target", WORKER_TARGET])
-        .env("CARGO_TARGET_DIR", &target);
-    steps.run("build core as WASM", |step| process::run("cargo build", cargo, step))?;
-    let built = target.join(WORKER_TARGET).join("edge/seawall_benches_wasm.wasm");
-    let module = files.join("core.wasm");
-    let mut optimise = tools::node_script(project, "binaryen/bin/wasm-opt")?;
-    optimise.args(["-Oz", "--all-features"]).arg(&built).arg("-o").arg(&module);
-    steps.run("optimise it", |step| process::run("wasm-opt", optimise, step))?;
-    let mut node = Command::new(tools::node(project)?);
-    node.arg(project.path("benches/core-wasm/run.mjs")).arg(&module);
-    let answer = process::answer(&mut node).context("core as WASM did not run in Node")?;
-    let wasm: Value = serde_json::from_str(&answer)?;
+    let alone = wasm(project, &files, &[], &steps)?;
+    let with_policy = wasm(project, &files, &["--features", "policy"], &steps)?;
+    let size = |wasm: &Value| format!("{} bytes, {} with gzip -9", wasm["bytes"], wasm["gzip"]);
     screen::line("");
-    screen::line(&format!("core as WASM: {} bytes, {} with gzip -9", wasm["bytes"], wasm["gzip"]));
-    for (operation, ns) in wasm["ns"].as_object().into_iter().flatten() {
+    screen::line(&format!("core as WASM: {}", size(&alone)));
+    screen::line(&format!("and what reads a compiled policy: {}", size(&with_policy)));
+    for (operation, ns) in alone["ns"].as_object().into_iter().flatten() {
         screen::line(&format!("{operation:<40} {:>9.1} ns", ns.as_f64().unwrap_or_default()));
     }
-    figures.insert("wasm".to_owned(), wasm);
+    figures.insert("wasm".to_owned(), json!({ "alone": alone, "with_policy": with_policy }));
     if let Some(path) = json {
         let text = format!("{:#}\n", json!(figures));
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Builds the module, runs its loops in the Node that Workers are built with, and says what was measured.
+fn wasm(project: &Project, files: &Path, features: &[&str], steps: &Steps) -> Result<Value> {
+    let target = project.state_dir("bench-core-wasm")?;
+    let mut cargo = tools::cargo(project);
+    cargo
+        .args(["build", "--profile", "edge", "--package", "seawall-benches-wasm", "--target", WORKER_TARGET])
+        .args(features)
+        .env("CARGO_TARGET_DIR", &target);
+    steps.run("build core as WASM", |step| process::run("cargo build", cargo, step))?;
+    let built = target.join(WORKER_TARGET).join("edge/seawall_benches_wasm.wasm");
+    let module = files.join("core.wasm");
+    steps.run("optimise it", |step| build::optimise(project, &built, &module, step))?;
+    let mut node = Command::new(tools::node(project)?);
+    node.arg(project.path("benches/core-wasm/run.mjs")).arg(&module);
+    let answer =
+        steps.run("run it in Node", |_| process::answer(&mut node).context("core as WASM did not run in Node"))?;
+    serde_json::from_str(&answer).with_context(|| format!("core as WASM answered {answer:?}"))
 }

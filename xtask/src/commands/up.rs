@@ -63,7 +63,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let (mut cluster, origin) = prepare(project, arguments, &steps)?;
     let prefix = |name: &str, colour: u8| Logs::Print(screen::paint(colour, &format!("{name:<6} | ")));
     let mut origin = steps.run("start the origin", |step| {
-        let origin = origin.serve(arguments.origin_port, &[], prefix("origin", CYAN))?;
+        let origin = origin.serve(arguments.origin_port, &[("TRUSTED_PROXY_HOPS", "1")], prefix("origin", CYAN))?;
         step.note(&origin.url());
         Ok(origin)
     })?;

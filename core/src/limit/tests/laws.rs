@@ -58,7 +58,7 @@ proptest! {
     /// A cost of n is n costs of one at the same time: both leave as much, or neither passes.
     #[test]
     fn a_cost_is_so_many_single_units((rule, state, now) in any_case(), cost in 1..13_u32) {
-        let (mut at_once, mut singly) = (state, state);
+        let (mut at_once, mut singly) = (state.clone(), state);
         let all = (0..cost).all(|unit| {
             let spend = spend(1).with_lease(LeaseId(1000 + u64::from(unit)));
             keep(rule.decide(singly.as_ref(), now, &spend), &mut singly)
@@ -101,7 +101,7 @@ proptest! {
     fn a_refund_undoes_a_charge((rule, state, now) in any_case(), cost in 1..13_u32) {
         let before = rule.remaining(state.as_ref(), now);
         let spend = spend(cost).with_lease(LeaseId(1000));
-        let mut charged = state;
+        let mut charged = state.clone();
         if keep(rule.decide(state.as_ref(), now, &spend), &mut charged) {
             prop_assert_eq!(rule.remaining(charged.as_ref(), now), before - cost);
             let refunded = rule.refund(charged.as_ref(), now, &spend);
@@ -185,11 +185,11 @@ proptest! {
             State::SlidingWindow(WindowCounts::from_parts(a, u32::MAX, b.as_unix_nanos() as u32)),
             State::FixedWindow(WindowCount::from_parts(a, u32::MAX)),
             State::IntervalBucket(Tokens::from_parts(a, b.as_unix_nanos() as u32)),
-            State::SlidingLog(Log::from_times([a.min(b), a.max(b)]).expect("two in order")),
-            State::Concurrency(Leases::from_leases([lease, Lease { expires: b, ..lease }]).expect("two leases")),
+            Log::from_times([a.min(b), a.max(b)]).expect("two in order").into(),
+            Leases::from_leases([lease, Lease { expires: b, ..lease }]).expect("two leases").into(),
         ] {
             for now in [now, 0, u64::MAX].map(Timestamp::from_unix_nanos) {
-                let mut kept = Some(state);
+                let mut kept = Some(state.clone());
                 keep(rule.decide(kept.as_ref(), now, &spend(cost)), &mut kept);
                 prop_assert!(rule.remaining(kept.as_ref(), now) <= rule.cost_max().get());
                 let _ = rule.refund(kept.as_ref(), now, &spend(cost));

@@ -21,13 +21,13 @@ use crate::{
     message::{Headers, Request, Response},
 };
 
-use super::{Cached, Needed, again};
+use super::{Cached, Needed};
 
 impl<P: Platform> Cached<'_, P> {
     /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
     pub(super) async fn call(&self, needed: Needed<P>, mut request: Request<P>) -> Called<P> {
         let Needed { on_error, validate, mut found, .. } = needed;
-        let asked = again(&request, &request.method);
+        let asked = request.again(&request.method);
         if let Some(found) = found.as_ref().filter(|_| validate) {
             set_conditions(&mut request, &Validators::of(&found.metadata));
         }
@@ -36,7 +36,7 @@ impl<P: Platform> Cached<'_, P> {
             let generation = self.edge.state.borrow_mut().purges.stamp(self.platform.now());
             let first = request.take();
             let is_first = first.is_some();
-            let sent = first.unwrap_or_else(|| again(&asked, &asked.method));
+            let sent = first.unwrap_or_else(|| asked.again(&asked.method));
             let fetched = match guard::fetch(self.edge, self.platform, self.route, sent, Asker::Visitor).await {
                 Ok(fetched) => fetched,
                 Err(unavailable) => {

@@ -147,3 +147,48 @@ async fn a_request_that_never_ends_does_not_keep_the_process() {
     server.stop.send(()).unwrap();
     within(server.ended).await.unwrap();
 }
+
+#[tokio::test]
+async fn http2_is_spoken_with_who_begins_with_its_preface() {
+    let server = Server::start(Bounds::SITE, hello()).await;
+    let stream = TokioIo::new(server.connect().await);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::get(format!("http://{}/", server.address)).body(axum::body::Body::empty()).unwrap();
+        let response = within(sender.send_request(request)).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.version()), (200, http::Version::HTTP_2));
+        let content = axum::body::to_bytes(axum::body::Body::new(response.into_body()), 100).await.unwrap();
+        assert_eq!(content, "hello");
+    }
+}
+
+/// A connection that has asked nothing keeps a stopping server no longer than it takes to close it.
+#[tokio::test]
+async fn silent_connections_do_not_hold_up_the_end() {
+    let server =
+        Server::start(Bounds { drain_time: PATIENCE * 2, header_time: PATIENCE * 2, ..Bounds::SITE }, hello()).await;
+    let mut silent = server.connect().await;
+    let mut started = server.connect().await;
+    send(&mut started, "P").await;
+    // Both have been taken: a third is answered.
+    let mut third = server.connect().await;
+    send(&mut third, GET).await;
+    assert!(answer(&mut third).await.contains("hello"));
+    drop(third);
+    drop(server.stop);
+    within(server.ended).await.unwrap();
+    assert_eq!(answer(&mut silent).await, "");
+}
+
+#[tokio::test]
+async fn the_peer_is_known_to_the_request() {
+    let router = Router::new().fallback(|request: axum::extract::Request| async move {
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
+        format!("{} hello", peer.unwrap_or_default())
+    });
+    let server = Server::start(Bounds::SITE, router).await;
+    let mut stream = server.connect().await;
+    send(&mut stream, GET).await;
+    assert!(answer(&mut stream).await.ends_with("127.0.0.1 hello"));
+}

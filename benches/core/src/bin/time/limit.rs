@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, FakeRelativeClock, MonotonicClock, QuantaClock};
 use governor::{Quota as GovernorQuota, RateLimiter};
 use seawall_core::limit::table::KeyTable;
-use seawall_core::limit::{Decision, Quota, Tat};
+use seawall_core::limit::{Algorithm, Check, Decision, LimitId, Quota, SlidingWindow, Spend, State, Tat, decide_all};
 use seawall_core::time::Timestamp;
 
 use crate::measure::{Contender, Figures, compare};
@@ -25,6 +25,19 @@ pub(crate) fn all() -> Vec<Figures> {
         QuantaClock::default,
         Some(0.5),
     ));
+    figures.push(compare(
+        "reading quanta's clock alone",
+        None,
+        CHECKS,
+        vec![Contender {
+            name: "seawall",
+            work: Box::new(|count| {
+                for _ in 0..count {
+                    black_box(START + clock.delta_as_nanos(start, clock.raw()));
+                }
+            }),
+        }],
+    ));
     let start = Instant::now();
     figures.push(one_key(
         "GCRA, one key, std's clock read",
@@ -33,6 +46,7 @@ pub(crate) fn all() -> Vec<Figures> {
         None,
     ));
     figures.extend(refusal());
+    figures.push(three_limits());
     figures.extend(million());
     figures
 }
@@ -106,6 +120,40 @@ fn refusal() -> Option<Figures> {
             },
         ],
     ))
+}
+
+/// A request that three limits judge, charged in all of them or in none.
+fn three_limits() -> Figures {
+    let window = SlidingWindow::new(UNITS, Duration::from_secs(3600)).expect("far inside the bounds");
+    let rules = [quota(UNITS).into(), quota(UNITS).into(), Algorithm::from(window)];
+    let mut states: [Option<State>; 3] = [const { None }; 3];
+    compare(
+        "three limits on one request",
+        None,
+        CHECKS / 10,
+        vec![Contender {
+            name: "seawall",
+            work: Box::new(|count| {
+                for number in 0..count {
+                    let now = Timestamp::from_unix_nanos(black_box(START + number));
+                    let check = |place: usize| Check {
+                        limit: LimitId(place as u16),
+                        algorithm: &rules[place],
+                        stored: states[place].as_ref(),
+                        spend: Spend::new(1, 7),
+                    };
+                    let checks = [check(0), check(1), check(2)];
+                    let mut next = [const { None }; 3];
+                    for (check, state) in decide_all(&checks, now).next_states() {
+                        next[usize::from(check.limit.0)] = Some(state);
+                    }
+                    for (kept, next) in states.iter_mut().zip(next) {
+                        *kept = next.or_else(|| kept.take());
+                    }
+                }
+            }),
+        }],
+    )
 }
 
 /// A million keys, each known, in an order without any order.
@@ -186,10 +234,11 @@ fn million() -> [Figures; 2] {
 
 #[inline]
 fn check(quota: &Quota, table: &mut KeyTable<Tat>, key: u64, now: Timestamp) {
-    let key = u128::from(key);
-    if let Decision::Allow { next } = black_box(quota.decide(table.get(key, now), now, 1)) {
-        table.put(key, next, next.expires(), now);
-    }
+    let decide = |stored| match quota.decide(stored, now, 1) {
+        Decision::Allow { next } => (true, Some((next, next.expires()))),
+        Decision::Deny { .. } | Decision::Never => (false, None),
+    };
+    black_box(table.update(u128::from(key), now, decide));
 }
 
 fn quota(burst: NonZeroU32) -> Quota {

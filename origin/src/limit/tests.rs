@@ -1,0 +1,129 @@
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::middleware::from_fn_with_state;
+use axum::routing::any;
+use http::StatusCode;
+use tower::ServiceExt as _;
+
+use super::*;
+
+const POLICY: &str = r#"
+version = 1
+[upstream.origin]
+[limit.two]
+algorithm = "gcra"
+quota = 2
+window = "60s"
+key = "client"
+scope = "shared"
+on_store_failure = "local"
+[limit.closed]
+algorithm = "gcra"
+quota = 2
+window = "60s"
+key = "client"
+scope = "shared"
+on_store_failure = "closed"
+[limit.open]
+algorithm = "gcra"
+quota = 2
+window = "60s"
+key = "client"
+scope = "shared"
+on_store_failure = "open"
+[limit.one-at-a-time]
+algorithm = "concurrency"
+quota = 1
+held_for = "60s"
+key = "client"
+scope = "isolate"
+[[route]]
+name = "api"
+path = "/api/local"
+limits = ["two"]
+[[route]]
+name = "closed"
+path = "/closed"
+limits = ["closed"]
+[[route]]
+name = "open"
+path = "/open"
+limits = ["open"]
+[[route]]
+name = "held"
+path = "/held"
+limits = ["one-at-a-time"]
+[[route]]
+name = "others"
+path = "/**"
+"#;
+
+fn app(on: bool, redis: Option<&str>) -> Router {
+    let settings =
+        config::Limits { on, redis_url: redis.map(|url| config::Secret::new(url.to_owned())), trusted_proxy_hops: 1 };
+    let limiter = Limiter::new(settings, Arc::new(Policy::compile(POLICY).unwrap())).unwrap();
+    Router::new().fallback(any(|| async { "content" })).layer(from_fn_with_state(Arc::new(limiter), layer))
+}
+
+async fn ask(app: &Router, path: &str, client: &str) -> (StatusCode, HeaderMap, String) {
+    let request = Request::get(path).header("x-forwarded-for", client).body(Body::empty()).unwrap();
+    let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn statuses(app: &Router, path: &str) -> [u16; 4] {
+    let mut statuses = [0; 4];
+    for status in &mut statuses {
+        *status = ask(app, path, "192.0.2.1").await.0.as_u16();
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn without_redis_this_process_counts_each_client() {
+    let app = app(true, None);
+    assert_eq!(statuses(&app, "/api/local").await, [200, 200, 429, 429]);
+    assert_eq!(statuses(&app, "/anything").await, [200; 4]);
+    let (status, headers, _) = ask(&app, "/api/local", "192.0.2.2").await;
+    assert_eq!((status, &headers["ratelimit-policy"]), (StatusCode::OK, &"\"two\";q=2;w=60".parse().unwrap()));
+    assert!(headers["ratelimit"].to_str().unwrap().starts_with("\"two\";r=1;t="), "{headers:?}");
+    assert!(!headers.contains_key(RETRY_AFTER));
+
+    let (_, headers, body) = ask(&app, "/api/local", "192.0.2.1").await;
+    let wait: u64 = headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=33).contains(&wait), "half a minute for one of two, and a tenth more: {wait}");
+    assert_eq!(headers[CONTENT_TYPE], "application/problem+json");
+    let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&problem["status"], &problem["violated-policies"][0]), (&429.into(), &"two".into()));
+}
+
+/// Nobody listens on port 1: each limit does what it says, and no page waits for long.
+#[tokio::test]
+async fn while_redis_is_away_each_limit_does_as_it_says() {
+    let app = app(true, Some("redis://127.0.0.1:1"));
+    assert_eq!(statuses(&app, "/api/local").await, [200, 200, 429, 429]);
+    assert_eq!(statuses(&app, "/closed").await, [429; 4]);
+    assert_eq!(statuses(&app, "/open").await, [200; 4]);
+}
+
+#[tokio::test]
+async fn limits_can_be_left_to_the_edge() {
+    assert_eq!(statuses(&app(false, None), "/api/local").await, [200; 4]);
+}
+
+#[tokio::test]
+async fn a_place_is_given_back_with_the_answer() {
+    assert_eq!(statuses(&app(true, None), "/held").await, [200; 4]);
+}
+
+#[test]
+fn a_url_that_is_not_of_redis_is_refused_without_showing_it() {
+    let settings = config::Limits {
+        on: true,
+        redis_url: Some(config::Secret::new("http://:hunter2@host".to_owned())),
+        trusted_proxy_hops: 0,
+    };
+    let error = Limiter::new(settings, Arc::new(Policy::compile(POLICY).unwrap())).unwrap_err();
+    assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+}

@@ -1,0 +1,113 @@
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures_util::future::try_join_all;
+use seawall_xtask::redis::Redis;
+
+use crate::support::{Database, Site, Visitor, until};
+
+/// Of `[limit.api]` in policy.toml: what one client gets at once.
+const BURST: usize = 60;
+const API: &str = "/api/v1/nowhere";
+
+fn site(database: &Database, redis: &Redis) -> Result<Site> {
+    let url = format!("redis+unix://{}", redis.socket().display());
+    Site::start_with(&database.origin, 0, &[("RATE_LIMITS", "on"), ("REDIS_URL", &url), ("TRUSTED_PROXY_HOPS", "1")])
+}
+
+/// How many of `requests` from one client were admitted, and how long the slowest took. No answer is anything but
+/// admitted (404: there is no such page) or refused.
+async fn admitted(visitors: &[Visitor], client: &str, requests: usize) -> Result<(usize, Duration)> {
+    let ask = async |visitor: Visitor| {
+        let asked = Instant::now();
+        let answer = visitor.ask("GET", API).field("x-forwarded-for", client).send().await?;
+        ensure!([404, 429].contains(&answer.status), "{}: {}", answer.status, answer.text());
+        ensure!((answer.status == 404) == answer.field("retry-after").is_empty(), "{}", answer.text());
+        ensure!(answer.field("ratelimit-policy") == "\"api\";q=60;w=60", "{}", answer.field("ratelimit-policy"));
+        Ok((usize::from(answer.status == 404), asked.elapsed()))
+    };
+    let answers = try_join_all((0..requests).map(|request| ask(visitors[request % visitors.len()]))).await?;
+    let slowest = answers.iter().map(|(_, took)| *took).max().unwrap_or_default();
+    Ok((answers.iter().map(|(admitted, _)| admitted).sum(), slowest))
+}
+
+async fn breaker(site: &Site) -> Result<String> {
+    let health = site.visitor().ask("GET", "/health").field("x-forwarded-for", "192.0.2.250").send().await?.json()?;
+    Ok(health["redis"].as_str().context("no redis in health")?.to_owned())
+}
+
+/// Two processes on one Redis admit between them what one may, exactly; a client of another address is not touched.
+/// GCRA gives one back each second, so what was given back while they were asked is taken off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_on_one_redis_admit_the_limit_between_them() -> Result<()> {
+    let (database, redis) = (Database::create("limits_two")?, Redis::start()?);
+    let sites = [site(&database, &redis)?, site(&database, &redis)?];
+    let visitors = sites.each_ref().map(Site::visitor);
+    for client in ["192.0.2.1", "192.0.2.2"] {
+        let started = Instant::now();
+        let (admitted, _) = admitted(&visitors, client, 3 * BURST).await?;
+        let given_back = usize::try_from(started.elapsed().as_secs())?;
+        println!("{client}: {admitted} of {} admitted, {given_back} given back meanwhile", 3 * BURST);
+        assert!((BURST..=BURST + given_back).contains(&admitted), "{admitted} admitted, {given_back} given back");
+    }
+    for site in &sites {
+        assert_eq!(breaker(site).await?, "closed");
+    }
+    Ok(())
+}
+
+/// Redis is killed, then another one starts in its place. Nothing fails: each process counts by itself meanwhile, and
+/// then together again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_may_go_and_come_back() -> Result<()> {
+    let (database, mut redis) = (Database::create("limits_gone")?, Redis::start()?);
+    let sites = [site(&database, &redis)?, site(&database, &redis)?];
+    let visitors = sites.each_ref().map(Site::visitor);
+    assert!(admitted(&visitors, "192.0.2.1", 2 * BURST).await?.0 < BURST + 5);
+
+    redis.kill();
+    let started = Instant::now();
+    let (alone, slowest) = admitted(&visitors, "192.0.2.3", 4 * BURST).await?;
+    let given_back = 2 * (1 + usize::try_from(started.elapsed().as_secs())?);
+    println!("without Redis: {alone} of {} admitted by two processes, the slowest after {slowest:?}", 4 * BURST);
+    assert!((2 * BURST..=2 * BURST + given_back).contains(&alone), "{alone}");
+    until(async || Ok(breaker(&sites[0]).await? != "closed")).await?;
+
+    redis.restart()?;
+    let probe = "192.0.2.9";
+    for (site, visitor) in sites.iter().zip(&visitors) {
+        until(async || {
+            admitted(std::slice::from_ref(visitor), probe, 1).await?;
+            Ok(breaker(site).await? == "closed")
+        })
+        .await?;
+    }
+    let started = Instant::now();
+    let (together, _) = admitted(&visitors, "192.0.2.4", 3 * BURST).await?;
+    let given_back = usize::try_from(started.elapsed().as_secs())?;
+    assert!((BURST..=BURST + given_back).contains(&together), "{together}");
+    Ok(())
+}
+
+/// Redis hangs: requests wait for it for a tenth of a second, until the breaker opens, and then not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_holds_nobody_up() -> Result<()> {
+    let (database, redis) = (Database::create("limits_hang")?, Redis::start()?);
+    let sites = [site(&database, &redis)?];
+    let visitors = [sites[0].visitor()];
+    admitted(&visitors, "192.0.2.1", 10).await?;
+    redis.freeze()?;
+    until(async || {
+        admitted(&visitors, "192.0.2.5", 1).await?;
+        Ok(breaker(&sites[0]).await? != "closed")
+    })
+    .await?;
+    let (_, slowest) = admitted(&visitors, "192.0.2.6", BURST).await?;
+    println!("Redis hangs: the slowest of {BURST} after {slowest:?}");
+    redis.thaw()?;
+    until(async || {
+        admitted(&visitors, "192.0.2.7", 1).await?;
+        Ok(breaker(&sites[0]).await? == "closed")
+    })
+    .await
+}
