@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use seawall_core::{
     breaker::Breaker,
-    cache::{collapse::Flights, purge::Purges},
+    cache::{collapse::Flights, purge::Purges, search::SearchRules},
     headers::Fields,
     limit::{
         states::{Capacities, StateTable},
@@ -81,6 +81,8 @@ pub(crate) struct State {
     pub(crate) failures: KeyTable<Remembered>,
     /// What this isolate knows to be invalid.
     pub(crate) purges: Purges,
+    /// Which queries of a path are the same, as origins said.
+    pub(crate) searches: SearchRules,
     /// How it stands to the log of all purges.
     pub(crate) feed: Feed,
 }
@@ -102,6 +104,7 @@ impl Edge {
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
+            searches: SearchRules::default(),
             feed: Feed::default(),
         };
         Self { policy, settings: Settings::default(), state: RefCell::new(state) }

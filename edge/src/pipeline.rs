@@ -134,7 +134,7 @@ async fn answered<'a, P: Platform>(
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
             // The limits, the look-up and the purge log do not wait for each other; a refusal drops what was found.
-            let found = look_up(edge, platform, &key, &forward, &options.vary);
+            let found = look_up(edge, platform, &key, &forward, &options);
             let keep_up = purge::keep_up(&edge.edge, platform);
             let (admitted, found, ()) = futures_util::future::join3(admitted, found, keep_up).await;
             let answer = match refused(edge, platform, &admitted.admission) {
