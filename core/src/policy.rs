@@ -5,6 +5,7 @@
 //! refuses what does not hold together; with the feature `serde`, the result travels as bytes, so that the
 //! edge carries no parser. docs/policy.md describes every option.
 
+mod authority;
 mod lifetime;
 mod name;
 mod pattern;
@@ -24,6 +25,7 @@ use core::num::NonZeroU32;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+pub use authority::{Authority, Reach};
 #[cfg(feature = "toml")]
 pub use compile::PolicyError;
 pub use lifetime::{BrowserLifetime, CacheRule, Lifetime};
@@ -33,7 +35,9 @@ pub use site::{Diagnostics, Hosts, Job, Maintenance, SECURITY_FIELDS, SecurityFi
 
 use crate::limit::distributed::{Mode, Terms};
 use crate::limit::fields::Unit;
-use crate::limit::{Algorithm, LIMITS_PER_REQUEST_MAX, LimitId};
+use crate::limit::{
+    Algorithm, Concurrency, FixedWindow, IntervalBucket, LIMITS_PER_REQUEST_MAX, LimitId, SlidingLog, SlidingWindow,
+};
 use crate::priority::Priority;
 use crate::{breaker, overload, retry, throttle};
 use table::Table;
@@ -45,6 +49,8 @@ use table::Table;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Parts", into = "Parts"))]
 pub struct Policy {
     upstreams: Vec<Upstream>,
+    /// In the order of [`Authority::ALL`].
+    reaches: [Reach; Authority::ALL.len()],
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
@@ -85,6 +91,9 @@ pub struct Limit {
     pub unit: Unit,
     /// What one request spends; at least one, at most [`Algorithm::cost_max`].
     pub cost: u32,
+    /// What a request spends that is answered from the cache; at most `cost`, and the same for limits that are not
+    /// shared: those guard the edge itself.
+    pub hit_cost: u32,
     /// What is counted separately.
     pub key: LimitKey,
     /// Where the counter lives.
@@ -109,8 +118,12 @@ pub enum LimitKey {
 pub enum Scope {
     /// One in each isolate or process: no call to anywhere, and looser the more of them run.
     Isolate,
+    /// One at each location of the edge, kept by the platform itself; where it keeps none, as for [`Scope::Isolate`].
+    Location,
     /// One for all isolates and instances.
     Shared {
+        /// Who keeps it.
+        authority: Authority,
         /// What to do while the shared store does not answer.
         on_store_failure: StoreFailure,
     },
@@ -240,6 +253,13 @@ impl Policy {
         &self.upstreams[usize::from(route.upstream.0)]
     }
 
+    /// How the authority of shared limits is asked.
+    #[must_use]
+    pub const fn reach(&self, authority: Authority) -> &Reach {
+        // In the order of the variants.
+        &self.reaches[authority as usize]
+    }
+
     /// How many calls a native host takes on at a time.
     #[must_use]
     pub const fn overload(&self) -> &overload::Config {
@@ -266,7 +286,7 @@ impl Policy {
 
     /// Puts a policy together, if every id finds its target and every route stays within its bounds.
     fn from_parts(parts: Parts) -> Result<Self, PartsError> {
-        let Parts { upstreams, limits, routes, overload, site } = parts;
+        let Parts { upstreams, reaches, limits, routes, overload, site } = parts;
         if routes.len() > Self::ROUTES_MAX {
             return Err(PartsError);
         }
@@ -283,7 +303,7 @@ impl Policy {
             return Err(PartsError);
         }
         let table = Table::new(&routes);
-        Ok(Self { upstreams, limits, routes, overload, site, table })
+        Ok(Self { upstreams, reaches, limits, routes, overload, site, table })
     }
 }
 
@@ -304,9 +324,33 @@ impl Limit {
     pub fn terms(&self) -> Option<Terms> {
         match (&self.algorithm, self.scope) {
             // A compiled mode is within its range.
-            (Algorithm::Gcra(quota), Scope::Shared { .. }) => Terms::new(*quota, self.mode).ok(),
+            (Algorithm::Gcra(quota), Scope::Shared { authority: Authority::Objects, .. }) => {
+                Terms::new(*quota, self.mode).ok()
+            }
             _ => None,
         }
+    }
+
+    /// What one isolate counts by while the authority of a shared limit does not answer: its part of the quota, at
+    /// least one unit, so that about [`Limit::isolates`] of them together stay within the whole.
+    #[must_use]
+    pub fn share(&self) -> Algorithm {
+        let part = |units: NonZeroU32| NonZeroU32::new(units.get() / self.isolates).unwrap_or(NonZeroU32::MIN);
+        let share = match &self.algorithm {
+            Algorithm::Gcra(rule) => Terms::new(*rule, Mode::Exact).ok().map(|terms| terms.share(self.isolates).into()),
+            Algorithm::SlidingWindow(rule) => {
+                SlidingWindow::new(part(rule.limit()), rule.window()).ok().map(Algorithm::from)
+            }
+            Algorithm::FixedWindow(rule) => Some(FixedWindow::new(part(rule.limit()), rule.period()).into()),
+            Algorithm::IntervalBucket(rule) => {
+                let (capacity, refill) = (part(rule.capacity()), part(rule.refill()));
+                IntervalBucket::new(capacity, refill, rule.interval()).ok().map(Algorithm::from)
+            }
+            Algorithm::SlidingLog(rule) => SlidingLog::new(part(rule.limit()), rule.window()).ok().map(Algorithm::from),
+            Algorithm::Concurrency(rule) => Concurrency::new(part(rule.limit()), rule.ttl()).ok().map(Algorithm::from),
+        };
+        // Where the rounding of a part leaves no rule that holds together, the isolate counts the whole.
+        share.unwrap_or(self.algorithm)
     }
 }
 
@@ -346,6 +390,7 @@ impl Scope {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Isolate => "isolate",
+            Self::Location => "location",
             Self::Shared { .. } => "shared",
         }
     }
@@ -367,6 +412,8 @@ impl StoreFailure {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Parts {
     upstreams: Vec<Upstream>,
+    /// In the order of [`Authority::ALL`].
+    reaches: [Reach; Authority::ALL.len()],
     limits: Vec<Limit>,
     routes: Vec<Route>,
     overload: overload::Config,
@@ -374,8 +421,8 @@ struct Parts {
 }
 
 impl From<Policy> for Parts {
-    fn from(Policy { upstreams, limits, routes, overload, site, .. }: Policy) -> Self {
-        Self { upstreams, limits, routes, overload, site }
+    fn from(Policy { upstreams, reaches, limits, routes, overload, site, .. }: Policy) -> Self {
+        Self { upstreams, reaches, limits, routes, overload, site }
     }
 }
 

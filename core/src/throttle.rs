@@ -1,9 +1,9 @@
 //! Should this call even be tried, while the upstream refuses some?
 //!
-//! A breaker is all or nothing, and knows nothing until enough calls failed. The throttle stands beside it and
-//! works from the first refusal on: each caller compares how many calls it wanted to make with how many were
-//! accepted, and drops calls at random so that an overloaded upstream is sent about `k` times what it accepts
-//! (the adaptive throttling of site reliability engineering). It needs no word from other isolates.
+//! A breaker is all or nothing. The throttle stands beside it: each caller compares how many calls it wanted to make
+//! with how many were accepted, and drops calls at random so that an overloaded upstream is sent about `k` times what
+//! it accepts (the adaptive throttling of site reliability engineering). It needs no word from other isolates, and
+//! only so many calls that one failure at night drops none ([`Settings::min_calls`]).
 //!
 //! ```text
 //!   p = max(0, (requests - k * accepts) / (requests + 1)), at most 0.99
@@ -111,7 +111,8 @@ impl Throttle {
         let earned = u128::from(accepts) * u128::from(config.k_permille(priority));
         let excess = wanted.saturating_sub(earned);
         let of = (u128::from(requests) + 1) * 1000;
-        let drops = u128::from(random) * of < excess << 32 && random < DROP_MAX && priority != Priority::Always;
+        let knows = requests >= u64::from(config.min_calls) && priority != Priority::Always;
+        let drops = knows && u128::from(random) * of < excess << 32 && random < DROP_MAX;
         if drops {
             // At most 990, by the cap.
             let permille = (excess * 1000 / of).min(u128::from(DROP_MAX_PERMILLE));

@@ -1,37 +1,54 @@
-//! May this client make this request? Limits of the isolate are counted here, shared ones by their authority.
+//! May this client make this request?
+//!
+//! Limits of the isolate are counted first: what they refuse costs no call, and a refusal that this isolate remembers
+//! costs none either. Then come those that the platform counts at this location, and last the shared ones, while the
+//! cache is looked at. Each of these groups is charged whole or not at all; what an earlier group was charged stays
+//! charged when a later one refuses.
+//!
+//! What comes from the cache costs a shared limit its `hit_cost`, and where that is nothing a limit that is used up
+//! does not refuse it.
+
+mod own;
+mod places;
+mod shared;
 
 use std::rc::Rc;
 
 use seawall_core::{
-    limit::{Admission, Check, LeaseId, LimitId, Ruling, Spend, State, Verdict, decide_all},
-    policy::{Limit, Route, Scope, StoreFailure},
+    limit::{Admission, LeaseId, LimitId},
+    policy::{Limit, Route, Scope},
     time::Timestamp,
 };
 
-use crate::{
-    Edge, Platform,
-    authority::{Intent, Question, is_held},
-    client::Client,
-    limits::{AUTHORITY_DEADLINE, AUTHORITY_SHARDS},
-    record::{Failure, Metric},
-};
+use crate::{Edge, Platform, authority::is_held, client::Client};
 
-/// What the limits said, and whether their authority was reached.
+pub(crate) use self::places::Places;
+pub(crate) use self::shared::Charged;
+
+/// What the limits said, and who decided.
 pub(crate) struct Admitted {
     pub(crate) admission: Admission,
     pub(crate) source: Source,
+    /// What may have to be given back.
+    charged: Charged,
+    /// Whether the shared limits are yet to be charged: what they cost is at hand.
+    later: bool,
 }
 
-/// Who decided on the shared limits.
+/// Who decided on the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The route has none.
+    /// This isolate: no shared limit had to be asked.
     Isolate,
+    /// The platform, at this location.
+    Location,
+    /// This isolate, with units of shared limits that it holds or may spend before it tells.
+    Held,
     /// The authority.
     Authority,
     /// A refusal of the authority, remembered in this isolate until its wait is over.
     Remembered,
-    /// This isolate, by each limit's `on_store_failure`, because the authority did not answer.
+    /// This isolate, by each limit's `on_store_failure`, because an authority did not answer.
     Fallback,
 }
 
@@ -39,6 +56,8 @@ impl Source {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Isolate => "isolate",
+            Self::Location => "location",
+            Self::Held => "held",
             Self::Authority => "authority",
             Self::Remembered => "remembered",
             Self::Fallback => "fallback",
@@ -46,185 +65,131 @@ impl Source {
     }
 }
 
-/// Decides on the request under the route's limits. Limits of the isolate come first: what they refuse costs no
-/// call, and a refusal that this isolate remembers costs none either.
-pub(crate) async fn admit<P: Platform>(
-    edge: &Edge,
-    platform: &P,
-    route: &Route,
-    client: Client,
-    lease: LeaseId,
-) -> Admitted {
-    let now = platform.now();
-    let (shared, own): (Vec<Named<'_>>, Vec<Named<'_>>) =
-        edge.policy.limits_of(route).partition(|(_, limit)| matches!(limit.scope, Scope::Shared { .. }));
-    let mut admission = count_here(edge, client, lease, own.into_iter(), now);
-    if admission.refusal().is_some() || shared.is_empty() {
-        return Admitted { admission, source: Source::Isolate };
-    }
-    let remembered: Vec<Verdict> = shared.iter().filter_map(|(id, _)| remembered(edge, client, *id, now)).collect();
-    if !remembered.is_empty() {
-        admission.verdicts.extend(remembered);
-        return Admitted { admission, source: Source::Remembered };
-    }
-    let limits = shared.iter().map(|(id, _)| *id).collect();
-    let question = Question { intent: Intent::Judge, client, limits, lease };
-    let source = match platform.judge(client.shard(AUTHORITY_SHARDS), &question, AUTHORITY_DEADLINE).await {
-        Ok(answer) => {
-            remember_refusals(edge, client, &answer, platform.now());
-            admission.extend(answer);
-            Source::Authority
-        }
-        // Fail as each limit says: the policy's choice, made beside the limit.
-        Err(error) => {
-            platform.log(&format!("edge.limit.authority failed: {error}"));
-            platform.measure(&Metric::Failure(Failure::Authority));
-            admission.extend(without_authority(edge, client, lease, &shared, platform.now()));
-            Source::Fallback
-        }
-    };
-    Admitted { admission, source }
-}
-
-/// Decides on the request without waiting for anything; `None`, and nothing counted, when the route's limits need more
-/// than this isolate's counters, or refuse.
-pub(crate) fn at_once(edge: &Edge, route: &Route, client: Client, now: Timestamp) -> Option<Admission> {
-    let is_own = |limit: &Limit| matches!(limit.scope, Scope::Isolate) && !is_held(&limit.algorithm);
-    if !edge.policy.limits_of(route).all(|(_, limit)| is_own(limit)) {
-        return None;
-    }
-    let admission = count_here(edge, client, LeaseId(0), edge.policy.limits_of(route), now);
-    admission.refusal().is_none().then_some(admission)
-}
-
-/// The places that a request holds under limits on how many run at once. Dropping it gives them back, whether the
-/// request was answered, refused or given up by its client; a place whose isolate is gone frees itself in time.
-pub(crate) struct Places<P: Platform> {
-    edge: Rc<Edge>,
-    platform: P,
-    client: Client,
-    lease: LeaseId,
-    limits: Vec<LimitId>,
-}
-
-impl<P: Platform> Places<P> {
-    /// A lease for what `route` may hold.
-    pub(crate) fn new(edge: &Rc<Edge>, platform: &P, route: &Route, client: Client) -> Self {
-        let held = edge.policy.limits_of(route).filter(|(_, limit)| is_held(&limit.algorithm));
-        let limits: Vec<LimitId> = held.map(|(id, _)| id).collect();
-        let lease = LeaseId(if limits.is_empty() { 0 } else { platform.random() });
-        Self { edge: Rc::clone(edge), platform: platform.clone(), client, lease, limits }
+impl Admitted {
+    const fn here(admission: Admission, source: Source) -> Self {
+        Self { admission, source, charged: Charged::nothing(), later: false }
     }
 
-    pub(crate) const fn lease(&self) -> LeaseId {
-        self.lease
-    }
-}
-
-impl<P: Platform> Drop for Places<P> {
-    fn drop(&mut self) {
-        let Self { edge, client, lease, .. } = &*self;
-        let now = self.platform.now();
-        let mut shared = Vec::new();
-        for id in &self.limits {
-            let Some(limit) = edge.policy.limit(*id) else { continue };
-            let (algorithm, key) = (&limit.algorithm, client.key(*id));
-            let mut state = edge.state.borrow_mut();
-            if let Some(stored) = state.counters.get(algorithm, key, now) {
-                let next = algorithm.refund(Some(&stored), now, &Spend::new(limit.cost, key).with_lease(*lease));
-                state.counters.put(key, &next, algorithm.expires(&next), now);
-            }
-            if matches!(limit.scope, Scope::Shared { .. }) {
-                shared.push(*id);
-            }
-        }
-        if !shared.is_empty() {
-            let question = Question { intent: Intent::Release, client: *client, limits: shared, lease: *lease };
-            let platform = self.platform.clone();
-            self.platform.spawn(async move {
-                let shard = question.client.shard(AUTHORITY_SHARDS);
-                // What does not arrive ends by itself.
-                if let Err(error) = platform.judge(shard, &question, AUTHORITY_DEADLINE).await {
-                    platform.log(&format!("edge.limit.release failed: {error}"));
-                }
-            });
-        }
+    /// The same, after what was decided before.
+    fn after(mut self, own: &Admission) -> Self {
+        self.admission.verdicts.splice(0..0, own.verdicts.iter().copied());
+        self
     }
 }
 
 /// A limit and its place in the policy.
 type Named<'a> = (LimitId, &'a Limit);
 
-/// Counts in this isolate, all limits or none.
-fn count_here<'a>(
-    edge: &Edge,
-    client: Client,
-    lease: LeaseId,
-    limits: impl Iterator<Item = Named<'a>>,
-    now: Timestamp,
-) -> Admission {
-    let mut state = edge.state.borrow_mut();
-    let limits: Vec<(Named<'_>, Option<State>)> =
-        limits.map(|(id, limit)| ((id, limit), state.counters.get(&limit.algorithm, client.key(id), now))).collect();
-    let checks: Vec<Check<'_>> = limits
-        .iter()
-        .map(|((id, limit), stored)| Check {
-            limit: *id,
-            algorithm: &limit.algorithm,
-            stored: stored.as_ref(),
-            spend: Spend::new(limit.cost, client.key(*id)).with_lease(lease),
-        })
-        .collect();
-    let decision = decide_all(&checks, now);
-    for (check, next) in decision.next_states() {
-        state.counters.put(check.spend.key, &next, check.algorithm.expires(&next), now);
-    }
-    decision.admission()
-}
-
-/// What shared limits do while their authority is away.
-fn without_authority(edge: &Edge, client: Client, lease: LeaseId, limits: &[Named<'_>], now: Timestamp) -> Admission {
-    let of = |failure: StoreFailure| {
-        limits.iter().copied().filter(move |(_, limit)| limit.scope == Scope::Shared { on_store_failure: failure })
-    };
-    let refused: Vec<Verdict> = of(StoreFailure::Closed)
-        .map(|(limit, _)| Verdict {
-            limit,
-            ruling: Ruling::Deny { retry_after: CLOSED_RETRY_AFTER },
-            remaining: 0,
-            effective_window_seconds: CLOSED_RETRY_AFTER.as_secs(),
-        })
-        .collect();
-    if refused.is_empty() {
-        count_here(edge, client, lease, of(StoreFailure::Local), now)
-    } else {
-        Admission { verdicts: refused }
-    }
-}
-
-/// The refusal of this client that this isolate remembers.
-fn remembered(edge: &Edge, client: Client, limit: LimitId, now: Timestamp) -> Option<Verdict> {
-    let until = edge.state.borrow().denials.get(client.key(limit), now)?;
-    let retry_after = until.since(now);
-    Some(Verdict {
-        limit,
-        ruling: Ruling::Deny { retry_after },
-        remaining: 0,
-        effective_window_seconds: seawall_core::time::seconds_ceil(retry_after),
-    })
-}
-
-fn remember_refusals(edge: &Edge, client: Client, answer: &Admission, now: Timestamp) {
-    let mut state = edge.state.borrow_mut();
-    for verdict in answer.violated() {
-        // A place that is held may be given back at any moment, so its wait is no promise.
-        let is_held = edge.policy.limit(verdict.limit).is_some_and(|limit| is_held(&limit.algorithm));
-        if let Some(retry_after) = verdict.retry_after().filter(|_| !is_held) {
-            let until = now.after(retry_after);
-            state.denials.put(client.key(verdict.limit), until, until, now);
+/// Counts a request that the cache answers without waiting; `None`, and nothing counted, when its limits need more than
+/// this isolate's counters, or refuse. Shared limits that a hit costs nothing are not asked.
+pub(crate) fn at_once(edge: &Edge, route: &Route, client: Client, now: Timestamp) -> Option<Admission> {
+    let mut here = Vec::new();
+    for (id, limit) in edge.policy.limits_of(route) {
+        match limit.scope {
+            Scope::Isolate if !is_held(&limit.algorithm) => here.push((id, limit)),
+            Scope::Shared { .. } if limit.hit_cost == 0 => {}
+            Scope::Isolate | Scope::Location | Scope::Shared { .. } => return None,
         }
     }
+    let admission = own::count(edge, client, LeaseId(0), &here, now);
+    admission.refusal().is_none().then_some(admission)
 }
 
-/// What a client waits when a limit that fails closed has no authority.
-const CLOSED_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(5);
+/// A request that the limits of its isolate let pass.
+pub(crate) struct Admitting<'a> {
+    edge: &'a Rc<Edge>,
+    route: &'a Route,
+    client: Client,
+    lease: LeaseId,
+    own: Admission,
+    located: Vec<Named<'a>>,
+    shared: Vec<Named<'a>>,
+    /// Whether no shared limit has a say on what comes from the cache.
+    pub(crate) spares_hits: bool,
+}
+
+impl<'a> Admitting<'a> {
+    /// Counts the request under the limits of this isolate, and recalls refusals.
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub(crate) fn begin(
+        edge: &'a Rc<Edge>,
+        route: &'a Route,
+        client: Client,
+        lease: LeaseId,
+        may_hit: bool,
+        now: Timestamp,
+    ) -> Result<Self, Admitted> {
+        let (mut here, mut located, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, limit) in edge.policy.limits_of(route) {
+            let group = match limit.scope {
+                Scope::Isolate => &mut here,
+                Scope::Location => &mut located,
+                Scope::Shared { .. } => &mut shared,
+            };
+            group.push((id, limit));
+        }
+        let own = own::count(edge, client, lease, &here, now);
+        if own.refusal().is_some() {
+            return Err(Admitted::here(own, Source::Isolate));
+        }
+        let spares_hits = may_hit && shared.iter().all(|(_, limit)| limit.hit_cost == 0);
+        let admitting = Self { edge, route, client, lease, own, located, shared, spares_hits };
+        match admitting.remembered(now) {
+            Some(refusal) if !spares_hits => Err(refusal),
+            _ => Ok(admitting),
+        }
+    }
+
+    /// Counts the request at this location. Does not wait where no limit is counted there.
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub(crate) async fn count_at_location<P: Platform>(&mut self, platform: &P) -> Result<(), Admitted> {
+        if self.located.is_empty() {
+            return Ok(());
+        }
+        let (edge, client, lease) = (self.edge, self.client, self.lease);
+        let counted = own::count_at_location(edge, platform, client, lease, &self.located).await;
+        let refused = counted.refusal().is_some();
+        self.own.extend(counted);
+        if refused {
+            return Err(Admitted::here(self.own.clone(), Source::Location));
+        }
+        Ok(())
+    }
+
+    /// What is known without the shared limits, for a request that costs them nothing.
+    pub(crate) fn spared(&self, now: Timestamp) -> Admitted {
+        Admitted::here(self.standing(now), Source::Isolate)
+    }
+
+    /// Asks the shared limits, as far as they have to be asked before it is known what the cache has.
+    pub(crate) async fn check<P: Platform>(&self, platform: &P) -> Admitted {
+        if self.shared.is_empty() {
+            let source = if self.located.is_empty() { Source::Isolate } else { Source::Location };
+            return Admitted::here(self.own.clone(), source);
+        }
+        let now = platform.now();
+        if let Some(refusal) = self.remembered(now) {
+            return refusal;
+        }
+        if self.spares_hits && self.is_at_hand(now) {
+            return Admitted { later: true, ..Admitted::here(self.standing(now), Source::Held) };
+        }
+        self.decide(platform).await
+    }
+
+    /// Charges what [`Admitting::check`] left for later, because the cache has no answer.
+    pub(crate) async fn missed<P: Platform>(&self, platform: &P, admitted: Admitted) -> Admitted {
+        if admitted.later { self.decide(platform).await } else { admitted }
+    }
+
+    /// Gives back what a request costs less because the cache had its answer. What the fields say follows.
+    pub(crate) fn hit<P: Platform>(&self, platform: &P, admitted: &mut Admitted) {
+        let charged = core::mem::take(&mut admitted.charged);
+        self.credit(&mut admitted.admission, &charged, shared::Back::Hit);
+        self.give_back(platform, charged, shared::Back::Hit);
+    }
+}

@@ -1,122 +1,128 @@
 //! The authority of shared limits: what is asked of it, and what it answers.
 //!
-//! The edge asks once for each request, naming the client and the limits; the authority reads its own clock,
-//! decides on all of them together, and charges all or none. Both sides read the same policy, so no quota travels.
+//! A request asks at most once, naming the client and the limits; the authority reads its own clock, decides on all of
+//! them together, and charges all or none. What isolates hold and spend by themselves travels the same way, and so
+//! does what they know of an upstream's health. Both sides read the same policy, so no quota travels.
+//!
+//! A question has a number among those of its isolate: sent again, it gets the same answer and charges nothing.
+
+mod shard;
 
 use seawall_core::{
-    limit::{Admission, Algorithm, Check, LIMITS_PER_REQUEST_MAX, LeaseId, LimitId, Spend, State, decide_all},
-    policy::Policy,
+    breaker::shared,
+    limit::{
+        Admission, Algorithm, LIMITS_PER_REQUEST_MAX, LeaseId, LimitId, State,
+        distributed::{Answer, Ask, Mode, Snapshot},
+    },
+    policy::{Authority, Limit, Policy, Scope, UpstreamId},
     time::Timestamp,
 };
+use serde::{Deserialize, Serialize};
 
-use crate::client::Client;
+pub use shard::{Heard, Shard};
 
-/// What the edge asks: may this client make a request under these limits?
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::{client::Client, limits::AUTHORITY_SHARDS};
+
+/// What the edge asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
+    /// Which isolate asks.
+    pub isolate: u64,
+    /// The number of the question among those of the isolate. Sent again, it keeps its number.
+    pub seq: u64,
     /// What it wants to know, or to say.
     pub intent: Intent,
-    /// Who asks.
+    /// Who is counted.
     pub client: Client,
-    /// The shared limits of the route, at most [`LIMITS_PER_REQUEST_MAX`], each once.
-    pub limits: Vec<LimitId>,
     /// Which request of the client this is, for limits on how many run at once.
     pub lease: LeaseId,
+    /// The limits that are decided here, each once.
+    pub limits: Vec<LimitId>,
+    /// What the isolate asks and says about limits of which it may hold units, each limit once.
+    pub asks: Vec<(LimitId, Ask)>,
+    /// What the isolate saw of upstreams whose breaker is kept here, each once.
+    pub reports: Vec<(UpstreamId, shared::Report)>,
+    /// The newest hint that the isolate has of an upstream, wherever its breaker is kept: shards pass hints on.
+    pub hint: Option<(UpstreamId, shared::Hint)>,
 }
 
 /// What is wanted of the authority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Intent {
-    /// Admit a request, or refuse it.
+    /// Admit a request, or refuse it. Without a limit it only hears what the isolate says.
     Judge,
-    /// Free the places of a request that is over. It may come twice, or never: a place frees itself in time.
-    Release,
+    /// Give back what a request was charged: it was refused elsewhere, or a place that it held is free.
+    GiveBack,
+    /// The request was answered from the cache: give back what that costs less.
+    WasHit,
 }
 
-/// A text from the wire that is no question, or asks about limits that the policy does not have.
+/// What the authority answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// What the limits that are decided here say, in the question's order.
+    pub admission: Admission,
+    /// The answers to the asks, in the question's order.
+    pub answers: Vec<Answer>,
+    /// The answers to the reports, in the question's order.
+    pub reports: Vec<shared::Reply>,
+    /// The newest hint that was heard here, if it is newer than the question's.
+    pub hint: Option<shared::Hint>,
+}
+
+/// A text from the wire that is no question, or asks about what the policy does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedQuestion;
 
 impl Question {
-    /// The question as one URL path: client, limits and request in hexadecimal.
+    /// The question as text for a URL's path.
     #[must_use]
-    pub fn to_path(&self) -> String {
-        let limits: Vec<String> = self.limits.iter().map(|limit| format!("{:x}", limit.0)).collect();
-        let intent = match self.intent {
-            Intent::Judge => "judge",
-            Intent::Release => "release",
-        };
-        format!("/{intent}/{:x}/{}/{:x}", self.client.to_bits(), limits.join(","), self.lease.0)
+    pub fn encode(&self) -> String {
+        crate::lookup::to_hex(self)
     }
 
-    /// Reads [`Question::to_path`].
+    /// Reads [`Question::encode`].
     ///
     /// # Errors
-    /// When the path is no question, names no limit, one twice, too many, or one that `policy` does not have.
-    pub fn from_path(path: &str, policy: &Policy) -> Result<Self, MalformedQuestion> {
-        let parse = || {
-            let mut parts = path.strip_prefix('/')?.split('/');
-            let intent = match parts.next()? {
-                "judge" => Intent::Judge,
-                "release" => Intent::Release,
-                _ => return None,
-            };
-            let client = Client::from_bits(u64::from_str_radix(parts.next()?, 16).ok()?);
-            let (limits, lease) = (parts.next()?, LeaseId(u64::from_str_radix(parts.next()?, 16).ok()?));
-            if parts.next().is_some() {
-                return None;
-            }
-            let mut question = Self { intent, client, limits: Vec::new(), lease };
-            for limit in limits.split(',') {
-                let limit = LimitId(u16::from_str_radix(limit, 16).ok()?);
-                let is_new = policy.limit(limit).is_some() && !question.limits.contains(&limit);
-                if !is_new || question.limits.len() == LIMITS_PER_REQUEST_MAX {
-                    return None;
-                }
-                question.limits.push(limit);
-            }
-            Some(question)
-        };
-        parse().ok_or(MalformedQuestion)
+    /// When the text is no question, or names a limit or upstream twice, too many of them, or one that `policy` does not
+    /// have.
+    pub fn decode(text: &str, policy: &Policy) -> Result<Self, MalformedQuestion> {
+        let question: Self = crate::lookup::from_hex(text).ok_or(MalformedQuestion)?;
+        let limits: Vec<LimitId> =
+            question.limits.iter().copied().chain(question.asks.iter().map(|(limit, _)| *limit)).collect();
+        let known = limits.iter().all(|limit| policy.limit(*limit).is_some());
+        let asked_of = |limit: &LimitId| policy.limit(*limit).is_some_and(is_shared_out);
+        let each_once = limits.iter().enumerate().all(|(at, limit)| !limits[..at].contains(limit));
+        let reports = &question.reports;
+        let upstreams = reports.iter().enumerate().all(|(at, (upstream, _))| {
+            usize::from(upstream.0) < policy.upstreams().len()
+                && !reports[..at].iter().any(|(earlier, _)| earlier == upstream)
+        });
+        let hinted = question.hint.is_none_or(|(upstream, _)| usize::from(upstream.0) < policy.upstreams().len());
+        let fits = known
+            && hinted
+            && each_once
+            && upstreams
+            && limits.len() <= LIMITS_PER_REQUEST_MAX
+            && question.asks.iter().all(|(limit, _)| asked_of(limit))
+            && (question.intent != Intent::Judge || !question.limits.iter().any(asked_of));
+        if fits { Ok(question) } else { Err(MalformedQuestion) }
+    }
+}
+
+impl Reply {
+    /// The reply as text for the wire.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        crate::lookup::to_hex(self)
     }
 
-    /// Decides at `now`, the authority's own clock. `stored` reads the state of a key under a rule; the states to
-    /// keep come back beside the answer, none when the request is refused. A release is answered with no verdict, and
-    /// gives back nothing that was spent rather than held.
-    pub fn decide(
-        &self,
-        policy: &Policy,
-        mut stored: impl FnMut(&Algorithm, u128) -> Option<State>,
-        now: Timestamp,
-    ) -> (Admission, Vec<Kept>) {
-        let limits = self.limits.iter().filter_map(|id| Some((*id, policy.limit(*id)?)));
-        let limits: Vec<_> =
-            limits.map(|(id, limit)| (id, limit, stored(&limit.algorithm, self.client.key(id)))).collect();
-        let checks: Vec<Check<'_>> = limits
-            .iter()
-            .map(|(id, limit, stored)| Check {
-                limit: *id,
-                algorithm: &limit.algorithm,
-                stored: stored.as_ref(),
-                spend: Spend::new(limit.cost, self.client.key(*id)).with_lease(self.lease),
-            })
-            .collect();
-        let keep = |check: &Check<'_>, state: State| Kept {
-            key: check.spend.key,
-            expires: check.algorithm.expires(&state),
-            state,
-        };
-        match self.intent {
-            Intent::Judge => {
-                let decision = decide_all(&checks, now);
-                (decision.admission(), decision.next_states().map(|(check, state)| keep(check, state)).collect())
-            }
-            Intent::Release => {
-                let held = checks.iter().filter(|check| is_held(check.algorithm));
-                let free = |check: &Check<'_>| check.algorithm.refund(check.stored, now, &check.spend);
-                (Admission::default(), held.map(|check| keep(check, free(check))).collect())
-            }
-        }
+    /// Reads [`Reply::encode`]; `None` when the text is no reply, or none to `question`.
+    #[must_use]
+    pub fn decode(text: &str, question: &Question) -> Option<Self> {
+        let reply: Self = crate::lookup::from_hex(text)?;
+        let fits = reply.answers.len() == question.asks.len() && reply.reports.len() == question.reports.len();
+        fits.then_some(reply)
     }
 }
 
@@ -125,39 +131,46 @@ pub(crate) const fn is_held(algorithm: &Algorithm) -> bool {
     matches!(algorithm, Algorithm::Concurrency(_))
 }
 
-/// A state that an authority keeps until it expires.
+/// Whether isolates hold units of a limit, or spend some before they tell.
+pub(crate) fn is_shared_out(limit: &Limit) -> bool {
+    matches!(limit.scope, Scope::Shared { authority: Authority::Objects, .. }) && limit.mode != Mode::Exact
+}
+
+/// The shard that keeps the breaker of an upstream for all isolates.
+pub(crate) const fn shard_of(upstream: UpstreamId) -> u64 {
+    upstream.0 as u64 % AUTHORITY_SHARDS
+}
+
+/// What an authority writes down of one key until it is worth nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The client under one limit.
     pub key: u128,
     /// What it has spent.
-    pub state: State,
+    pub written: Written,
     /// When that is worth nothing any more.
     pub expires: Timestamp,
 }
 
-impl Kept {
-    /// The state as text for a store.
+/// What is written down of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Written {
+    /// The whole state of a limit that is decided here.
+    State(State),
+    /// What a limit of which isolates hold units writes down now and then.
+    Snapshot(Snapshot),
+}
+
+impl Written {
+    /// As text for a store.
     #[must_use]
-    pub fn state_to_text(&self) -> String {
-        crate::lookup::to_hex(&self.state)
+    pub fn encode(&self) -> String {
+        crate::lookup::to_hex(self)
     }
 
-    /// Reads [`Kept::state_to_text`]; `None` when the text is no state of this release.
+    /// Reads [`Written::encode`]; `None` when the text was not written by this release.
     #[must_use]
-    pub fn state_from_text(text: &str) -> Option<State> {
+    pub fn decode(text: &str) -> Option<Self> {
         crate::lookup::from_hex(text)
     }
-}
-
-/// An answer as text for the wire.
-#[must_use]
-pub fn encode(admission: &Admission) -> String {
-    crate::lookup::to_hex(admission)
-}
-
-/// Reads [`encode`]; `None` when the text is no answer.
-#[must_use]
-pub fn decode(text: &str) -> Option<Admission> {
-    crate::lookup::from_hex(text)
 }

@@ -4,6 +4,7 @@
 //! everything else wants the secret as a bearer token; a request without it learns nothing, not even which paths
 //! there are.
 
+mod explain;
 mod health;
 mod orders;
 mod purge;
@@ -16,7 +17,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge, Platform, answer,
+    Isolate, Platform, answer,
     message::{Headers, Request, Response},
 };
 
@@ -28,23 +29,25 @@ pub(crate) fn name(path: &str) -> Option<&str> {
 /// Answers a request for `/__seawall/{name}`, and says what to call it in the log. Counted under no limit: a wrong
 /// secret costs one comparison.
 pub(crate) async fn answer<P: Platform>(
-    edge: &Rc<Edge>,
+    isolate: &Rc<Isolate<P>>,
     platform: &P,
     name: &str,
     request: &mut Request<P>,
 ) -> (Response<P>, &'static str) {
     let authorization = request.headers.field("authorization").map(Cow::into_owned);
     let method = request.method.clone();
-    let (known, response) = match (&edge.settings.control_secret, method.as_str(), name) {
+    let (known, response) = match (&isolate.settings.control_secret, method.as_str(), name) {
         (None, ..) => (None, refusal(platform, Status::NotFound, "Nothing is served here.")),
         (Some(secret), method, name) if secret.admits(authorization.as_deref()) => {
-            let control = Control { edge, platform };
+            let control = Control { isolate, platform };
             match (name, method) {
                 ("health", "GET" | "HEAD") => (Some("health"), control.health().await),
                 ("health", _) => (Some("health"), control.wrong_method("GET, HEAD")),
+                ("explain", "GET") => (Some("explain"), control.explain(&request.query).await),
+                ("explain", _) => (Some("explain"), control.wrong_method("GET")),
                 ("purge", "POST") => (Some("purge"), control.purge(request).await),
                 ("purge", _) => (Some("purge"), control.wrong_method("POST")),
-                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: health, purge.")),
+                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: explain, health, purge.")),
             }
         }
         (Some(_), "GET" | "HEAD", "health") => (Some("health"), json(platform, health::alive())),
@@ -61,7 +64,7 @@ pub(crate) async fn answer<P: Platform>(
 
 /// What an operator's request works on.
 struct Control<'a, P: Platform> {
-    edge: &'a Rc<Edge>,
+    isolate: &'a Rc<Isolate<P>>,
     platform: &'a P,
 }
 

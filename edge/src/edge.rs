@@ -1,26 +1,38 @@
 //! What one isolate keeps between requests.
 
-use core::{cell::RefCell, num::NonZeroUsize, ops::Deref};
+use core::{
+    cell::{Cell, RefCell},
+    num::NonZeroUsize,
+    ops::Deref,
+};
 use std::rc::Rc;
 
 use seawall_core::{
-    breaker::Breaker,
+    breaker::{Breaker, shared::Member},
     cache::{collapse::Flights, purge::Purges, search::SearchRules},
     headers::Fields,
     limit::{
+        distributed::Spender,
         states::{Capacities, StateTable},
         table::KeyTable,
     },
     policy::Policy,
+    retry::Budget,
+    throttle::Throttle,
     time::Timestamp,
 };
 
 use crate::{
     Platform, Settings,
+    authority::is_shared_out,
     failure::Remembered,
-    limits::{DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, UNCOLLAPSED_KEYS},
+    limits::{
+        AUTHORITY_SHARDS, DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, SPENDERS,
+        UNCOLLAPSED_KEYS,
+    },
     memory::Memory,
     purge::Feed,
+    reach::Authorities,
     settings::SECRET_FIELD,
     tally::Tally,
 };
@@ -60,19 +72,30 @@ pub struct Edge {
     pub policy: Policy,
     /// What the host's configuration says beside it.
     pub settings: Settings,
+    /// A number that no other isolate has, by which authorities know this one.
+    pub(crate) isolate: u64,
+    questions: Cell<u64>,
     pub(crate) state: RefCell<State>,
 }
 
 #[derive(Debug)]
 pub(crate) struct State {
     /// By upstream, in the policy's order.
-    pub(crate) breakers: Vec<Breaker>,
+    pub(crate) breakers: Vec<Member>,
+    /// By upstream too.
+    pub(crate) throttles: Vec<Throttle>,
+    /// By upstream too.
+    pub(crate) budgets: Vec<Budget>,
+    /// Who decides on shared limits, and how well they answer.
+    pub(crate) authorities: Authorities,
     /// Of each origin under each upstream, where there are several.
     pub(crate) origins: Vec<Breaker>,
     /// Answers that are yet to be written down.
     pub(crate) tally: Tally,
     /// Limits of scope "isolate", and shared ones while their authority is away.
     pub(crate) counters: StateTable,
+    /// What this isolate holds of limits that are shared out; `None` where the policy has none.
+    pub(crate) spenders: Option<KeyTable<Spender>>,
     /// Until when a client is refused under a shared limit.
     pub(crate) denials: KeyTable<Timestamp>,
     /// Calls that others may share, and URLs whose requests do not wait for each other.
@@ -91,8 +114,16 @@ impl Edge {
     /// An isolate that has seen nothing. `seed` is a number that clients cannot know.
     #[must_use]
     pub fn new(policy: Policy, seed: u64) -> Self {
+        // As unguessable as the seed, and says nothing of it.
+        let isolate = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        let upstreams = policy.upstreams();
+        let holds_units = policy.limits().iter().any(is_shared_out);
         let state = State {
-            breakers: policy.upstreams().iter().map(|_| Breaker::new()).collect(),
+            breakers: upstreams.iter().map(|_| Member::new(isolate)).collect(),
+            throttles: upstreams.iter().map(|_| Throttle::new()).collect(),
+            budgets: upstreams.iter().map(|upstream| Budget::full(&upstream.retry)).collect(),
+            authorities: Authorities::new(AUTHORITY_SHARDS),
+            spenders: holds_units.then(|| KeyTable::new(const { NonZeroUsize::new(SPENDERS).unwrap() }, seed)),
             origins: Vec::new(),
             tally: Tally::default(),
             counters: StateTable::new(
@@ -107,7 +138,14 @@ impl Edge {
             searches: SearchRules::default(),
             feed: Feed::default(),
         };
-        Self { policy, settings: Settings::default(), state: RefCell::new(state) }
+        Self { policy, settings: Settings::default(), isolate, questions: Cell::new(0), state: RefCell::new(state) }
+    }
+
+    /// The number of the next question to an authority.
+    pub(crate) fn next_question(&self) -> u64 {
+        let next = self.questions.get() + 1;
+        self.questions.set(next);
+        next
     }
 
     /// Whether a request carries the control secret.

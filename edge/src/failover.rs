@@ -26,7 +26,7 @@ pub(crate) async fn fetch<P: Platform>(
     platform: &P,
     id: UpstreamId,
     upstream: &Upstream,
-    request: Request<P>,
+    request: &mut Request<P>,
     deadline: Duration,
 ) -> Result<Response<P>, FetchError> {
     let origins = platform.origins().min(ORIGINS_MAX);
@@ -36,23 +36,19 @@ pub(crate) async fn fetch<P: Platform>(
     let key = request.headers.field("idempotency-key");
     let may_move = request.body.is_none() && Repeatable::of(&request.method, key.as_deref()) != Repeatable::No;
     let began = platform.now();
-    let mut request = Some(request);
     let mut last = None;
     for origin in 0..origins {
         let now = platform.now();
         let gate = breaker(edge, id, origin, |breaker| breaker.admit(&upstream.breaker, now));
         let Gate::Pass(permit) = gate else { continue };
         let left = deadline.saturating_sub(now.since(began));
-        let (sent, within) = if may_move && origin + 1 < origins {
+        let within = if may_move && origin + 1 < origins {
             // Those that come after it get as much time as it does.
-            let copy = request.as_ref().map(|request| request.again(&request.method));
-            (copy, left / u32::try_from(origins - origin).unwrap_or(1))
+            left / u32::try_from(origins - origin).unwrap_or(1)
         } else {
-            (request.take(), left)
+            left
         };
-        // One that may not move on returns below, so there is one to send.
-        let Some(sent) = sent else { break };
-        let result = platform.fetch_from(origin, sent, within).await;
+        let result = platform.fetch_from(origin, request, within).await;
         let ended = platform.now();
         let reply = reply(&result);
         let outcome = Outcome::classify(&upstream.breaker, reply, ended.since(now));
@@ -64,10 +60,9 @@ pub(crate) async fn fetch<P: Platform>(
         platform.log(&["edge.failover upstream=", upstream.name.as_str(), " origin=", &origin.to_string()].concat());
         last = Some(result);
     }
-    match (last, request) {
-        (Some(result), _) => result,
-        (None, Some(request)) => platform.fetch(request, deadline).await,
-        (None, None) => Err(FetchError::Unreachable),
+    match last {
+        Some(result) => result,
+        None => platform.fetch(request, deadline).await,
     }
 }
 

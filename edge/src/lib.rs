@@ -29,6 +29,7 @@ mod lookup;
 mod maintenance;
 mod memory;
 mod protect;
+mod reach;
 mod sanitise;
 mod tally;
 

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use seawall_core::policy::Reach;
+
 /// Longest path that is looked at; a longer one is 414. The site's longest is under 40 bytes, and a cache key or
 /// a log line has no use for more.
 pub const PATH_BYTES_MAX: usize = 1024;
@@ -14,6 +16,10 @@ pub const HOST_BYTES_MAX: usize = 260;
 
 /// Longest method; a longer one is 501. The longest that IANA has registered is 17 bytes.
 pub const METHOD_BYTES_MAX: usize = 32;
+
+/// Most parts that a `Range` may ask an origin for, where the cache has no part in the answer. A reader of a long file
+/// asks for one, seldom for two.
+pub const RANGES_MAX: usize = 2;
 
 /// Most fields that `Connection` may name as hop-by-hop; a request naming more is 400. No client names three.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;
@@ -35,9 +41,29 @@ pub const AUTHORITY_SHARDS: u64 = 32;
 /// (`seawall_core::limit::table`).
 pub const AUTHORITY_KEYS: usize = 16_384;
 
-/// How long a request waits for an authority before its limits' `on_store_failure` decides. Within a region a
-/// call takes a few milliseconds; a visitor would notice more than this.
-pub const AUTHORITY_DEADLINE: Duration = Duration::from_millis(500);
+/// Keys of limits that are shared out among isolates, in one authority. Each takes about 400 bytes for each isolate
+/// that was heard in the last minute; when all are in use, the key that owes least gives way.
+pub const AUTHORITY_LEDGERS: usize = 4096;
+
+/// The newest answers of one authority, for questions that are sent again: what it answers in half a second, when it
+/// answers a thousand times a second. A question that is sent again later than that is decided again.
+pub const ANSWERS_REMEMBERED: usize = 512;
+
+/// Keys of which one isolate may hold units. When all are in use, the key that would be forgotten soonest gives way;
+/// what was held of it is lost until its lease ends.
+pub const SPENDERS: usize = 4096;
+
+/// From how long on a refusal's wait is lengthened at random. Waits are told in whole seconds, so a tenth of a shorter
+/// one would spread nobody.
+pub const JITTER_FROM: Duration = Duration::from_secs(10);
+
+/// Most tries of one call to the origin, whatever the policy allows: a visitor waits, and each isolate has a budget
+/// of its own.
+pub const ATTEMPTS_MAX: u32 = 2;
+
+/// Longest wait before a second try. An origin that asks for more is not tried again: a visitor would rather have the
+/// stored page, or know.
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Calls to the origin that one isolate follows for collapsing. Above it a request goes out alone.
 pub const FLIGHTS_MAX: usize = 1024;
@@ -136,5 +162,5 @@ pub const TALLY_MAX: u32 = 10_000;
 /// How long they are counted: as late as a graph may be.
 pub const TALLY_FOR: Duration = Duration::from_secs(10);
 
-// Answers of the platform arrive before a visitor gives up, whatever the policy's deadlines are.
-const _: () = assert!(AUTHORITY_DEADLINE.as_millis() < FLIGHT_MARGIN.as_millis());
+// Answers of an authority arrive before a visitor gives up, whatever the policy's deadlines are.
+const _: () = assert!(Reach::DEADLINE.end().as_millis() < FLIGHT_MARGIN.as_millis());

@@ -4,10 +4,12 @@
 
 mod at_once;
 mod cached;
+mod explain;
 
-use core::mem;
+use core::{mem, pin::pin};
 use std::rc::Rc;
 
+use futures_util::{FutureExt, future::join};
 use seawall_core::{
     cache::{
         AuthorizationUse, CacheOptions, CacheStatus, ForwardReason, RequestFields, SURROGATE_DEVICE,
@@ -25,7 +27,7 @@ use seawall_core::{
 
 use crate::{
     Edge, Isolate, Platform,
-    admit::{self, Places},
+    admit::{Admitted, Admitting, Places},
     answer::{self, Answer, Conditions},
     client::Client,
     control,
@@ -36,10 +38,12 @@ use crate::{
     protect::Last,
     purge::{self, Order},
     record::{Metric, Record, known_method},
-    sanitise::{Malformed, canonical_path, sanitise},
+    sanitise::{self, Malformed, canonical_path, sanitise},
 };
 
-use self::cached::Cached;
+use self::cached::{Cached, Step};
+
+pub(crate) use self::explain::explain;
 
 pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
 
@@ -99,7 +103,7 @@ async fn answered<'a, P: Platform>(
         return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
     if let Some(name) = control::name(&request.path).map(str::to_owned) {
-        let (response, known) = control::answer(&edge.edge, platform, &name, &mut request).await;
+        let (response, known) = control::answer(edge, platform, &name, &mut request).await;
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
@@ -126,33 +130,35 @@ async fn answered<'a, P: Platform>(
     let client = Client::new(request.client);
     let conditions = Conditions::of(&request.headers);
 
-    let places = Places::new(&edge.edge, platform, route, client);
-    let admitted = admit::admit(edge, platform, route, client, places.lease());
     let asker = if is_held && is_operator { Asker::Operator } else { Asker::Visitor };
-    let (admitted, answer) = match cacheable(route, &request, asker) {
-        Ok(options) => {
+    let options = cacheable(route, &request, asker);
+    let places = Places::new(&edge.edge, platform, route, client);
+    let begun = Admitting::begin(&edge.edge, route, client, places.lease(), options.is_ok(), platform.now());
+    let counted = match begun {
+        Ok(mut admitting) => admitting.count_at_location(platform).await.map(|()| admitting),
+        Err(refusal) => Err(refusal),
+    };
+    let (admitted, answer) = match (counted, options) {
+        (Err(refusal), _) => {
+            let answer = refused(edge, platform, &refusal.admission);
+            (refusal, answer)
+        }
+        (Ok(admitting), Ok(options)) => {
             let options = options.clone();
             let (key, forward) = for_the_cache(request, &options);
-            // The limits, the look-up and the purge log do not wait for each other; a refusal drops what was found.
-            let found = look_up(edge, platform, &key, &forward, &options);
-            let keep_up = purge::keep_up(&edge.edge, platform);
-            let (admitted, found, ()) = futures_util::future::join3(admitted, found, keep_up).await;
-            let answer = match refused(edge, platform, &admitted.admission) {
-                Some(answer) => answer,
-                None => {
-                    let conditions = &conditions;
-                    Cached { edge, platform, route, options, key, conditions }.serve(found, forward).await
-                }
-            };
-            (admitted, answer)
+            let cached = Cached { edge, platform, route, options, key, conditions: &conditions };
+            through_the_cache(&admitting, &cached, forward).await
         }
-        Err(reason) => {
-            let admitted = admitted.await;
-            let answer = match refused(edge, platform, &admitted.admission) {
-                Some(answer) => answer,
-                None => pass(edge, platform, route, for_the_origin(request), reason, asker).await,
-            };
-            (admitted, answer)
+        (Ok(admitting), Err(reason)) => {
+            let admitted = admitting.check(platform).await;
+            sanitise::drop_many_ranges(&mut request.headers);
+            match admitted.admission.refusal() {
+                Some(_) => {
+                    let answer = refused(edge, platform, &admitted.admission);
+                    (admitted, answer)
+                }
+                None => (admitted, pass(edge, platform, route, for_the_origin(request), reason, asker).await),
+            }
         }
     };
     let cache = answer.cache;
@@ -166,6 +172,54 @@ async fn answered<'a, P: Platform>(
     let response = answer::finish(platform, answer, &edge.policy, &route.limits, &admitted.admission);
     let record = Record::routed(&edge.policy, route, method, cache, Some(&admitted));
     Answered { response, record, route: Some(route) }
+}
+
+/// The way of a request whose response may be shared. The shared limits and the look-up do not wait for each other.
+///
+/// Where hits cost nothing, one that is at hand asks no limit at all, and one that comes later gets back what was
+/// charged for it; otherwise a refusal drops what was found.
+async fn through_the_cache<P: Platform>(
+    admitting: &Admitting<'_>,
+    cached: &Cached<'_, P>,
+    request: Request<P>,
+) -> (Admitted, Answer<P>) {
+    let Cached { edge, platform, options, key, .. } = cached;
+    let (mut admitted, step) = {
+        // Nor does the log of purges wait for either; most of the time it has nothing to be asked.
+        let found = look_up(edge, *platform, key, &request, options);
+        let mut looking = pin!(join(found, purge::keep_up(&edge.edge, *platform)).map(|(found, ())| found));
+        match looking.as_mut().now_or_never() {
+            Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
+                Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
+                step => (admitting.check(*platform).await, Ok(step)),
+            },
+            Some(found) => (admitting.check(*platform).await, Err(found)),
+            None => {
+                let (admitted, found) = join(admitting.check(*platform), looking).await;
+                (admitted, Err(found))
+            }
+        }
+    };
+    let is_refused = |admitted: &Admitted| admitted.admission.refusal().is_some();
+    if is_refused(&admitted) && !admitting.spares_hits {
+        let answer = refused(edge, *platform, &admitted.admission);
+        return (admitted, answer);
+    }
+    match step.unwrap_or_else(|found| cached.usable(found, &request)) {
+        Step::Answer(answer) => {
+            admitting.hit(*platform, &mut admitted);
+            (admitted, answer)
+        }
+        Step::Fetch(needed) => {
+            let admitted = admitting.missed(*platform, admitted).await;
+            if is_refused(&admitted) {
+                let answer = refused(edge, *platform, &admitted.admission);
+                return (admitted, answer);
+            }
+            let answer = cached.fetch_needed(needed, request).await;
+            (admitted, answer)
+        }
+    }
 }
 
 /// The choices of a route whose responses may be shared, or why this request must not touch the cache.
@@ -257,7 +311,7 @@ async fn pass<P: Platform>(
         path: request.path.clone(),
         query: request.query.clone(),
     });
-    match guard::fetch(edge, platform, route, request, asker).await {
+    match guard::fetch(&edge.edge, platform, route, request, asker).await {
         Ok(Fetched { response, .. }) => {
             if let Some(place) = place {
                 place.invalidate(edge, platform, &response).await;
@@ -325,14 +379,14 @@ impl Place {
     }
 }
 
-fn refused<P: Platform>(edge: &Edge, platform: &P, admission: &Admission) -> Option<Answer<P>> {
-    let refusal = admission.refusal()?;
+fn refused<P: Platform>(edge: &Edge, platform: &P, admission: &Admission) -> Answer<P> {
     let names =
         admission.violated().filter_map(|verdict| edge.policy.limit(verdict.limit)).map(|limit| limit.name.as_str());
     let problem =
         Problem::quota_exceeded(names, "Too many requests from this address. Retry-After says when to come back.");
-    let response = answer::problem(platform, &problem, refusal.retry_after);
-    Some(Answer::plain(response, CacheStatus::Refused { detail: "limited" }))
+    let retry_after = admission.refusal().and_then(|refusal| refusal.retry_after);
+    let response = answer::problem(platform, &problem, retry_after);
+    Answer::plain(response, CacheStatus::Refused { detail: "limited" })
 }
 
 fn malformed_answer<P: Platform>(platform: &P, malformed: Malformed) -> Response<P> {

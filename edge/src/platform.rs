@@ -1,12 +1,12 @@
 //! What a host gives the pipeline.
 
 use core::time::Duration;
-use std::fmt;
+use std::{fmt, future::ready};
 
-use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
 
 use crate::{
-    authority::Question,
+    authority::{Question, Reply},
     message::{Headers, Request, Response},
     record::Metric,
     store::Store,
@@ -35,10 +35,11 @@ pub trait Platform: Clone + 'static {
     fn random(&self) -> u64;
 
     /// Calls the origin; answers with the header of its response, the body still flowing. `request.path` and
-    /// `request.query` are appended to the origin's own address, redirects are not followed.
+    /// `request.query` are appended to the origin's own address, redirects are not followed. Takes the body; the rest of
+    /// the request stays for another try.
     fn fetch(
         &self,
-        request: Request<Self>,
+        request: &mut Request<Self>,
         deadline: Duration,
     ) -> impl Future<Output = Result<Response<Self>, FetchError>>;
 
@@ -51,7 +52,7 @@ pub trait Platform: Clone + 'static {
     fn fetch_from(
         &self,
         origin: usize,
-        request: Request<Self>,
+        request: &mut Request<Self>,
         deadline: Duration,
     ) -> impl Future<Output = Result<Response<Self>, FetchError>> {
         let _ = origin;
@@ -97,12 +98,29 @@ pub trait Platform: Clone + 'static {
     fn text(&self, text: String) -> Self::Body;
 
     /// Asks the authority of a shard of the shared limits.
-    fn judge(
+    fn ask(
         &self,
         shard: u64,
         question: &Question,
         deadline: Duration,
-    ) -> impl Future<Output = Result<Admission, AuthorityError>>;
+    ) -> impl Future<Output = Result<Reply, AuthorityError>>;
+
+    /// Runs core's script in the Redis that counts for everybody.
+    fn run_script(
+        &self,
+        script: &Script<'_>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<lua::Reply, AuthorityError>> {
+        let _ = (script, deadline);
+        ready(Err(AuthorityError::Failed(String::from("this host has no Redis"))))
+    }
+
+    /// Counts one request of `key` under the limit of that name at this location, and says whether it may pass; `None`
+    /// where the host keeps no such counter.
+    fn count_at_location(&self, limit: &str, key: u128) -> impl Future<Output = Option<bool>> {
+        let _ = (limit, key);
+        ready(None)
+    }
 
     /// Waits.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
@@ -135,6 +153,25 @@ pub trait Platform: Clone + 'static {
     }
 }
 
+/// What core's script is asked in a Redis.
+#[derive(Clone, Debug)]
+pub struct Script<'a> {
+    /// Whether to charge, or to take a charge back.
+    pub operation: lua::Operation,
+    /// The limits, decided on together.
+    pub asked: &'a [lua::Asked<'a>],
+    /// Their keys, in the same order.
+    pub keys: Vec<String>,
+}
+
+impl Script<'_> {
+    /// What to send.
+    #[must_use]
+    pub fn to_call(&self) -> lua::Call {
+        lua::Call::new(self.operation, self.asked, self.keys.iter().cloned(), None)
+    }
+}
+
 /// The origin did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchError {
@@ -157,11 +194,19 @@ impl FetchError {
 
 /// The authority of a shared limit did not answer. Each limit says what that means (`on_store_failure`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthorityError(pub String);
+pub enum AuthorityError {
+    /// Not within the deadline.
+    Late,
+    /// It said something else, or the way to it is broken.
+    Failed(String),
+}
 
 impl fmt::Display for AuthorityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the limiter's authority failed: {}", self.0)
+        match self {
+            Self::Late => f.write_str("no answer within the deadline"),
+            Self::Failed(why) => f.write_str(why),
+        }
     }
 }
 

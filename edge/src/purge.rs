@@ -183,7 +183,7 @@ pub(crate) async fn ask<P: Platform>(edge: &Edge, platform: &P, orders: Vec<Orde
     };
     let question = to_hex(&Question { known, orders });
     let answer = platform.ask_purge_log(question, PURGE_DEADLINE).await.and_then(|text| {
-        from_hex::<Answer>(&text).ok_or_else(|| AuthorityError(String::from("the answer does not decode")))
+        from_hex::<Answer>(&text).ok_or_else(|| AuthorityError::Failed(String::from("the answer does not decode")))
     });
     let outcome = match answer {
         Ok(Answer { version, purges }) => {

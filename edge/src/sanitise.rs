@@ -6,7 +6,7 @@ use seawall_core::{cache::query::hex_digit, headers::Fields};
 
 use crate::{
     Platform,
-    limits::{CONNECTION_OPTIONS_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, PATH_BYTES_MAX, QUERY_BYTES_MAX},
+    limits::{CONNECTION_OPTIONS_MAX, HOST_BYTES_MAX, METHOD_BYTES_MAX, PATH_BYTES_MAX, QUERY_BYTES_MAX, RANGES_MAX},
     message::{Headers, Request},
 };
 
@@ -104,6 +104,14 @@ pub(crate) fn place(host: &str, path: &str, query: &str) -> Result<(String, Stri
     let host = self::host(host).ok_or(Malformed::Host)?;
     let path = canonical_path(path).ok_or(Malformed::Path)?;
     if query.bytes().all(is_query_byte) { Ok((host, path)) } else { Err(Malformed::Query) }
+}
+
+/// Takes a `Range` of more parts than anyone needs out of a request: an origin that obeys it sends every byte many times
+/// over. It sends the whole instead, as RFC 9110 §14.2 allows.
+pub(crate) fn drop_many_ranges(headers: &mut impl Headers) {
+    if headers.field("range").is_some_and(|value| value.matches(',').count() >= RANGES_MAX) {
+        headers.remove("range");
+    }
 }
 
 /// Host in lower case, with a port of digits; `None` for anything else. A bracketed IPv6 address passes.

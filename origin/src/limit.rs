@@ -105,7 +105,9 @@ impl Limiter {
     /// What shared limits do while Redis is away: the policy's choice, made beside each limit.
     fn without_redis(&self, limits: &[Named<'_>], client: Client, lease: LeaseId) -> Admission {
         let of = |failure: StoreFailure| {
-            limits.iter().copied().filter(move |(_, limit)| limit.scope == Scope::Shared { on_store_failure: failure })
+            limits.iter().copied().filter(
+                move |(_, limit)| matches!(limit.scope, Scope::Shared { on_store_failure, .. } if on_store_failure == failure),
+            )
         };
         let refused: Vec<Verdict> = of(StoreFailure::Closed)
             .map(|(limit, _)| Verdict {

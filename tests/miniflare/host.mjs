@@ -37,7 +37,7 @@ const workerd = new Miniflare(
     port: 0,
     cf: false,
     log: new Log(LogLevel.WARN),
-    // Answers /cdn-cgi/handler/scheduled by making a timer go off.
+    // Answers /cdn-cgi/local/scheduled by making a timer go off.
     unsafeTriggerHandlers: true,
     resourcePersistencePath: storage,
     workers: [isolate("edge", durableObjects), ...(TEST_ELSEWHERE ? [isolate("elsewhere", shared())] : [])],

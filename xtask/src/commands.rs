@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod bench_core;
+mod bench_origin;
 pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod conformance;

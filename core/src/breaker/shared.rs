@@ -74,6 +74,21 @@ pub struct Hint {
     pub standing: Standing,
 }
 
+impl Hint {
+    /// The same, so much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let standing = match self.standing {
+            Standing::Closed => Standing::Closed,
+            Standing::Open { wait } if wait > time => Standing::Open { wait: wait - time },
+            Standing::Open { wait } | Standing::HalfOpen { wait } => {
+                Standing::HalfOpen { wait: wait.saturating_sub(time) }
+            }
+        };
+        Self { standing, ..self }
+    }
+}
+
 /// What a hint says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

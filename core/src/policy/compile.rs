@@ -3,6 +3,7 @@
 //! The TOML tree is walked by hand instead of being deserialised, because every fault then knows its line,
 //! its field and what would have been right.
 
+mod authority;
 mod cache;
 mod error;
 mod limit;
@@ -40,15 +41,27 @@ impl Policy {
         let source = Source(source);
         let document = DeTable::parse(source.0).map_err(|error| source.syntax(&error))?;
         let root = Section::root(source, document.get_ref());
-        root.only(&["version", "site", "security", "maintenance", "upstream", "limit", "overload", "route", "cron"])?;
+        root.only(&[
+            "version",
+            "site",
+            "security",
+            "maintenance",
+            "upstream",
+            "authority",
+            "limit",
+            "overload",
+            "route",
+            "cron",
+        ])?;
         root.require("version")?.whole(Self::VERSION..=Self::VERSION)?;
 
         let upstreams = upstream::read_all(&root)?;
+        let reaches = authority::read_all(&root)?;
         let limits = limit::read_all(&root)?;
         let mut site = site::read(&root, &upstreams)?;
         let routes = route::read_all(&root, &upstreams, &limits, &mut site)?;
         let overload = overload::read(&root)?;
-        let parts = Parts { upstreams, limits, routes, overload, site };
+        let parts = Parts { upstreams, reaches, limits, routes, overload, site };
         // Every name was looked up and every list counted above.
         Self::from_parts(parts).map_err(|error| root.error(error.to_string()))
     }

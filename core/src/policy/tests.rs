@@ -78,14 +78,14 @@ const ROWS: &[Row] = &[
         route: "search",
         browser: "private, no-cache",
         edge: "max-age=300, stale-while-revalidate=600, stale-if-error=86400",
-        limits: &["search"],
+        limits: &["client", "search"],
     },
     Row {
         request: "GET /report/3512/001",
         route: "report",
         browser: "private, no-cache",
         edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
-        limits: &["report"],
+        limits: &["client", "report"],
     },
     Row { request: "GET /report/3512", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /report/3512/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
@@ -95,16 +95,16 @@ const ROWS: &[Row] = &[
         route: "api-search",
         browser: "private, no-cache",
         edge: "max-age=300, stale-while-revalidate=600, stale-if-error=86400",
-        limits: &["search"],
+        limits: &["client", "search"],
     },
     Row {
         request: "GET /api/v1/report/3512/001",
         route: "api-report",
         browser: "private, no-cache",
         edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
-        limits: &["report"],
+        limits: &["client", "report"],
     },
-    Row { request: "GET /api/stats", route: "api", browser: "", edge: "", limits: &["api"] },
+    Row { request: "GET /api/stats", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
     Row { request: "GET /auth/send-link", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /no/such/page", route: "everything-else", browser: "", edge: "", limits: &["client"] },
@@ -165,7 +165,7 @@ fn head_fits_wherever_get_does() {
 fn limits_are_read_with_their_scope() {
     let policy = policy();
     let limits: Vec<_> = policy.limits().iter().map(|limit| (&*limit.name, limit.scope, limit.cost)).collect();
-    let shared = |on_store_failure| Scope::Shared { on_store_failure };
+    let shared = |on_store_failure| Scope::Shared { authority: Authority::Objects, on_store_failure };
     assert_eq!(
         limits,
         [

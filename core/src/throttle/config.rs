@@ -16,6 +16,9 @@ pub struct Settings {
     pub window: Duration,
     /// In how many steps the window slides; 1 to 16.
     pub buckets: u8,
+    /// Fewest calls in the window with which any is dropped; at [`Settings::MIN_CALLS`]. With few, a single failure
+    /// says too much.
+    pub min_calls: u32,
     /// How many calls are sent for each that is accepted, in thousandths; at [`Settings::K`]. Smaller spares the
     /// upstream more, and finds out later that it is well.
     pub k_permille: u32,
@@ -28,6 +31,8 @@ pub struct Settings {
 impl Settings {
     /// Range of `window`: shorter than the first holds too few calls, longer than the last is history.
     pub const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+    /// Range of `min_calls`: above the last no throttle of one host ever works.
+    pub const MIN_CALLS: RangeInclusive<u32> = 1..=1_000_000;
     /// Range of each `k`: below the first a healthy upstream is throttled by chance, and one that is full is not
     /// used up; at the last nothing is ever throttled that matters.
     pub const K: RangeInclusive<u32> = 1100..=1_000_000;
@@ -38,6 +43,7 @@ impl Default for Settings {
         Self {
             window: Duration::from_secs(30),
             buckets: 10,
+            min_calls: 20,
             k_permille: 2000,
             k_critical_permille: 2500,
             k_sheddable_permille: 1300,
@@ -73,6 +79,7 @@ impl Config {
             [
                 ("window", "a time from 1s to 1h", Settings::WINDOW.contains(&s.window)),
                 ("buckets", "a whole number from 1 to 16", (1..=BUCKETS_MAX).contains(&s.buckets)),
+                ("min_calls", "a whole number from 1 to 1000000", Settings::MIN_CALLS.contains(&s.min_calls)),
                 ("k_permille", "a whole number from 1100 to 1000000", Settings::K.contains(&s.k_permille)),
                 ("k_critical_permille", "a whole number from k_permille to 1000000", critical),
                 ("k_sheddable_permille", "a whole number from 1100 to k_permille", sheddable),

@@ -6,14 +6,14 @@ use seawall_core::{
     breaker::State,
     json::append_string,
     limit::LeaseId,
-    policy::{Policy, Scope},
+    policy::{self, Limit, Scope},
 };
 
 use crate::{
-    Platform,
+    Edge, Platform,
     authority::{Intent, Question},
     client::Client,
-    limits::{AUTHORITY_DEADLINE, AUTHORITY_SHARDS},
+    limits::AUTHORITY_SHARDS,
     message::Response,
 };
 
@@ -32,7 +32,14 @@ impl<P: Platform> Control<'_, P> {
         let now = self.platform.now();
         let mut upstreams = String::new();
         let mut all_closed = true;
-        for (upstream, breaker) in self.edge.policy.upstreams().iter().zip(&self.edge.state.borrow().breakers) {
+        let policy = &self.isolate.policy;
+        for (at, (upstream, breaker)) in
+            policy.upstreams().iter().zip(&self.isolate.state.borrow().breakers).enumerate()
+        {
+            // The others are the origin's own.
+            if !policy.routes().iter().any(|route| usize::from(route.upstream.0) == at) {
+                continue;
+            }
             let state = breaker.state(now);
             all_closed &= state == State::Closed;
             upstreams.push_str(if upstreams.is_empty() { "{\"name\":" } else { ",{\"name\":" });
@@ -42,7 +49,7 @@ impl<P: Platform> Control<'_, P> {
         }
         let is_well = all_closed && authority != Authority::Fails;
         let mut text = String::from(if is_well { "{\"status\":\"ok\"" } else { "{\"status\":\"degraded\"" });
-        let build = &self.edge.settings.build;
+        let build = &self.isolate.settings.build;
         for (name, value) in [("version", &build.version), ("deployment", &build.deployment), ("policy", &build.policy)]
         {
             text.push_str(",\"");
@@ -58,25 +65,39 @@ impl<P: Platform> Control<'_, P> {
         super::json(self.platform, text)
     }
 
-    /// Asks one authority to free a place that nobody holds: the whole way there and back, and nothing is spent.
+    /// Asks one authority about no limit: the whole way there and back, and nothing is spent.
     async fn authority(&self) -> Authority {
-        let Some(question) = harmless(&self.edge.policy) else { return Authority::Unused };
+        let objects =
+            |limit: &Limit| matches!(limit.scope, Scope::Shared { authority: policy::Authority::Objects, .. });
+        if !self.isolate.policy.limits().iter().any(objects) {
+            return Authority::Unused;
+        }
+        let question = harmless(self.isolate);
         let shard = question.client.shard(AUTHORITY_SHARDS);
-        match self.platform.judge(shard, &question, AUTHORITY_DEADLINE).await {
+        let deadline = self.isolate.policy.reach(policy::Authority::Objects).deadline;
+        // Past the breaker: an operator wants to know how it is now.
+        match self.platform.ask(shard, &question, deadline).await {
             Ok(_) => Authority::Answers,
             Err(error) => {
-                self.platform.log(&format!("edge.limit.authority failed: {error}"));
+                self.platform.log(&format!("edge.limit.objects failed: {error}"));
                 Authority::Fails
             }
         }
     }
 }
 
-fn harmless(policy: &Policy) -> Option<Question> {
-    let shared = policy.limits().iter().position(|limit| matches!(limit.scope, Scope::Shared { .. }))?;
-    // A policy's limits are counted by the same type.
-    let limit = seawall_core::limit::LimitId(u16::try_from(shared).ok()?);
-    Some(Question { intent: Intent::Release, client: Client::new(None), limits: vec![limit], lease: LeaseId(0) })
+fn harmless(edge: &Edge) -> Question {
+    Question {
+        isolate: edge.isolate,
+        seq: edge.next_question(),
+        intent: Intent::Judge,
+        client: Client::new(None),
+        lease: LeaseId(0),
+        limits: Vec::new(),
+        asks: Vec::new(),
+        reports: Vec::new(),
+        hint: None,
+    }
 }
 
 /// How the authority of shared limits is.

@@ -45,7 +45,7 @@ impl<P: Platform> Control<'_, P> {
             Err(detail) => return refusal(self.platform, Status::BadRequest, &detail),
         };
         let count = orders.len();
-        match purge::ask(self.edge, self.platform, orders).await {
+        match purge::ask(&self.isolate.edge, self.platform, orders).await {
             Ok(()) => {
                 let count = count.to_string();
                 json(self.platform, ["{\"purges\":", &count, ",\"effective_within_s\":5}"].concat())
@@ -123,7 +123,7 @@ impl<P: Platform> Control<'_, P> {
     /// The key of what is stored for an address, as the key of a request for it is made.
     fn key(&self, url: &str) -> Result<CacheKey, String> {
         let Place { scheme, host, path, query } = self.place(url)?;
-        let query = match self.edge.policy.route("GET", &path).map(|route| &route.query) {
+        let query = match self.isolate.policy.route("GET", &path).map(|route| &route.query) {
             Some(Query::Only(names)) => query::keep(&query, names),
             _ => query,
         };
@@ -143,7 +143,7 @@ impl<P: Platform> Control<'_, P> {
         let path = if path.is_empty() { "/" } else { path };
         let (host, path) =
             sanitise::place(host, path, query).map_err(|malformed| wrong("address", url, malformed.detail()))?;
-        if !self.edge.policy.site().hosts.take(&host) {
+        if !self.isolate.policy.site().hosts.take(&host) {
             return Err(wrong("address", url, "a host of this site"));
         }
         Ok(Place { scheme: scheme.to_owned(), host, path, query: query.to_owned() })

@@ -9,13 +9,13 @@ use std::{
 };
 
 use futures_util::future::{Either, pending, select};
-use seawall_core::{cache::key::CacheKey, headers::Fields, limit::Admission, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, headers::Fields, limit::lua, time::Timestamp};
 
 use crate::{
     Platform,
-    authority::Question,
+    authority::{Question, Reply},
     message::{Headers, Request, Response},
-    platform::{AuthorityError, FetchError},
+    platform::{AuthorityError, FetchError, Script},
     purge::PurgeLog,
     record::Metric,
 };
@@ -108,16 +108,17 @@ impl Platform for Host {
     async fn fetch_from(
         &self,
         origin: usize,
-        mut request: Request<Self>,
+        request: &mut Request<Self>,
         deadline: Duration,
     ) -> Result<Response<Self>, FetchError> {
+        request.headers.remove("origin");
         if origin > 0 {
             request.headers.set("origin", &origin.to_string());
         }
         self.fetch(request, deadline).await
     }
 
-    async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
+    async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         let faults = *self.0.0.faults.borrow();
         let question = if request.query.is_empty() { "" } else { "?" };
         let _under_way = self.0.call(&format!("{} {}{question}{}", request.method, request.path, request.query));
@@ -132,7 +133,7 @@ impl Platform for Host {
             }
             self.take_time().await;
             let script = self.0.0.script.borrow().clone();
-            let reply = script(&request);
+            let reply = script(request);
             self.0.sleep(reply.after).await;
             if fails { Ok(Response::new(500, FakeHeaders::default(), None)) } else { reply.result }
         };
@@ -183,26 +184,48 @@ impl Platform for Host {
         text
     }
 
-    async fn judge(&self, _shard: u64, question: &Question, deadline: Duration) -> Result<Admission, AuthorityError> {
+    async fn ask(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Reply, AuthorityError> {
+        let faults = *self.0.0.faults.borrow();
+        let world = &self.0.0;
+        world.asked.set(world.asked.get() + 1);
+        let answer = async {
+            self.take_time().await;
+            if self.0.happens(faults.authority) {
+                return Err(AuthorityError::Failed(String::from("by chance")));
+            }
+            if self.0.happens(faults.authority_hangs) {
+                pending::<()>().await;
+            }
+            // Both ends of the wire, so that what travels is what is decided on.
+            let malformed = |what: &str| AuthorityError::Failed(format!("malformed {what}"));
+            let question = Question::decode(&question.encode(), &world.policy).map_err(|_| malformed("question"))?;
+            let heard = self.0.hear(shard, &question);
+            if self.0.happens(faults.authority_answer) {
+                return Err(AuthorityError::Failed(String::from("after it was heard")));
+            }
+            Reply::decode(&heard.encode(), &question).ok_or_else(|| malformed("reply"))
+        };
+        match select(pin!(answer), pin!(self.0.sleep(deadline))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(AuthorityError::Late),
+        }
+    }
+
+    async fn run_script(&self, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
         let faults = *self.0.0.faults.borrow();
         let answer = async {
             self.take_time().await;
             if self.0.happens(faults.authority) {
-                return Err(AuthorityError(String::from("by chance")));
+                return Err(AuthorityError::Failed(String::from("by chance")));
             }
-            let world = &self.0.0;
-            let stored = |_: &_, key| world.counters.borrow().get(&key).cloned();
-            // Both ends of the wire, so that what travels is what is decided on.
-            let question = Question::from_path(&question.to_path(), &world.policy)
-                .map_err(|_| AuthorityError(String::from("malformed question")))?;
-            let (admission, keep) = question.decide(&world.policy, stored, self.0.now());
-            world.counters.borrow_mut().extend(keep.into_iter().map(|kept| (kept.key, kept.state)));
-            crate::authority::decode(&crate::authority::encode(&admission))
-                .ok_or_else(|| AuthorityError(String::from("malformed answer")))
+            if self.0.happens(faults.authority_hangs) {
+                pending::<()>().await;
+            }
+            Ok(self.0.run_script(script))
         };
         match select(pin!(answer), pin!(self.0.sleep(deadline))).await {
             Either::Left((answer, _)) => answer,
-            Either::Right(_) => Err(AuthorityError(String::from("deadline"))),
+            Either::Right(_) => Err(AuthorityError::Late),
         }
     }
 
@@ -219,17 +242,17 @@ impl Platform for Host {
         let answer = async {
             self.take_time().await;
             if self.0.happens(faults.purge_log) {
-                return Err(AuthorityError(String::from("by chance")));
+                return Err(AuthorityError::Failed(String::from("by chance")));
             }
             let mut log = self.0.0.purge_log.borrow_mut();
             // Kept and read back each time, so that what is kept is what is answered with.
             *log = PurgeLog::from_text(&log.to_text(), self.0.now());
             let answer = log.answer(&question, self.0.now());
-            answer.map(|(answer, _)| answer).ok_or_else(|| AuthorityError(String::from("malformed question")))
+            answer.map(|(answer, _)| answer).ok_or_else(|| AuthorityError::Failed(String::from("malformed question")))
         };
         match select(pin!(answer), pin!(self.0.sleep(deadline))).await {
             Either::Left((answer, _)) => answer,
-            Either::Right(_) => Err(AuthorityError(String::from("deadline"))),
+            Either::Right(_) => Err(AuthorityError::Late),
         }
     }
 

@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -14,14 +14,23 @@ use std::{
 
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::{FutureExt, future::abortable, task::LocalSpawnExt};
-use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Timestamp};
+use seawall_core::{
+    cache::key::CacheKey,
+    limit::{
+        Decision, State,
+        lua::{self, Operation},
+    },
+    policy::Policy,
+    time::Timestamp,
+};
 
 use crate::{
     Edge, Isolate,
+    authority::{Kept, Question, Reply as AuthorityReply, Shard},
     cron::{self, JobsFailed, Tick},
     message::{Request, Response},
     pipeline,
-    platform::FetchError,
+    platform::{FetchError, Script},
     purge::PurgeLog,
     record::Metric,
     store::Stored,
@@ -63,15 +72,19 @@ pub struct Faults {
     pub load: u64,
     /// The cache fails to save.
     pub save: u64,
-    /// The authority of shared limits fails.
+    /// An authority of shared limits fails, before it has heard the question.
     pub authority: u64,
     /// The log of purges fails.
     pub purge_log: u64,
+    /// An authority fails after it has heard the question.
+    pub authority_answer: u64,
+    /// An authority never answers.
+    pub authority_hangs: u64,
     /// Longest time that any of them takes, in milliseconds.
     pub delay_ms_max: u64,
 }
 
-type Script = Rc<dyn Fn(&Request<Host>) -> Reply>;
+type Answering = Rc<dyn Fn(&Request<Host>) -> Reply>;
 
 pub(super) struct Inner {
     pub(super) policy: Policy,
@@ -81,13 +94,19 @@ pub(super) struct Inner {
     pub(super) spawner: LocalSpawner,
     timers: RefCell<Vec<Timer>>,
     timers_made: Cell<u64>,
-    pub(super) script: RefCell<Script>,
+    pub(super) script: RefCell<Answering>,
     pub(super) faults: RefCell<Faults>,
     pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
     pub(super) has_far: Cell<bool>,
     pub(super) has_purge_log: Cell<bool>,
     pub(super) purge_log: RefCell<PurgeLog>,
-    pub(super) counters: RefCell<HashMap<u128, State>>,
+    shards: RefCell<BTreeMap<u64, Shard>>,
+    /// What the shards wrote down.
+    written: RefCell<BTreeMap<u128, Kept>>,
+    /// Questions that were sent to an authority.
+    pub(super) asked: Cell<usize>,
+    /// What a Redis holds.
+    redis: RefCell<HashMap<String, State>>,
     pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
     pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
     pub(super) calls: RefCell<Vec<String>>,
@@ -117,7 +136,10 @@ impl World {
             has_far: Cell::default(),
             has_purge_log: Cell::default(),
             purge_log: RefCell::default(),
-            counters: RefCell::default(),
+            shards: RefCell::default(),
+            written: RefCell::default(),
+            asked: Cell::default(),
+            redis: RefCell::default(),
             waiting: RefCell::default(),
             wakes: RefCell::default(),
             calls: RefCell::default(),
@@ -148,6 +170,54 @@ impl World {
     /// Empties the near store, as another point of presence has it.
     pub fn empty_near(&self) {
         self.0.shelves.borrow_mut().retain(|(which, _), _| *which == Which::Far);
+    }
+
+    /// How many questions were sent to an authority so far.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.0.asked.get()
+    }
+
+    /// Ends all authorities. The next question to one starts it anew, with what it wrote down.
+    pub fn restart_authorities(&self) {
+        self.0.shards.borrow_mut().clear();
+    }
+
+    pub(super) fn hear(&self, shard: u64, question: &Question) -> AuthorityReply {
+        let (now, policy) = (self.now(), &self.0.policy);
+        let mut shards = self.0.shards.borrow_mut();
+        let mut written = self.0.written.borrow_mut();
+        let shard = shards.entry(shard).or_insert_with(|| {
+            let mut shard = Shard::new(policy, 7, now);
+            // What another shard wrote is never asked of this one.
+            written.values().filter(|kept| kept.expires > now).for_each(|kept| shard.restore(policy, kept));
+            shard
+        });
+        let heard = shard.hear(policy, question, now, self.random() as u32);
+        written.extend(heard.keep.into_iter().map(|kept| (kept.key, kept)));
+        heard.reply
+    }
+
+    /// What core's script does.
+    pub(super) fn run_script(&self, script: &Script<'_>) -> lua::Reply {
+        let now = self.now();
+        let mut redis = self.0.redis.borrow_mut();
+        let stored: Vec<Option<State>> = script.keys.iter().map(|key| redis.get(key).cloned()).collect();
+        let asked = || script.asked.iter().zip(&stored);
+        let check = |(asked, stored): (&lua::Asked<'_>, &Option<State>)| match script.operation {
+            Operation::Refund => Some(asked.algorithm.refund(stored.as_ref(), now, &asked.spend)),
+            Operation::Spend | Operation::Peek => match asked.algorithm.decide(stored.as_ref(), now, &asked.spend) {
+                Decision::Allow { next } => Some(next),
+                Decision::Deny { .. } | Decision::Never => None,
+            },
+        };
+        let next: Option<Vec<State>> = asked().map(check).collect();
+        let allowed = next.is_some();
+        if script.operation != Operation::Peek {
+            redis.extend(script.keys.iter().cloned().zip(next.into_iter().flatten()));
+        }
+        drop(redis);
+        lua::Reply { allowed, now, stored }
     }
 
     /// Scripts the origin.

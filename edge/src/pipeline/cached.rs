@@ -68,12 +68,8 @@ impl<P: Platform> Detached<P> {
 }
 
 impl<P: Platform> Cached<'_, P> {
-    /// Answers from what is stored if it may be used, otherwise from the origin.
-    pub(super) async fn serve(&self, found: Lookup<P>, request: Request<P>) -> Answer<P> {
-        let mut needed = match self.usable(found, &request) {
-            Step::Answer(answer) => return answer,
-            Step::Fetch(needed) => needed,
-        };
+    /// Answers from the origin, or from what another request gets from it meanwhile.
+    pub(super) async fn fetch_needed(&self, mut needed: Needed<P>, request: Request<P>) -> Answer<P> {
         let reason = needed.reason;
         let mut waited = Duration::ZERO;
         for _ in 0..FOLLOW_ROUNDS_MAX {
@@ -113,7 +109,7 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     /// The answer from what is stored, or what is needed instead.
-    fn usable(&self, found: Lookup<P>, request: &Request<P>) -> Step<P> {
+    pub(super) fn usable(&self, found: Lookup<P>, request: &Request<P>) -> Step<P> {
         let step = {
             let stored = match &found {
                 Lookup::Found(found) => Stored::Response(&found.metadata),
@@ -311,7 +307,7 @@ impl<P: Platform> Cached<'_, P> {
 }
 
 /// What follows from a look-up.
-enum Step<P: Platform> {
+pub(super) enum Step<P: Platform> {
     /// The request has its answer.
     Answer(Answer<P>),
     /// The origin is needed.
@@ -319,7 +315,7 @@ enum Step<P: Platform> {
 }
 
 /// What a request needs that nothing stored can give.
-struct Needed<P: Platform> {
+pub(super) struct Needed<P: Platform> {
     reason: ForwardReason,
     on_error: OnError,
     /// Whether to ask if what was found is still right.

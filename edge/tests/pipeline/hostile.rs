@@ -159,7 +159,7 @@ fn fields_of_one_answer_are_not_stored() {
     assert_eq!(hit.headers.field("connection"), None);
     assert_eq!(field(&hit, "age"), "7");
     assert_eq!(field(&hit, "x-kept"), "yes");
-    assert_eq!(field(&hit, "ratelimit"), "\"search\";r=13;t=8");
+    assert_eq!(field(&hit, "ratelimit"), "\"client\";r=298;t=2");
 }
 
 #[test]

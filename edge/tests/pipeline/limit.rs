@@ -4,7 +4,7 @@ use seawall_edge::{
     message::Request,
 };
 
-use super::{body, cache_status, field, get, seconds, world};
+use super::{body, cache_status, field, get, says, seconds, world};
 
 #[test]
 fn the_sixteenth_search_waits_exactly_as_long_as_it_is_told() {
@@ -13,16 +13,16 @@ fn the_sixteenth_search_waits_exactly_as_long_as_it_is_told() {
         let answer = get(&world, &edge, &format!("/search?q={number}"));
         assert_eq!(answer.status, 200);
         assert_eq!(
-            field(&answer, "ratelimit"),
-            format!("\"search\";r={};t={}", 14 - number, if number == 14 { 4 } else { 4 * (number + 1) })
+            says(&answer, "ratelimit", "search"),
+            format!("r={};t={}", 14 - number, if number == 14 { 4 } else { 4 * (number + 1) })
         );
-        assert_eq!(field(&answer, "ratelimit-policy"), "\"search\";q=15;w=60");
+        assert_eq!(field(&answer, "ratelimit-policy"), "\"client\";q=600;w=60, \"search\";q=15;w=60");
     }
     let refused = get(&world, &edge, "/search?q=15");
     assert_eq!((refused.status, field(&refused, "content-type").as_str()), (429, "application/problem+json"));
     assert_eq!(
-        (field(&refused, "retry-after").as_str(), field(&refused, "ratelimit").as_str()),
-        ("4", "\"search\";r=0;t=4")
+        (field(&refused, "retry-after").as_str(), says(&refused, "ratelimit", "search").as_str()),
+        ("4", "r=0;t=4")
     );
     assert!(body(&refused).contains("\"violated-policies\":[\"search\"]"), "{}", body(&refused));
     assert_eq!(cache_status(&refused), "Seawall; detail=limited");

@@ -1,20 +1,25 @@
 //! The pipeline over the fake platform: what each request gets, and what reaches the origin.
 //!
-//! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission, and an authority that is away.
+//! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission by the site's own policy. `shared`: limits of
+//! all isolates, in every mode and place. `guard`: calls to an origin that fails.
 //! `control`: the operator's paths. `cron`: jobs at their times. `failover`: several origins.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
 //! any origin. `simulation`: everything at once, by seed.
 
+mod attacks;
 mod cache;
 mod control;
 mod cron;
 mod failover;
+mod guard;
 mod hostile;
 mod limit;
+mod map;
 mod memory;
 mod pass_through;
 mod purge;
+mod shared;
 mod simulation;
 mod site;
 
@@ -46,6 +51,13 @@ fn get(world: &World, edge: &Rc<Isolate<Host>>, target: &str) -> Response<Host> 
 
 fn field(response: &Response<Host>, name: &str) -> String {
     response.headers.field(name).map(|value| value.into_owned()).unwrap_or_default()
+}
+
+/// What a field says of one limit, such as `r=14;t=4`.
+fn says(response: &Response<Host>, name: &str, limit: &str) -> String {
+    let quoted = format!("\"{limit}\";");
+    let value = field(response, name);
+    value.split(", ").find_map(|item| item.strip_prefix(&quoted)).unwrap_or_default().to_owned()
 }
 
 fn cache_status(response: &Response<Host>) -> String {

@@ -66,6 +66,8 @@ fn run(seed: u64, statuses: &mut HashMap<u16, usize>) -> World {
                 save: if cache_works { 0 } else { up_to(200) },
                 authority: up_to(300),
                 purge_log: up_to(500),
+                authority_answer: up_to(100),
+                authority_hangs: up_to(50),
                 delay_ms_max: up_to(800),
             });
         }

@@ -4,10 +4,10 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use js_sys::{Date, Reflect, Uint8Array};
-use seawall_core::{cache::key::CacheKey, limit::Admission, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
-    authority::Question,
+    authority::{Question, Reply},
     message::{Request, Response},
     platform::{AuthorityError, FetchError},
     record::Metric,
@@ -91,7 +91,7 @@ impl Platform for Host {
         random().unwrap_or_default()
     }
 
-    async fn fetch(&self, request: Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
+    async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         self.fetch_from(0, request, deadline).await
     }
 
@@ -102,7 +102,7 @@ impl Platform for Host {
     async fn fetch_from(
         &self,
         origin: usize,
-        request: Request<Self>,
+        request: &mut Request<Self>,
         deadline: Duration,
     ) -> Result<Response<Self>, FetchError> {
         let address = self.0.origins.get(origin).ok_or(FetchError::Unreachable)?;
@@ -158,8 +158,8 @@ impl Platform for Host {
         Body::Text(text.into())
     }
 
-    async fn judge(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Admission, AuthorityError> {
-        authority::judge(&self.0.env, shard, question, deadline).await
+    async fn ask(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Reply, AuthorityError> {
+        authority::ask(&self.0.env, shard, question, deadline).await
     }
 
     async fn sleep(&self, time: Duration) {

@@ -21,7 +21,7 @@ use crate::{
 /// Calls the origin, with redirects left to the client; ends the call when no header came within the deadline.
 pub(crate) async fn fetch(
     origin: &str,
-    mut request: Request<Host>,
+    request: &mut Request<Host>,
     deadline: Duration,
 ) -> Result<Response<Host>, FetchError> {
     // The address names the host; a second one would be ignored or refused.
@@ -29,7 +29,7 @@ pub(crate) async fn fetch(
     let query = if request.query.is_empty() { "" } else { "?" };
     let url = format!("{origin}{}{query}{}", request.path, request.query);
     // Nothing in a request that passed the first stage is refused here; should it be, there is no call to make.
-    let (call, abort) = start(&url, &request).map_err(|_| FetchError::Unreachable)?;
+    let (call, abort) = start(&url, request).map_err(|_| FetchError::Unreachable)?;
     match select(pin!(JsFuture::from(call)), pin!(Delay::from(deadline))).await {
         Either::Left((Ok(response), _)) => Ok(convert(response.unchecked_into())),
         Either::Left((Err(_), _)) => Err(FetchError::Unreachable),
@@ -40,7 +40,7 @@ pub(crate) async fn fetch(
     }
 }
 
-fn start(url: &str, request: &Request<Host>) -> Result<(js_sys::Promise, AbortController), JsValue> {
+fn start(url: &str, request: &mut Request<Host>) -> Result<(js_sys::Promise, AbortController), JsValue> {
     let abort = AbortController::new()?;
     let init = RequestInit::new();
     init.set_method(&request.method);
@@ -51,7 +51,7 @@ fn start(url: &str, request: &Request<Host>) -> Result<(js_sys::Promise, AbortCo
     init.set_signal(Some(&abort.signal()));
     // The bytes as the origin sent them: the runtime would decode an encoded body.
     Reflect::set(&init, &JsValue::from_str("encodeResponseBody"), &JsValue::from_str("manual"))?;
-    match &request.body {
+    match &request.body.take() {
         Some(Body::Stream(stream)) => init.set_body(stream),
         Some(Body::Bytes(bytes)) => init.set_body(bytes),
         Some(Body::Text(text)) => init.set_body(&JsValue::from_str(text)),

@@ -20,8 +20,8 @@ pub(crate) fn is_bound(env: &Env) -> bool {
 /// Asks it.
 pub(crate) async fn ask(env: &Env, question: String, deadline: Duration) -> Result<String, AuthorityError> {
     match select(pin!(call(env, &question)), pin!(Delay::from(deadline))).await {
-        Either::Left((answer, _)) => answer.map_err(|error| AuthorityError(error.to_string())),
-        Either::Right(_) => Err(AuthorityError(format!("no answer within {} ms", deadline.as_millis()))),
+        Either::Left((answer, _)) => answer.map_err(|error| AuthorityError::Failed(error.to_string())),
+        Either::Right(_) => Err(AuthorityError::Late),
     }
 }
 

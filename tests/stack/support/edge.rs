@@ -127,7 +127,7 @@ impl Edge {
     /// Lets the timer of a cron expression go off; what came of the run, as Cloudflare records it.
     pub(crate) async fn tick(&self, schedule: &str) -> Result<String> {
         let schedule = schedule.replace(' ', "+");
-        let target = format!("/cdn-cgi/handler/scheduled?cron={schedule}&format=json");
+        let target = format!("/cdn-cgi/local/scheduled?cron={schedule}&format=json");
         Ok(self.visitor(1).get(&target).await?.text())
     }
 

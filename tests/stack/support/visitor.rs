@@ -164,6 +164,13 @@ impl Answer {
         joined(&self.headers, name)
     }
 
+    /// What `RateLimit` says of one limit, such as `r=14;t=4`; empty when it says nothing.
+    pub(crate) fn limit(&self, name: &str) -> String {
+        let quoted = format!("\"{name}\";");
+        let value = self.field("ratelimit");
+        value.split(", ").find_map(|item| item.strip_prefix(&quoted)).unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: with `edge` what a visitor waits for, with the edge and without it, in one run; with `core`
-//! what the decisions cost.
+//! `cargo xtask bench`: with `edge` what a visitor waits for, with the edge and without it, in one run; with `origin`
+//! what the origin does for many at once; with `core` what the decisions cost.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Requests for each case of `edge`.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=5000))]
     requests: u32,
+    /// Permits of the city that `origin` is asked about.
+    #[arg(long, default_value_t = 20_000)]
+    permits: u32,
     /// Write the figures to this file too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -33,6 +36,8 @@ pub(crate) struct Arguments {
 enum What {
     /// Core's decisions beside other crates, and as WASM.
     Core,
+    /// Fifty connections at once: the origin without the edge.
+    Origin,
     /// One visitor after another: origin alone, and through the edge a miss, a hit and a refusal.
     Edge,
 }
@@ -62,6 +67,9 @@ impl Case {
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     if let What::Core = arguments.what {
         return super::bench_core::run(project, arguments.json.as_deref());
+    }
+    if let What::Origin = arguments.what {
+        return super::bench_origin::run(project, arguments.permits, arguments.json.as_deref());
     }
     tools::require_prerequisites(project)?;
     let steps = Steps::new();

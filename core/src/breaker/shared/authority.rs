@@ -55,7 +55,9 @@ impl Authority {
     pub fn hear(&mut self, config: &Config, report: &Report, now: Timestamp, random: u32) -> Reply {
         let generation = self.breaker.generation;
         let first = self.heard.is_first(report.isolate, report.seq);
-        if first && report.generation == generation {
+        // An isolate that has heard nothing yet counts from its start, and is heard while the breaker is closed.
+        let from_start = report.generation == 0 && self.breaker.is_closed();
+        if first && (report.generation == generation || from_start) {
             if let Some((lease, outcome)) = report.settled
                 && self.leased.iter().any(|leased| leased.lease == lease && leased.isolate == report.isolate)
             {

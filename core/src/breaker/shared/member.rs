@@ -101,6 +101,24 @@ impl Member {
         }
     }
 
+    /// The latest hint, for others to [adopt](Member::adopt): it may travel from isolate to isolate in any way. Before
+    /// the first one it is of generation zero.
+    #[must_use]
+    pub fn hint(&self, now: Timestamp) -> Hint {
+        let standing = match self.hint.until.map(|until| until.since(now)) {
+            None => Standing::Closed,
+            Some(Duration::ZERO) => Standing::HalfOpen { wait: Duration::ZERO },
+            Some(wait) => Standing::Open { wait },
+        };
+        Hint { generation: self.hint.generation, standing }
+    }
+
+    /// How often the isolate's own breaker opened since it was last closed.
+    #[must_use]
+    pub const fn opens(&self) -> u32 {
+        self.local.opens()
+    }
+
     /// Asks for one call at `now`.
     pub fn admit(&mut self, config: &Config, now: Timestamp) -> MemberGate {
         let Some(until) = &mut self.hint.until else { return self.admit_here(config, now) };
@@ -215,11 +233,14 @@ impl Member {
             return;
         }
         let news = hint.generation > self.hint.generation;
+        // Before the first word of an authority the isolate went by itself, and what it saw still holds.
+        let first = self.hint.generation == 0;
         let until = match hint.standing {
             Standing::Closed => None,
             Standing::Open { wait } | Standing::HalfOpen { wait } => Some(now.after(wait)),
         };
         match (until, hint.standing) {
+            (None, _) if news && first => {}
             (None, _) if news => self.local.close(),
             (Some(until), _) if news => self.local.open(until),
             // The same generation says the same, except when the next probe may be free.

@@ -68,6 +68,20 @@ fn a_member_alone_opens_by_itself() {
     assert_eq!((made, member.state(at(900))), (20, State::Open));
 }
 
+/// The first word of an authority that has seen nothing yet is no news about what this isolate saw itself.
+#[test]
+fn what_opened_before_the_first_hint_stays_open() {
+    let config = config();
+    let authority = Authority::new(at(0));
+    let mut member = Member::new(1);
+    for ms in 0..20 {
+        let MemberGate::Pass(permit) = member.admit(&config, at(ms)) else { panic!("it is closed") };
+        let _not_sent = member.record(&config, permit, FAIL, at(ms), 0);
+    }
+    member.adopt(&authority.hint(&config, at(20)), at(20));
+    assert_eq!(member.state(at(20)), State::Open);
+}
+
 #[test]
 fn what_is_open_for_all_is_not_closed_by_one() {
     let config = config();
@@ -91,6 +105,35 @@ fn what_is_open_for_all_is_not_closed_by_one() {
     // It does not ask again for a while.
     assert!(matches!(members[1].admit(&config, at(1601)), MemberGate::Pass(_)));
     assert!(matches!(members[1].admit(&config, at(3601)), MemberGate::Ask(_)));
+}
+
+/// A hint that travels from isolate to isolate opens each of them until the same moment.
+#[test]
+fn a_hint_travels() {
+    let config = config();
+    let mut authority = Authority::new(at(0));
+    let mut members = [Member::new(1), Member::new(2), Member::new(3)];
+    assert_eq!(members[0].hint(at(0)).generation, 0);
+    for ms in 0..20 {
+        call(&config, &mut authority, &mut members[0], ms, FAIL);
+    }
+    for (from, ms) in [(0, 100), (1, 200)] {
+        let (hint, later) = (members[from].hint(at(ms)), Duration::from_millis(50));
+        members[from + 1].adopt(&hint.after(later), at(ms + 50));
+    }
+    let waits = members.map(|mut member| match member.admit(&config, at(500)) {
+        MemberGate::Reject { retry_after } => retry_after.as_millis(),
+        gate => panic!("{gate:?}"),
+    });
+    assert_eq!(waits, [519; 3]);
+    let open = Hint { generation: 1, standing: Standing::Open { wait: Duration::from_secs(1) } };
+    for (ms, standing) in [
+        (999, Standing::Open { wait: Duration::from_millis(1) }),
+        (1000, Standing::HalfOpen { wait: Duration::ZERO }),
+        (5000, Standing::HalfOpen { wait: Duration::ZERO }),
+    ] {
+        assert_eq!(open.after(Duration::from_millis(ms)).standing, standing);
+    }
 }
 
 #[test]

@@ -176,7 +176,7 @@ impl Ledger {
             }
             _ => taken_in.then(Holding::default),
         };
-        let debt = Duration::from_nanos(self.debt_ns(now));
+        let debt = self.debt(now);
         let answer = Answer { seq: ask.seq, ruling, holding, debt };
         if let Some(place) = place {
             let member = &mut self.members[place];
@@ -192,6 +192,25 @@ impl Ledger {
         Heard { answer, save }
     }
 
+    /// Whether `units` could be spent at `now`; charges nothing. For a request that meets other limits too, and is to
+    /// be charged under all of them or none.
+    #[must_use]
+    pub fn peek(&self, terms: &Terms, units: u32, now: Timestamp) -> Ruling {
+        if units > terms.quota().burst().get() {
+            return Ruling::Never;
+        }
+        match Rate::of(terms.quota()).wait_ns(self.debt_ns(now), units) {
+            0 => Ruling::Allow,
+            wait_ns => Ruling::Deny { retry_after: Duration::from_nanos(wait_ns) },
+        }
+    }
+
+    /// Takes back `units` that were spent at once by an ask, once for each such ask. Never more than is owed.
+    pub fn refund(&mut self, terms: &Terms, units: u32, now: Timestamp) {
+        let debt_ns = self.debt_ns(now).saturating_sub(Rate::of(terms.quota()).worth(u64::from(units)));
+        self.owe(debt_ns, now);
+    }
+
     /// The answer to an ask that came before; `None` when it did not.
     fn again(&self, rate: Rate, member: &Member, ask: &Ask, now: Timestamp) -> Option<Answer> {
         let ruling = match member.history.look_up(ask.seq) {
@@ -204,7 +223,13 @@ impl Ledger {
             }
         };
         // What it was granted is not remembered; the isolate's next ask gives it back.
-        Some(Answer { seq: ask.seq, ruling, holding: None, debt: Duration::from_nanos(self.debt_ns(now)) })
+        Some(Answer { seq: ask.seq, ruling, holding: None, debt: self.debt(now) })
+    }
+
+    /// How long until everything charged is earned back.
+    #[must_use]
+    pub fn debt(&self, now: Timestamp) -> Duration {
+        Duration::from_nanos(self.debt_ns(now))
     }
 
     /// How many units isolates hold at most.
@@ -338,20 +363,12 @@ impl Ledger {
     }
 
     fn spend(&mut self, rate: Rate, terms: &Terms, units: u32, now: Timestamp) -> Ruling {
-        if units == 0 {
-            return Ruling::Allow;
+        // Who spends nothing passes, whatever a clock that stepped back makes of the debt.
+        let ruling = if units == 0 { Ruling::Allow } else { self.peek(terms, units, now) };
+        if ruling == Ruling::Allow {
+            self.owe(self.debt_ns(now).saturating_add(rate.worth(u64::from(units))), now);
         }
-        if units > terms.quota().burst().get() {
-            return Ruling::Never;
-        }
-        let debt_ns = self.debt_ns(now);
-        match rate.wait_ns(debt_ns, units) {
-            0 => {
-                self.owe(debt_ns.saturating_add(rate.worth(u64::from(units))), now);
-                Ruling::Allow
-            }
-            wait_ns => Ruling::Deny { retry_after: Duration::from_nanos(wait_ns) },
-        }
+        ruling
     }
 
     /// Grants up to `want` units to be held: at most half of what is left, so that others find some too.

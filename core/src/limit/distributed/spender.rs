@@ -43,7 +43,7 @@ pub struct Spender {
     total: u64,
     /// The part of it that no answer has confirmed.
     unsynced: u32,
-    /// When all that the key owes is earned back, as far as known here.
+    /// When all that the key owes is earned back, as far as known here; what is held counts as owed.
     view: Timestamp,
     synced: Timestamp,
     /// What was counted here while the authority did not answer.
@@ -132,10 +132,29 @@ impl Spender {
                 }
             }
         }
-        if now < self.denied_until {
-            return Step::Deny { retry_after: self.room_at.max(self.denied_until).since(now) };
+        self.ask_or_deny(terms, isolate, cost, now)
+    }
+
+    /// Decides on a request that the authority is asked about anyway, because of another limit that it meets: never
+    /// [`Step::Allow`]. What is held stays held.
+    pub fn spend_there(&mut self, terms: &Terms, isolate: u64, cost: u32, now: Timestamp) -> Step {
+        self.look_at_clock(now);
+        if cost > terms.quota().burst().get() {
+            return Step::Never;
         }
-        Step::Ask(self.ask(terms, isolate, cost, now))
+        if let Mode::Lease { ttl, .. } = *terms.mode() {
+            self.demand.add(cost, ttl, now);
+        }
+        self.ask_or_deny(terms, isolate, cost, now)
+    }
+
+    /// How many units could be spent here at `now`, as far as known, and how long until everything spent is earned
+    /// back: for response fields.
+    #[must_use]
+    pub fn standing(&self, terms: &Terms, now: Timestamp) -> (u32, Duration) {
+        let debt = self.view.since(now);
+        let left = Rate::of(terms.quota()).remaining(nanos(debt)).saturating_add(self.held_at(now));
+        (left.min(terms.quota().burst().get()), debt)
     }
 
     /// Takes the authority's answer at `now`, and says what becomes of the request that waited for it, if one did.
@@ -144,6 +163,9 @@ impl Spender {
     /// `random` is any number the host draws; it spreads the moments at which refused isolates ask again.
     pub fn answer(&mut self, terms: &Terms, answer: &Answer, now: Timestamp, random: u32) -> Ruling {
         self.look_at_clock(now);
+        if !matches!(terms.mode(), Mode::Async { .. }) {
+            self.view = now.after(answer.debt);
+        }
         if let Some(asked) = self.asked.take_if(|asked| asked.seq == answer.seq)
             && let Some(holding) = answer.holding
         {
@@ -205,6 +227,13 @@ impl Spender {
                 self.ask_with(isolate, 0, account, now)
             }),
         }
+    }
+
+    fn ask_or_deny(&mut self, terms: &Terms, isolate: u64, cost: u32, now: Timestamp) -> Step {
+        if now < self.denied_until {
+            return Step::Deny { retry_after: self.room_at.max(self.denied_until).since(now) };
+        }
+        Step::Ask(self.ask(terms, isolate, cost, now))
     }
 
     /// Asks for more to hold before it runs out or expires, and gives back what is not needed.

@@ -70,6 +70,49 @@ fn an_exact_ask_is_decided_as_by_a_quota_alone() {
 }
 
 #[test]
+fn what_was_spent_at_once_can_be_looked_at_first_and_taken_back() {
+    let terms = lease(40);
+    let mut ledger = Ledger::new();
+    assert_eq!(ledger.peek(&terms, 101, at(0)), Ruling::Never);
+    assert_eq!(hear(&mut ledger, &terms, &ask(1, 1, 100, Account::None), 0).ruling, Ruling::Allow);
+    let wait = Ruling::Deny { retry_after: Duration::from_millis(30) };
+    assert_eq!((ledger.peek(&terms, 3, at(0)), ledger.peek(&terms, 3, at(30))), (wait, Ruling::Allow));
+    ledger.refund(&terms, 2, at(0));
+    assert_eq!((ledger.peek(&terms, 2, at(0)), ledger.peek(&terms, 3, at(0))), (Ruling::Allow, deny(10)));
+    // No more comes back than was ever spent.
+    ledger.refund(&terms, 1000, at(0));
+    assert_eq!((ledger.peek(&terms, 100, at(0)), ledger.peek(&terms, 101, at(0))), (Ruling::Allow, Ruling::Never));
+}
+
+fn deny(ms: u64) -> Ruling {
+    Ruling::Deny { retry_after: Duration::from_millis(ms) }
+}
+
+#[test]
+fn a_request_that_is_asked_about_anyway_leaves_what_is_held() {
+    let terms = lease(40);
+    let (mut ledger, mut spender) = (Ledger::new(), Spender::new(at(0)));
+    // Enough requests at once that some units are held.
+    while ledger.held() == 0 {
+        let Step::Ask(ask) = spender.spend(&terms, 1, 1, at(0)) else { panic!("nothing is held yet") };
+        let answer = hear(&mut ledger, &terms, &ask, 0);
+        assert_eq!(spender.answer(&terms, &answer, at(0), 0), Ruling::Allow);
+    }
+    let (left, debt) = spender.standing(&terms, at(0));
+    assert!(left < 100 && debt > Duration::ZERO && debt <= Duration::from_millis(200), "{left} {debt:?}");
+    let Step::Ask(ask) = spender.spend_there(&terms, 1, 1, at(0)) else { panic!("it asks") };
+    assert_eq!(ask.spend, 1);
+    let answer = hear(&mut ledger, &terms, &ask, 0);
+    assert_eq!(spender.answer(&terms, &answer, at(0), 0), Ruling::Allow);
+    assert!(matches!(spender.spend(&terms, 1, 1, at(0)), Step::Allow { .. }));
+    assert_eq!(spender.spend_there(&terms, 1, 101, at(0)), Step::Never);
+    // A refusal is remembered here too.
+    let refusal = Answer { ruling: deny(700), ..answer };
+    let _ = spender.answer(&terms, &refusal, at(0), 0);
+    assert!(matches!(spender.spend_there(&terms, 1, 1, at(100)), Step::Deny { .. }));
+}
+
+#[test]
 fn a_copy_gets_the_first_answer_and_is_not_charged() {
     let terms = lease(40);
     let mut ledger = Ledger::new();

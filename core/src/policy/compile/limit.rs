@@ -13,7 +13,7 @@ use crate::limit::fields::Unit;
 use crate::limit::{
     Algorithm, Concurrency, FixedWindow, IntervalBucket, Period, Quota, QuotaError, SlidingLog, SlidingWindow,
 };
-use crate::policy::{Limit, LimitKey, Name, Policy, Scope, StoreFailure};
+use crate::policy::{Authority, Limit, LimitKey, Name, Policy, Scope, StoreFailure};
 
 pub(super) fn read_all(root: &Section<'_>) -> Result<Vec<Limit>, PolicyError> {
     let Some(sections) = root.get("limit") else { return Ok(Vec::new()) };
@@ -27,7 +27,8 @@ pub(super) fn read_all(root: &Section<'_>) -> Result<Vec<Limit>, PolicyError> {
 
 fn read(name: Name, section: &Section<'_>) -> Result<Limit, PolicyError> {
     let kind = KINDS[section.require("algorithm")?.word(&KINDS.map(Kind::as_str))?];
-    let common = ["algorithm", "quota", "cost", "unit", "key", "scope", "on_store_failure", "isolates"];
+    let common =
+        ["algorithm", "quota", "cost", "unit", "key", "scope", "authority", "on_store_failure", "hit_cost", "isolates"];
     let shared = if kind == Kind::Gcra { &["mode", "epsilon_permille", "ttl", "sync_every"][..] } else { &[] };
     section.only(&[&common, kind.options(), shared].concat())?;
     let algorithm = read_algorithm(kind, section)?;
@@ -37,11 +38,12 @@ fn read(name: Name, section: &Section<'_>) -> Result<Limit, PolicyError> {
         _ => section.choice("unit", [Unit::Requests, Unit::ContentBytes].map(|unit| (unit.as_str(), unit)))?,
     };
     section.require("key")?.word(&["client"])?;
-    let scope = read_scope(section)?;
+    let scope = read_scope(section, kind, cost)?;
+    let hit_cost = read_hit_cost(section, kind, scope, cost)?;
     let isolates = section.whole_or("isolates", 1..=Limit::ISOLATES_MAX, ISOLATES_DEFAULT)?;
     let isolates = NonZeroU32::new(isolates).unwrap_or(NonZeroU32::MIN);
     let mode = read_mode(section, &algorithm, scope, isolates)?;
-    Ok(Limit { name, algorithm, unit, cost, key: LimitKey::Client, scope, mode, isolates })
+    Ok(Limit { name, algorithm, unit, cost, hit_cost, key: LimitKey::Client, scope, mode, isolates })
 }
 
 /// The algorithms, before their numbers are read.
@@ -178,8 +180,14 @@ fn read_mode(
         return without_mode(section, &["epsilon_permille", "ttl", "sync_every"]);
     };
     let word = entry.word(&["exact", "lease", "async"])?;
-    if word != 0 && scope == Scope::Isolate {
-        return Err(entry.error("only a limit with scope \"shared\" is shared by isolates".to_string()));
+    match scope {
+        Scope::Isolate | Scope::Location if word != 0 => {
+            return Err(entry.error("only a limit with scope \"shared\" is shared by isolates".to_string()));
+        }
+        Scope::Shared { authority: Authority::Redis, .. } if word != 0 => {
+            return Err(entry.error("a Redis decides on each request; \"objects\" can share units out".to_string()));
+        }
+        _ => {}
     }
     // Half a unit is no unit: such a quota is decided exactly. At most the quota, which has 32 bits.
     let epsilon = section.whole_or("epsilon_permille", 0..=1000, EPSILON_PERMILLE_DEFAULT)?;
@@ -206,21 +214,48 @@ fn without_mode(section: &Section<'_>, options: &[&str]) -> Result<Mode, PolicyE
     }
 }
 
-fn read_scope(section: &Section<'_>) -> Result<Scope, PolicyError> {
-    let on_store_failure = section.get("on_store_failure");
-    let scope = section.require("scope")?.word(&["isolate", "shared"])?;
-    if scope == 0 {
-        return match on_store_failure {
-            None => Ok(Scope::Isolate),
-            Some(entry) => Err(entry.error("only a limit with scope \"shared\" has a store that may fail".to_string())),
-        };
+fn read_scope(section: &Section<'_>, kind: Kind, cost: u32) -> Result<Scope, PolicyError> {
+    let entry = section.require("scope")?;
+    let scope = entry.word(&["isolate", "location", "shared"])?;
+    if scope == 2 {
+        let authority = Authority::ALL.map(|authority| (authority.as_str(), authority));
+        let choices = [StoreFailure::Local, StoreFailure::Open, StoreFailure::Closed];
+        return Ok(Scope::Shared {
+            authority: section.choice("authority", authority)?,
+            on_store_failure: section.choice("on_store_failure", choices.map(|choice| (choice.as_str(), choice)))?,
+        });
     }
-    let choices = [StoreFailure::Local, StoreFailure::Open, StoreFailure::Closed];
-    let on_store_failure = match on_store_failure {
-        Some(entry) => choices[entry.word(&choices.map(StoreFailure::as_str))?],
-        None => StoreFailure::Local,
-    };
-    Ok(Scope::Shared { on_store_failure })
+    for (option, fault) in [
+        ("authority", "only a limit with scope \"shared\" has an authority"),
+        ("on_store_failure", "only a limit with scope \"shared\" has a store that may fail"),
+    ] {
+        if let Some(entry) = section.get(option) {
+            return Err(entry.error(fault.to_string()));
+        }
+    }
+    if scope == 0 {
+        return Ok(Scope::Isolate);
+    }
+    if kind == Kind::Concurrency || cost != 1 {
+        return Err(entry.error("a location counts requests, one by one, and takes nothing back".to_string()));
+    }
+    Ok(Scope::Location)
+}
+
+/// What a hit costs: nothing under a limit that is shared, so that only what reaches the origin counts.
+fn read_hit_cost(section: &Section<'_>, kind: Kind, scope: Scope, cost: u32) -> Result<u32, PolicyError> {
+    let entry = section.get("hit_cost");
+    match (scope, kind, entry) {
+        (Scope::Shared { .. }, Kind::Concurrency, Some(entry)) => {
+            Err(entry.error("what is held while a request runs is held for a hit too".to_string()))
+        }
+        (Scope::Shared { .. }, Kind::Concurrency, None) => Ok(cost),
+        (Scope::Shared { .. }, ..) => section.whole_or("hit_cost", 0..=cost, 0),
+        (Scope::Isolate | Scope::Location, _, Some(entry)) => {
+            Err(entry.error("only a limit with scope \"shared\" may spare what comes from the cache".to_string()))
+        }
+        (Scope::Isolate | Scope::Location, _, None) => Ok(cost),
+    }
 }
 
 fn whole(entry: &Entry<'_>, range: core::ops::RangeInclusive<u32>) -> Result<NonZeroU32, PolicyError> {

@@ -82,7 +82,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "version = 1",
         "version = 1\nsurprise = true",
-        r#"2:1: surprise: unknown option; it may be version, site, security, maintenance, upstream, limit, overload, route, cron"#,
+        r#"2:1: surprise: unknown option; it may be version, site, security, maintenance, upstream, authority, limit, overload, route, cron"#,
     ),
     // Upstreams.
     (

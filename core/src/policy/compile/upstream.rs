@@ -28,14 +28,18 @@ fn read(name: Name, section: &Section<'_>) -> Result<Upstream, PolicyError> {
     Ok(Upstream {
         name,
         deadline,
-        breaker: sub("breaker")?.map_or_else(|| Ok(breaker::Config::default()), |section| read_breaker(&section))?,
+        breaker: sub("breaker")?.map_or_else(
+            || Ok(breaker::Config::default()),
+            |section| read_breaker(&section, breaker::Settings::default()),
+        )?,
         throttle: sub("throttle")?
             .map_or_else(|| Ok(throttle::Config::default()), |section| read_throttle(&section))?,
         retry: sub("retry")?.map_or_else(|| Ok(retry::Config::default()), |section| read_retry(&section))?,
     })
 }
 
-fn read_breaker(section: &Section<'_>) -> Result<breaker::Config, PolicyError> {
+/// Reads a breaker; `default` is what is not written.
+pub(super) fn read_breaker(section: &Section<'_>, default: breaker::Settings) -> Result<breaker::Config, PolicyError> {
     use breaker::Settings;
     section.only(&[
         "window",
@@ -52,7 +56,6 @@ fn read_breaker(section: &Section<'_>) -> Result<breaker::Config, PolicyError> {
         "probe_timeout",
         "fail_on_500",
     ])?;
-    let default = Settings::default();
     let open_base = section.time_or("open_base", Settings::OPEN, default.open_base)?;
     let probes = section.whole_or("probes", 1..=Settings::PROBES_MAX, default.probes)?;
     let rate = |key, default| section.whole_or(key, 1..=1000, default);
@@ -76,12 +79,13 @@ fn read_breaker(section: &Section<'_>) -> Result<breaker::Config, PolicyError> {
 
 fn read_throttle(section: &Section<'_>) -> Result<throttle::Config, PolicyError> {
     use throttle::Settings;
-    section.only(&["window", "buckets", "k_permille", "k_critical_permille", "k_sheddable_permille"])?;
+    section.only(&["window", "buckets", "min_calls", "k_permille", "k_critical_permille", "k_sheddable_permille"])?;
     let default = Settings::default();
     let k = |key, default| section.whole_or(key, Settings::K, default);
     let settings = Settings {
         window: section.time_or("window", Settings::WINDOW, default.window)?,
         buckets: section.whole_or("buckets", 1..=breaker::Settings::BUCKETS_MAX, default.buckets)?,
+        min_calls: section.whole_or("min_calls", Settings::MIN_CALLS, default.min_calls)?,
         k_permille: k("k_permille", default.k_permille)?,
         k_critical_permille: k("k_critical_permille", default.k_critical_permille)?,
         k_sheddable_permille: k("k_sheddable_permille", default.k_sheddable_permille)?,

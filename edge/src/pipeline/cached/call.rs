@@ -37,7 +37,7 @@ impl<P: Platform> Cached<'_, P> {
             let first = request.take();
             let is_first = first.is_some();
             let sent = first.unwrap_or_else(|| asked.again(&asked.method));
-            let fetched = match guard::fetch(self.edge, self.platform, self.route, sent, Asker::Visitor).await {
+            let fetched = match guard::fetch(&self.edge.edge, self.platform, self.route, sent, Asker::Visitor).await {
                 Ok(fetched) => fetched,
                 Err(unavailable) => {
                     let found = found.filter(|_| on_error == OnError::Serve);

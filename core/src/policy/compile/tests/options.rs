@@ -11,6 +11,7 @@ use crate::cache::{
 use crate::limit::distributed::Mode;
 use crate::limit::fields::Unit;
 use crate::limit::{Algorithm, Concurrency, FixedWindow, IntervalBucket, Period, Quota, SlidingLog, SlidingWindow};
+use crate::policy::{Authority, Reach, Scope, StoreFailure};
 use crate::priority::Priority;
 use crate::{overload, retry, throttle};
 
@@ -108,6 +109,85 @@ fn each_mode_is_read_with_its_options() {
 }
 
 #[test]
+fn each_place_of_a_counter_is_read_with_its_options() {
+    let shared = |authority, on_store_failure| Scope::Shared { authority, on_store_failure };
+    let (objects, redis) = (Authority::Objects, Authority::Redis);
+    for (lines, scope, hit_cost) in [
+        ("scope = \"isolate\"", Scope::Isolate, 3),
+        ("scope = \"shared\"", shared(objects, StoreFailure::Local), 0),
+        ("scope = \"shared\"\nauthority = \"objects\"\nhit_cost = 3", shared(objects, StoreFailure::Local), 3),
+        (
+            "scope = \"shared\"\nauthority = \"redis\"\non_store_failure = \"open\"\nhit_cost = 1",
+            shared(redis, StoreFailure::Open),
+            1,
+        ),
+    ] {
+        let text = limit(&format!("algorithm = \"gcra\"\nquota = 9\nwindow = \"60s\"\ncost = 3\n{lines}"));
+        let policy = Policy::compile(&text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((policy.limits()[0].scope, policy.limits()[0].hit_cost), (scope, hit_cost), "{lines}");
+        assert_eq!(
+            policy.limits()[0].terms().is_some(),
+            matches!(scope, Scope::Shared { authority, .. } if authority == objects)
+        );
+    }
+    let text = limit("algorithm = \"gcra\"\nquota = 9\nwindow = \"60s\"\nscope = \"location\"");
+    assert_eq!(Policy::compile(&text).unwrap().limits()[0].scope, Scope::Location);
+    let text = limit("algorithm = \"concurrency\"\nquota = 9\nheld_for = \"60s\"\nscope = \"shared\"");
+    assert_eq!(Policy::compile(&text).unwrap().limits()[0].hit_cost, 1);
+}
+
+#[test]
+fn the_share_of_one_isolate_is_its_part_and_at_least_one_unit() {
+    for (lines, whole, of_three, of_many) in [
+        ("algorithm = \"gcra\"\nquota = 9\nwindow = \"60s\"\nburst = 6", 9, 3, 1),
+        ("algorithm = \"sliding-window\"\nquota = 9\nwindow = \"60s\"", 9, 3, 1),
+        ("algorithm = \"fixed-window\"\nquota = 9\nperiod = \"day\"", 9, 3, 1),
+        ("algorithm = \"interval-bucket\"\nquota = 9\nwindow = \"60s\"\nburst = 6", 9, 3, 1),
+        ("algorithm = \"sliding-log\"\nquota = 9\nwindow = \"60s\"", 9, 3, 1),
+        ("algorithm = \"concurrency\"\nquota = 9\nheld_for = \"60s\"", 9, 3, 1),
+    ] {
+        for (isolates, expect) in [(1, whole), (3, of_three), (100, of_many)] {
+            let text = limit(&format!("{lines}\nscope = \"shared\"\nisolates = {isolates}"));
+            let policy = Policy::compile(&text).unwrap();
+            let limit = &policy.limits()[0];
+            let share = limit.share();
+            assert_eq!(share.quota().get(), expect, "{lines}");
+            assert_eq!((share.as_str(), share.window()), (limit.algorithm.as_str(), limit.algorithm.window()));
+            assert!(share.cost_max() <= limit.algorithm.cost_max());
+        }
+    }
+}
+
+#[test]
+fn authorities_are_read_with_their_options() {
+    let rest = "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n";
+    let policy = Policy::compile(rest).unwrap();
+    assert_eq!(
+        (*policy.reach(Authority::Objects), *policy.reach(Authority::Redis)),
+        (Reach::default(), Reach::default())
+    );
+    let text = format!(
+        "{rest}[authority.redis]\ndeadline = \"80ms\"\n[authority.objects.breaker]\nmin_calls = 9\nopen_cap = \"1m\"\n"
+    );
+    let policy = Policy::compile(&text).unwrap();
+    assert_eq!(policy.reach(Authority::Redis).deadline, Duration::from_millis(80));
+    assert_eq!(policy.reach(Authority::Redis).breaker, Reach::default().breaker);
+    let breaker = policy.reach(Authority::Objects).breaker;
+    assert_eq!((breaker.min_calls, breaker.open_cap, breaker.probes), (9, MINUTE, 1));
+    for (lines, fault) in [
+        (
+            "[authority.redis]\ndeadline = \"5s\"",
+            "7:12: authority.redis.deadline: expected a time from \"10ms\" to \"4s\", found \"5s\"",
+        ),
+        ("[authority.rdis]\n", "6:12: authority.rdis: unknown option; did you mean \"redis\"?"),
+        ("[authority.redis]\nurl = \"x\"", "7:1: authority.redis.url: unknown option; it may be deadline, breaker"),
+    ] {
+        let error = Policy::compile(&format!("{rest}{lines}")).unwrap_err().to_string();
+        assert!(error.ends_with(fault), "{error}");
+    }
+}
+
+#[test]
 fn limits_that_do_not_fit_together_are_refused() {
     for (lines, fault) in [
         (
@@ -116,7 +196,7 @@ fn limits_that_do_not_fit_together_are_refused() {
         ),
         (
             "algorithm = \"sliding-log\"\nquota = 5\nwindow = \"60s\"\nburst = 5",
-            "7:1: limit.a.burst: unknown option; it may be algorithm, quota, cost, unit, key, scope, on_store_failure, isolates, window",
+            "7:1: limit.a.burst: unknown option; it may be algorithm, quota, cost, unit, key, scope, authority, on_store_failure, hit_cost, isolates, window",
         ),
         ("algorithm = \"fixed-window\"\nquota = 5", "3:8: limit.a.window: missing"),
         (
@@ -145,7 +225,7 @@ fn limits_that_do_not_fit_together_are_refused() {
         ),
         (
             "algorithm = \"sliding-window\"\nquota = 5\nwindow = \"60s\"\nmode = \"lease\"",
-            "7:1: limit.a.mode: unknown option; it may be algorithm, quota, cost, unit, key, scope, on_store_failure, isolates, window",
+            "7:1: limit.a.mode: unknown option; it may be algorithm, quota, cost, unit, key, scope, authority, on_store_failure, hit_cost, isolates, window",
         ),
         (
             "algorithm = \"gcra\"\nquota = 5\nwindow = \"60s\"\nmode = \"lease\"",
@@ -180,7 +260,7 @@ fn throttle_retry_and_overload_are_read() {
     assert_eq!(policy.routes()[0].priority, Priority::Normal);
 
     let tables = r#"
-throttle = { window = "120s", buckets = 12, k_permille = 1500, k_critical_permille = 1600, k_sheddable_permille = 1200 }
+throttle = { window = "120s", buckets = 12, min_calls = 7, k_permille = 1500, k_critical_permille = 1600, k_sheddable_permille = 1200 }
 retry = { attempts = 2, base = "10ms", throttled_base = "2s", delay_max = "5s", capacity = 100, cost = 10, throttled_cost = 3 }
 [overload]
 law = "additive"
@@ -197,6 +277,7 @@ sheddable_permille = 500"#;
     let throttle = throttle::Settings {
         window: MINUTE * 2,
         buckets: 12,
+        min_calls: 7,
         k_permille: 1500,
         k_critical_permille: 1600,
         k_sheddable_permille: 1200,

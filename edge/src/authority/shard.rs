@@ -1,0 +1,272 @@
+//! One authority: the counters, leases and breakers of its share of the keys.
+
+use core::num::NonZeroUsize;
+use std::collections::{BTreeMap, VecDeque};
+
+use seawall_core::{
+    breaker::shared,
+    limit::{
+        Admission, Check, LimitId, Ruling, Spend, State, decide_all,
+        distributed::{Answer, Ask, Ledger, Restart, Snapshot, Terms},
+        states::{Capacities, StateTable},
+    },
+    policy::{Limit, Policy},
+    time::Timestamp,
+};
+
+use crate::limits::{ANSWERS_REMEMBERED, AUTHORITY_KEYS, AUTHORITY_LEDGERS};
+
+use super::{Intent, Kept, Question, Reply, Written, is_held, is_shared_out};
+
+/// The state of one authority, without a store and without a clock.
+///
+/// Limits that are decided here are written down with each charge, so a new life of the authority forgets nothing of
+/// them. Of limits that are shared out it knows what was charged up to a quarter of a burst, and prolongs no lease of
+/// its predecessor: until all of those have ended it grants none. Breakers start closed.
+#[derive(Debug)]
+pub struct Shard {
+    counters: StateTable,
+    ledgers: BTreeMap<u128, Ledger>,
+    breakers: Vec<shared::Authority>,
+    /// By upstream: the newest hint that passed here, and when.
+    hints: Vec<Option<(shared::Hint, Timestamp)>>,
+    /// The newest answers, for questions that are sent again.
+    answered: VecDeque<(u64, u64, Reply)>,
+    started: Timestamp,
+}
+
+/// What a question led to.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Heard {
+    /// What to answer.
+    pub reply: Reply,
+    /// What to write down before answering.
+    pub keep: Vec<Kept>,
+}
+
+impl Shard {
+    /// An authority that starts at `now`. `seed` is a number that clients cannot know.
+    #[must_use]
+    pub fn new(policy: &Policy, seed: u64, now: Timestamp) -> Self {
+        let capacities = Capacities::for_keys(const { NonZeroUsize::new(AUTHORITY_KEYS).unwrap() });
+        let here = policy.limits().iter().filter(|limit| !is_shared_out(limit)).map(|limit| &limit.algorithm);
+        Self {
+            counters: StateTable::new(here, capacities, seed),
+            ledgers: BTreeMap::new(),
+            breakers: policy.upstreams().iter().map(|_| shared::Authority::new(now)).collect(),
+            hints: vec![None; policy.upstreams().len()],
+            answered: VecDeque::new(),
+            started: now,
+        }
+    }
+
+    /// Takes in what an earlier life wrote down.
+    pub fn restore(&mut self, policy: &Policy, kept: &Kept) {
+        match &kept.written {
+            Written::State(state) => {
+                self.counters.put(kept.key, state, kept.expires, self.started);
+            }
+            Written::Snapshot(snapshot) => {
+                // The lower half of a key is its limit.
+                let limit = u16::try_from(kept.key as u64).ok().and_then(|limit| policy.limit(LimitId(limit)));
+                if let Some(terms) = limit.and_then(Limit::terms)
+                    && self.ledgers.len() < AUTHORITY_LEDGERS
+                {
+                    let ledger = Ledger::resume(&terms, Restart::Saved(*snapshot), self.started);
+                    self.ledgers.insert(kept.key, ledger);
+                }
+            }
+        }
+    }
+
+    /// Forgets what is worth nothing any more. To be called now and then.
+    pub fn sweep(&mut self, now: Timestamp) {
+        self.ledgers.retain(|_, ledger| !ledger.is_idle(now));
+    }
+
+    /// Whether nothing is held in memory that a sweep could free.
+    #[must_use]
+    pub fn is_swept(&self) -> bool {
+        self.ledgers.is_empty()
+    }
+
+    /// Hears `question` at `now`, the authority's own clock. `random` is any number; it spreads the waits of breakers.
+    pub fn hear(&mut self, policy: &Policy, question: &Question, now: Timestamp, random: u32) -> Heard {
+        let asked = (question.isolate, question.seq);
+        if let Some((.., reply)) = self.answered.iter().rev().find(|(isolate, seq, _)| (*isolate, *seq) == asked) {
+            return Heard { reply: reply.clone(), keep: Vec::new() };
+        }
+        let mut keep = Vec::new();
+        let (admission, answers) = match question.intent {
+            Intent::Judge => self.judge(policy, question, now, &mut keep),
+            Intent::GiveBack | Intent::WasHit => {
+                self.give_back(policy, question, now, &mut keep);
+                (Admission::default(), self.hear_asks(policy, question, |_, ask| *ask, now, &mut keep))
+            }
+        };
+        let reports = question.reports.iter().filter_map(|(upstream, report)| {
+            let place = usize::from(upstream.0);
+            let config = &policy.upstreams().get(place)?.breaker;
+            Some(self.breakers.get_mut(place)?.hear(config, report, now, random))
+        });
+        let reports = reports.collect();
+        let hint = question.hint.and_then(|(upstream, hint)| self.pass_on(usize::from(upstream.0), hint, now));
+        let reply = Reply { admission, answers, reports, hint };
+        if self.answered.len() == ANSWERS_REMEMBERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back((question.isolate, question.seq, reply.clone()));
+        Heard { reply, keep }
+    }
+
+    /// Takes in the hint of an isolate, and answers with a newer one.
+    fn pass_on(&mut self, upstream: usize, hint: shared::Hint, now: Timestamp) -> Option<shared::Hint> {
+        let place = self.hints.get_mut(upstream)?;
+        match place {
+            Some((newest, since)) if newest.generation > hint.generation => Some(newest.after(now.since(*since))),
+            Some((newest, _)) if newest.generation == hint.generation => None,
+            _ => {
+                *place = (hint.generation > 0).then_some((hint, now));
+                None
+            }
+        }
+    }
+
+    /// Charges all limits of a request, or none.
+    fn judge(
+        &mut self,
+        policy: &Policy,
+        question: &Question,
+        now: Timestamp,
+        keep: &mut Vec<Kept>,
+    ) -> (Admission, Vec<Answer>) {
+        let here = self.here(policy, question, now);
+        let charging = checks(&here, question, |limit| limit.cost);
+        let decision = decide_all(&charging, now);
+        let rulings: Vec<Ruling> = question.asks.iter().map(|ask| self.peek(policy, question, ask, now)).collect();
+        let rest_allows = rulings.iter().all(|ruling| *ruling == Ruling::Allow);
+        if decision.ruling() == Ruling::Allow && rest_allows {
+            for (check, state) in decision.next_states() {
+                keep.push(self.put(check, state, now));
+            }
+            return (decision.admission(), self.hear_asks(policy, question, |_, ask| *ask, now, keep));
+        }
+        let admission = match rest_allows {
+            true => decision.admission(),
+            // The others object, so these are not charged, and say so.
+            false => decide_all(&checks(&here, question, |_| 0), now).admission(),
+        };
+        // Who is refused stays refused; what had room is heard without its units.
+        let uncharged = |at: usize, ask: &Ask| match rulings.get(at) {
+            Some(Ruling::Allow) => Ask { spend: 0, ..*ask },
+            _ => *ask,
+        };
+        (admission, self.hear_asks(policy, question, uncharged, now, keep))
+    }
+
+    /// Gives back what a request was charged. What is given back twice was asked for twice.
+    fn give_back(&mut self, policy: &Policy, question: &Question, now: Timestamp, keep: &mut Vec<Kept>) {
+        let units = |limit: &Limit| match question.intent {
+            Intent::WasHit => limit.cost.saturating_sub(limit.hit_cost),
+            Intent::GiveBack | Intent::Judge => limit.cost,
+        };
+        let here = self.here(policy, question, now);
+        for check in checks(&here, question, units) {
+            // What was never charged, or is earned back, leaves nothing to give back.
+            if check.stored.is_some() && (question.intent != Intent::WasHit || !is_held(check.algorithm)) {
+                let state = check.algorithm.refund(check.stored, now, &check.spend);
+                keep.push(self.put(&check, state, now));
+            }
+        }
+        let shared_out = question.limits.iter().filter_map(|id| Some((*id, policy.limit(*id)?)));
+        for (id, limit) in shared_out.filter(|(_, limit)| is_shared_out(limit)) {
+            if let (Some(terms), Some(ledger)) = (limit.terms(), self.ledgers.get_mut(&question.client.key(id))) {
+                ledger.refund(&terms, units(limit), now);
+            }
+        }
+    }
+
+    /// The limits of a question that are decided here, each with the state of the question's client.
+    fn here<'a>(&self, policy: &'a Policy, question: &Question, now: Timestamp) -> Vec<Here<'a>> {
+        let limits = question.limits.iter().filter_map(|id| Some((*id, policy.limit(*id)?)));
+        let counted = limits.filter(|(_, limit)| !is_shared_out(limit));
+        let stored = |limit: &Limit, id| self.counters.get(&limit.algorithm, question.client.key(id), now);
+        counted.map(|(id, limit)| Here { id, limit, stored: stored(limit, id) }).collect()
+    }
+
+    /// Keeps a new state, in memory and to be written down.
+    fn put(&mut self, check: &Check<'_>, state: State, now: Timestamp) -> Kept {
+        let (key, expires) = (check.spend.key, check.algorithm.expires(&state));
+        self.counters.put(key, &state, expires, now);
+        Kept { key, written: Written::State(state), expires }
+    }
+
+    /// What a limit that is shared out says of the units that an ask wants to spend at once.
+    fn peek(&mut self, policy: &Policy, question: &Question, (id, ask): &(LimitId, Ask), now: Timestamp) -> Ruling {
+        let terms = policy.limit(*id).and_then(Limit::terms);
+        match terms {
+            Some(terms) if ask.spend > 0 => {
+                self.ledger(&terms, question.client.key(*id), now).peek(&terms, ask.spend, now)
+            }
+            _ => Ruling::Allow,
+        }
+    }
+
+    /// Hears the asks of a question, each as `changed` makes it.
+    fn hear_asks(
+        &mut self,
+        policy: &Policy,
+        question: &Question,
+        changed: impl Fn(usize, &Ask) -> Ask,
+        now: Timestamp,
+        keep: &mut Vec<Kept>,
+    ) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(question.asks.len());
+        for (at, (id, ask)) in question.asks.iter().enumerate() {
+            // A question that was read asks about limits that are shared out.
+            let Some(terms) = policy.limit(*id).and_then(Limit::terms) else { continue };
+            let key = question.client.key(*id);
+            let heard = self.ledger(&terms, key, now).hear(&terms, &changed(at, ask), now);
+            if let Some(snapshot) = heard.save {
+                keep.push(Kept { key, written: Written::Snapshot(snapshot), expires: now.after(heard.answer.debt) });
+            }
+            answers.push(heard.answer);
+        }
+        answers
+    }
+
+    /// The ledger of a key. One that is not known is new, unless an earlier life of this authority may have granted
+    /// units of it that are still held.
+    fn ledger(&mut self, terms: &Terms, key: u128, now: Timestamp) -> &mut Ledger {
+        if !self.ledgers.contains_key(&key) && self.ledgers.len() >= AUTHORITY_LEDGERS {
+            // As in a table: the key that owes least gives way.
+            let least = self.ledgers.iter().min_by_key(|(_, ledger)| ledger.debt(now)).map(|(key, _)| *key);
+            least.and_then(|key| self.ledgers.remove(&key));
+        }
+        let started = self.started;
+        // Nothing was written down, so less than a quarter of a burst was charged since it was earned back.
+        let nothing = Restart::Saved(Snapshot::from_unix_nanos(0));
+        self.ledgers.entry(key).or_insert_with(|| Ledger::resume(terms, nothing, started))
+    }
+}
+
+/// One limit of a question and the state of its client.
+struct Here<'a> {
+    id: LimitId,
+    limit: &'a Limit,
+    stored: Option<State>,
+}
+
+/// What is asked of these limits, each at the cost that `units` says.
+fn checks<'a>(here: &'a [Here<'a>], question: &Question, units: impl Fn(&Limit) -> u32) -> Vec<Check<'a>> {
+    let spend =
+        |here: &Here<'_>| Spend::new(units(here.limit), question.client.key(here.id)).with_lease(question.lease);
+    let check = |here: &'a Here<'a>| Check {
+        limit: here.id,
+        algorithm: &here.limit.algorithm,
+        stored: here.stored.as_ref(),
+        spend: spend(here),
+    };
+    here.iter().map(check).collect()
+}
