@@ -19,6 +19,8 @@ mod origin;
 mod privacy;
 /// What was purged is served nowhere.
 mod purge;
+/// Every store of the edge does what is asked of it.
+mod stores;
 /// Bodies flow, both ways, without being collected on the way.
 mod streaming;
 /// Processes and visitors.
