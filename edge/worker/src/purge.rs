@@ -27,9 +27,12 @@ pub(crate) async fn ask(env: &Env, question: String, deadline: Duration) -> Resu
 
 async fn call(env: &Env, question: &str) -> worker::Result<String> {
     let stub = env.durable_object(BINDING)?.get_by_name("purges")?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(JsValue::from_str(question)));
-    let mut response = stub.fetch_with_request(Request::new_with_init(ADDRESS, &init)?).await?;
+    // The worker crate's own would bring along every option that Cloudflare has for a call to the outside.
+    let init = web_sys::RequestInit::new();
+    init.set_method("POST");
+    init.set_body(&JsValue::from_str(question));
+    let request = web_sys::Request::new_with_str_and_init(ADDRESS, &init)?;
+    let mut response = stub.fetch_with_request(Request::from(request)).await?;
     let text = response.text().await?;
     match response.status_code() {
         200 => Ok(text),
