@@ -23,6 +23,8 @@ pub struct Config {
     pub database: Database,
     /// The address to listen on: `BIND` and `PORT`.
     pub listen: SocketAddr,
+    /// `METRICS_PORT`: where Prometheus asks, at the address of `BIND`.
+    pub metrics_port: Option<u16>,
     /// The city's open-data API.
     pub soda: Soda,
     /// Who counts requests, and where.
@@ -208,6 +210,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 checkout_timeout: self.duration(&var::DB_CHECKOUT_TIMEOUT),
             },
             listen: SocketAddr::new(self.address(&var::BIND), self.number(&var::PORT, 0..=u16::MAX)),
+            metrics_port: self.checked(&var::METRICS_PORT, |value| value.parse().ok()),
             soda: Soda {
                 base_url: self.text(&var::SODA_BASE_URL, http_url),
                 app_token: self.optional(&var::SODA_APP_TOKEN).map(Secret),

@@ -12,6 +12,7 @@ pub mod health;
 pub mod http;
 mod limit;
 pub mod logging;
+mod metrics;
 pub mod pages;
 pub mod permits;
 pub mod policy;

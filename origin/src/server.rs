@@ -3,6 +3,7 @@
 mod listen;
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -25,6 +26,7 @@ use crate::http::limits::BODY_BYTES_MAX;
 use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, errors, observe, security};
 use crate::limit::{self, Limiter};
+use crate::metrics::{self, Samples};
 use crate::permits::api;
 use crate::soda::client::Client;
 use crate::{assets, pages, policy};
@@ -93,8 +95,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
     let access = Access::new(config.cron_worker, config.cron_secret);
-    listen::run(listener, router(Arc::clone(&site), policy, access), listen::Bounds::SITE, stopped).await;
+    let (samples, writer) = Samples::start(databases.primary().clone());
+    if let Some(port) = config.metrics_port {
+        let address = SocketAddr::new(config.listen.ip(), port);
+        metrics::serve(address, Arc::clone(&site), samples.dropped()).await?;
+    }
+    let router = router(Arc::clone(&site), policy, access).layer(from_fn_with_state(samples, metrics::layer));
+    listen::run(listener, router, listen::Bounds::SITE, stopped).await;
     site.cron.stop().await;
+    // The router is gone, so the writer ends when what is queued is written.
+    let _ = tokio::time::timeout(metrics::WRITE_TIME_MAX, writer).await;
     databases.close();
     match refused.into_inner() {
         Some(error) => Err(error.into()),

@@ -4,9 +4,13 @@
 mod away;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
 mod cron;
+/// Every fault under load, with what became of the requests.
+mod faults;
 /// What `/health` says, and what asking costs.
 mod health;
 /// One limit for all processes, with Redis and without.
 mod limits;
+/// Counters and times, for Prometheus and in the database.
+mod metrics;
 /// Connections: how many, how long, and to which server.
 mod pool;

@@ -35,6 +35,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A free port can be taken by someone else before Postgres binds it. Three in a row cannot be chance.
 const PORTS_TRIED: u32 = 3;
 
+/// Settings of a temporary server. What is written survives the server, though not the machine.
+const TEMPORARY: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+
 /// A running server. Dropping it stops the server, and removes the data of a temporary one.
 #[derive(Debug)]
 pub struct Cluster {
@@ -58,8 +61,7 @@ impl Cluster {
         let data = folder.path().join("data");
         own_by_server(folder.path())?;
         init(&binaries, &data)?;
-        let settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
-        let (server, port) = start(&binaries, &data, &settings, Logs::Keep)?;
+        let (server, port) = start(&binaries, &data, &TEMPORARY, Logs::Keep)?;
         Ok(Self { server, _folder: Some(folder), port })
     }
 
@@ -118,6 +120,65 @@ impl Cluster {
         wire::execute(self.port, USER, database, sql)
     }
 
+    /// Stops a temporary server, if it runs, and starts it again on its data and port.
+    ///
+    /// # Errors
+    /// When it does not start, or the cluster is not a temporary one.
+    pub fn restart(&mut self) -> Result<()> {
+        let folder = self._folder.as_ref().context("only a temporary server is restarted")?;
+        self.server.stop();
+        let binaries = Binaries::find(&Project::here())?;
+        let data = folder.path().join("data");
+        end_left_over(&data)?;
+        self.server = launch(&binaries, &data, &TEMPORARY, Logs::Keep, self.port)?;
+        let port = self.port;
+        self.server.wait_until(READY_WITHIN, || wire::connect(port, USER, "postgres").is_ok())
+    }
+
+    /// Kills the server and its sessions without warning, as a crash of the machine would.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        self.server.kill();
+        Ok(())
+    }
+
+    /// Lets the server and its sessions hang.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Each process of the server leads a group of its own, so each gets the signal, the one that starts them first.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let server = self.server.id().to_string();
+        self.server.signal(signal)?;
+        let all = process::answer(Command::new("ps").args(["-A", "-o", "pid=,ppid="])).context("ps does not answer")?;
+        for line in all.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(pid), Some(parent)) = (words.next(), words.next()) else { continue };
+            if parent == server
+                && let Some(pid) = pid.parse().ok().and_then(Pid::from_raw)
+            {
+                // One that has just ended needs no signal.
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        }
+        Ok(())
+    }
+
     /// The server's process, to watch it or to kill it in a test.
     pub fn server(&mut self) -> &mut Service {
         &mut self.server
@@ -171,13 +232,7 @@ fn start(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs) -> Res
     loop {
         tried += 1;
         let port = ports::free()?;
-        let mut postgres = command(&binaries.program("postgres"));
-        postgres.arg("-D").arg(data).args(["-p", &port.to_string()]);
-        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories="].iter().chain(settings) {
-            postgres.args(["-c", setting]);
-        }
-        // SIGINT is the fast shutdown: it ends sessions, and writes what is needed for a quick start.
-        let mut server = Service::start_with("postgres", postgres, logs.clone(), Signal::INT)?;
+        let mut server = launch(binaries, data, settings, logs.clone(), port)?;
         let ready = server.wait_until(READY_WITHIN, || wire::connect(port, USER, "postgres").is_ok());
         match ready {
             Ok(()) => return Ok((server, port)),
@@ -185,6 +240,16 @@ fn start(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs) -> Res
             Err(error) => return Err(error),
         }
     }
+}
+
+fn launch(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs, port: u16) -> Result<Service> {
+    let mut postgres = command(&binaries.program("postgres"));
+    postgres.arg("-D").arg(data).args(["-p", &port.to_string()]);
+    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories="].iter().chain(settings) {
+        postgres.args(["-c", setting]);
+    }
+    // SIGINT is the fast shutdown: it ends sessions, and writes what is needed for a quick start.
+    Service::start_with("postgres", postgres, logs, Signal::INT)
 }
 
 fn require_same_version(binaries: &Binaries, data: &Path) -> Result<()> {

@@ -38,6 +38,7 @@ pub const VARIABLES: &[&Variable] = &[
     &DB_STATEMENT_TIMEOUT,
     &BIND,
     &PORT,
+    &METRICS_PORT,
     &RATE_LIMITS,
     &REDIS_URL,
     &TRUSTED_PROXY_HOPS,
@@ -186,6 +187,14 @@ pub(super) const CRON_SECRET: Variable = Variable {
     meaning: "The bearer token of whoever calls `/cron/`; the edge has it under the same name",
     expected: "at least 32 characters",
     secret: true,
+};
+
+pub(super) const METRICS_PORT: Variable = Variable {
+    name: "METRICS_PORT",
+    default: None,
+    meaning: "Port of `BIND` for Prometheus, which is to be reached by nobody else; without it nothing is recorded",
+    expected: "a port from 0 to 65535; 0 takes a free one; or nothing",
+    secret: false,
 };
 
 pub(super) const SODA_BASE_URL: Variable = Variable {

@@ -30,6 +30,11 @@ impl Migration {
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "0001_city_data", sql: include_str!("../../migrations/0001_city_data.sql") },
     Migration { version: 2, name: "0002_cron", sql: include_str!("../../migrations/0002_cron.sql") },
+    Migration {
+        version: 3,
+        name: "0003_request_metrics",
+        sql: include_str!("../../migrations/0003_request_metrics.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

@@ -163,6 +163,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
+    ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
     (
         "station_velocity_v2",
         &[

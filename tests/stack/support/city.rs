@@ -106,16 +106,7 @@ impl Database {
 
     /// Rows and a checksum of all their content, for each table.
     pub(crate) async fn contents(&self) -> Result<BTreeMap<&'static str, (i64, String)>> {
-        let client = self.connect().await?;
-        let mut contents = BTreeMap::new();
-        for table in TABLES {
-            let sql = format!(
-                "SELECT count(*), coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {table} t"
-            );
-            let row = client.query_one(&sql, &[]).await?;
-            contents.insert(table, (row.get(0), row.get(1)));
-        }
-        Ok(contents)
+        contents_of(&self.origin.database_url).await
     }
 
     /// The single number that a query gives.
@@ -133,11 +124,30 @@ impl Database {
 
     /// A session of this test.
     pub(crate) async fn connect(&self) -> Result<tokio_postgres::Client> {
-        let (client, connection) = tokio_postgres::connect(&self.origin.database_url, NoTls).await?;
-        // Its errors show in the client's.
-        tokio::spawn(connection);
-        Ok(client)
+        connect(&self.origin.database_url).await
     }
+}
+
+/// Rows and a checksum of all their content, for each table of the city's data.
+pub(crate) async fn contents_of(url: &str) -> Result<BTreeMap<&'static str, (i64, String)>> {
+    let client = connect(url).await?;
+    let mut contents = BTreeMap::new();
+    for table in TABLES {
+        let sql = format!(
+            "SELECT count(*), coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {table} t"
+        );
+        let row = client.query_one(&sql, &[]).await?;
+        contents.insert(table, (row.get(0), row.get(1)));
+    }
+    Ok(contents)
+}
+
+/// A session of this test.
+pub(crate) async fn connect(url: &str) -> Result<tokio_postgres::Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // Its errors show in the client's.
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 impl City {

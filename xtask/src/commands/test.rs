@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use seawall_xtask::interrupt::{self, Interrupted};
 use seawall_xtask::project::Project;
@@ -20,7 +20,7 @@ const PORTABLE: [&str; 4] = ["--package", "seawall-core", "--package", "seawall-
 const ON_WORKERS: [&str; 6] = ["--package", "seawall-core", "--package", "seawall-edge", "--package", "seawall-worker"];
 const FUZZ_PACKAGE: &str = "seawall-fuzz-short";
 /// They bring the crates that core is compared with, and have no tests that others need; clippy looks at them.
-const BENCHES: [&str; 2] = ["seawall-benches", "seawall-benches-wasm"];
+const BENCHES: [&str; 3] = ["seawall-benches", "seawall-benches-wasm", "seawall-benches-edge"];
 const WASI_TARGET: &str = "wasm32-wasip2";
 
 /// Run every check and test.
@@ -132,6 +132,13 @@ impl Part {
                 build::origin(project, build::Profile::Dev, steps)?;
                 let worker = build::worker(project, steps)?;
                 screen::line(&worker.sizes());
+                ensure!(
+                    worker.wasm_gzip_bytes <= build::WORKER_GZIP_BYTES_MAX,
+                    "the Worker has {} bytes after gzip, more than {}: docs/decisions/0017-size-of-the-worker.md says \
+                     what makes it big, and where its bound is",
+                    worker.wasm_gzip_bytes,
+                    build::WORKER_GZIP_BYTES_MAX
+                );
                 cargo("cargo test of the stack", &["test", "--package", "seawall-tests"])
             }
             Self::Conformance => conformance::prove(project, false, steps),

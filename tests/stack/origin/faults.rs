@@ -1,0 +1,346 @@
+//! Every fault in turn, under load from many clients, with what became of their requests counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use seawall_xtask::postgres::Cluster;
+use seawall_xtask::process::Logs;
+use seawall_xtask::redis::Redis;
+use seawall_xtask::stack::{Listening, Origin, load_sample};
+use seawall_xtask::step::Steps;
+use tokio::task::JoinSet;
+
+use crate::support::city::{connect, contents_of};
+use crate::support::visitor::Session;
+use crate::support::{City, Visitor, until};
+
+/// Clients that ask, one request after another.
+const CLIENTS: usize = 16;
+/// How long a fault lasts.
+const LASTS: Duration = Duration::from_secs(3);
+const PERMITS: u32 = 400;
+
+/// A limit that nobody reaches, so that each request asks Redis and none is refused; and a breaker for the city's API
+/// that does not rest for longer than a test.
+const POLICY: &str = r#"
+version = 1
+[upstream.origin]
+[upstream.data]
+[upstream.soda.breaker]
+open_base = "100ms"
+open_cap = "200ms"
+[limit.all]
+algorithm = "gcra"
+quota = 1000000
+window = "60s"
+key = "client"
+scope = "shared"
+on_store_failure = "local"
+[[route]]
+name = "health"
+path = "/health/**"
+upstream = "data"
+priority = "always"
+[[route]]
+name = "search"
+path = "/search"
+upstream = "data"
+limits = ["all"]
+[[route]]
+name = "report"
+path = "/report/**"
+upstream = "data"
+limits = ["all"]
+[[route]]
+name = "others"
+path = "/**"
+limits = ["all"]
+"#;
+
+/// What became of requests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    /// For pages that need no database: answered, and not.
+    plain: [u64; 2],
+    /// For pages that do: answered 200, told when to come back, and anything else.
+    data: [u64; 3],
+    /// The longest that a plain page took, and a page with data.
+    slowest: [Duration; 2],
+}
+
+/// Clients that ask for plain pages and pages with data in turn.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: JoinSet<Result<Tally>>,
+}
+
+impl Load {
+    fn start(visitor: Visitor, report: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            clients.spawn(ask(visitor, report.to_owned(), Arc::clone(&stop)));
+        }
+        Self { stop, clients }
+    }
+
+    async fn end(mut self) -> Result<Tally> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Tally::default();
+        while let Some(tally) = self.clients.join_next().await {
+            let tally = tally??;
+            for (sum, part) in all.plain.iter_mut().zip(tally.plain) {
+                *sum += part;
+            }
+            for (sum, part) in all.data.iter_mut().zip(tally.data) {
+                *sum += part;
+            }
+            for (longest, one) in all.slowest.iter_mut().zip(tally.slowest) {
+                *longest = (*longest).max(one);
+            }
+        }
+        Ok(all)
+    }
+}
+
+async fn ask(visitor: Visitor, report: String, stop: Arc<AtomicBool>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut session = visitor.session().await?;
+    while !stop.load(Ordering::Relaxed) {
+        for target in ["/", "/methodology"] {
+            let (status, _, took) = get(&mut session, visitor, target).await?;
+            tally.plain[usize::from(status != 200)] += 1;
+            tally.slowest[0] = tally.slowest[0].max(took);
+        }
+        for target in ["/search?q=market", &report] {
+            let (status, retry_after, took) = get(&mut session, visitor, target).await?;
+            tally.data[match status {
+                200 => 0,
+                503 if retry_after => 1,
+                _ => 2,
+            }] += 1;
+            tally.slowest[1] = tally.slowest[1].max(took);
+        }
+    }
+    Ok(tally)
+}
+
+/// A status of 0 is a connection that broke.
+async fn get(session: &mut Session, visitor: Visitor, target: &str) -> Result<(u16, bool, Duration)> {
+    let asked = Instant::now();
+    let answer = session.get(target).await;
+    let took = asked.elapsed();
+    Ok(match answer {
+        Ok(answer) => (answer.status, !answer.field("retry-after").is_empty(), took),
+        Err(_) => {
+            *session = visitor.session().await?;
+            (0, false, took)
+        }
+    })
+}
+
+/// The parts that can fail.
+struct Stack {
+    cluster: Cluster,
+    redis: Redis,
+    origin: Origin,
+    server: Listening,
+    report: String,
+}
+
+impl Stack {
+    async fn start() -> Result<Self> {
+        let (cluster, redis) = (Cluster::start_temp()?, Redis::start()?);
+        let program = City::shared()?.database().origin.program.clone();
+        let origin = Origin { program, database_url: cluster.create_database("faults")? };
+        let steps = Steps::new();
+        steps.run("migrate", |step| origin.migrate(step))?;
+        let files = seawall_xtask::scratch::dir("faults")?;
+        load_sample(&origin, 2, PERMITS, files.path(), &steps)?;
+        let url = format!("redis+unix://{}", redis.socket().display());
+        let policy = files.path().join("policy.toml");
+        std::fs::write(&policy, POLICY)?;
+        let policy = policy.to_string_lossy().into_owned();
+        let variables = [
+            ("REDIS_URL", &*url),
+            ("POLICY_FILE", &policy),
+            ("DB_POOL_MAX", "8"),
+            ("DB_CHECKOUT_TIMEOUT", "500ms"),
+            ("DB_CONNECT_TIMEOUT", "2s"),
+        ];
+        let server = origin.serve(0, &variables, Logs::Keep)?;
+        let client = connect(&origin.database_url).await?;
+        let row = client
+            .query_one("SELECT block, lot FROM permits WHERE block IS NOT NULL AND lot IS NOT NULL LIMIT 1", &[])
+            .await?;
+        let report = format!("/report/{}/{}", row.get::<_, &str>(0), row.get::<_, &str>(1));
+        let stack = Self { cluster, redis, origin, server, report };
+        stack.until_well().await?;
+        Ok(stack)
+    }
+
+    fn visitor(&self) -> Visitor {
+        Visitor::local(self.server.port)
+    }
+
+    async fn until_well(&self) -> Result<()> {
+        until(async || {
+            let ready = self.visitor().get("/health/ready").await?.status == 200;
+            Ok(ready && self.visitor().get(&self.report).await?.status == 200)
+        })
+        .await
+    }
+}
+
+/// Lets a fault last, or a moment pass between two looks.
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// What a fault may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cost {
+    /// No request at all.
+    Nothing,
+    /// Pages with data, which say when to come back.
+    Data,
+}
+
+fn check(name: &str, cost: Cost, tally: Tally) -> Result<()> {
+    let Tally { plain: [plain, plain_failed], data: [data, told, data_failed], slowest } = tally;
+    println!(
+        "| {name} | {} | {plain_failed} | {} | {told} | {data_failed} | {} ms | {} ms |",
+        plain + plain_failed,
+        data + told + data_failed,
+        slowest[0].as_millis(),
+        slowest[1].as_millis()
+    );
+    ensure!(plain > 0 && data > 0, "{name}: nothing was asked: {tally:?}");
+    ensure!(plain_failed == 0, "{name}: pages that need no database failed: {tally:?}");
+    ensure!(data_failed == 0, "{name}: pages failed without saying when to come back: {tally:?}");
+    ensure!(cost == Cost::Data || told == 0, "{name}: pages with data failed: {tally:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_each_fault_costs_no_more_than_it_must() -> Result<()> {
+    let mut stack = Stack::start().await?;
+    let before = contents_of(&stack.origin.database_url).await?;
+    println!("| fault | plain | failed | with data | told to come back | failed | slowest plain | slowest with data |");
+    println!("|---|---|---|---|---|---|---|---|");
+
+    let load = Load::start(stack.visitor(), &stack.report);
+    pass(LASTS).await;
+    check("none", Cost::Nothing, load.end().await?)?;
+
+    let load = Load::start(stack.visitor(), &stack.report);
+    stack.redis.kill();
+    pass(LASTS).await;
+    stack.redis.restart()?;
+    pass(LASTS).await;
+    check("Redis stopped and back", Cost::Nothing, load.end().await?)?;
+
+    let load = Load::start(stack.visitor(), &stack.report);
+    stack.redis.freeze()?;
+    pass(LASTS).await;
+    stack.redis.thaw()?;
+    check("Redis hanging", Cost::Nothing, load.end().await?)?;
+
+    let load = Load::start(stack.visitor(), &stack.report);
+    let blocker = connect(&stack.origin.database_url).await?;
+    blocker.batch_execute("BEGIN; LOCK TABLE permits").await?;
+    pass(LASTS).await;
+    blocker.batch_execute("COMMIT").await?;
+    drop(blocker);
+    stack.until_well().await?;
+    check("pool exhausted by slow statements", Cost::Data, load.end().await?)?;
+
+    let load = Load::start(stack.visitor(), &stack.report);
+    stack.cluster.restart()?;
+    stack.until_well().await?;
+    check("Postgres restarted", Cost::Data, load.end().await?)?;
+
+    let load = Load::start(stack.visitor(), &stack.report);
+    stack.cluster.freeze()?;
+    pass(LASTS).await;
+    stack.cluster.thaw()?;
+    stack.until_well().await?;
+    check("Postgres hanging", Cost::Data, load.end().await?)?;
+
+    let load = Load::start(stack.visitor(), &stack.report);
+    stack.cluster.kill()?;
+    pass(LASTS).await;
+    stack.cluster.restart()?;
+    stack.until_well().await?;
+    check("Postgres killed, and back after 3 s", Cost::Data, load.end().await?)?;
+
+    let after = contents_of(&stack.origin.database_url).await?;
+    assert_eq!(after, before, "records were lost");
+    let rows: i64 = after.values().map(|(rows, _)| rows).sum();
+    println!("{rows} records, 0 lost");
+    Ok(())
+}
+
+/// The city's API fails, and then hangs: the nightly load says so, and what was there stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_api_that_fails_or_hangs_loses_nothing() -> Result<()> {
+    use crate::support::cable::{Cable, State};
+    const SECRET: &str = "a secret that only the scheduler has";
+
+    let city = City::shared()?;
+    let database = crate::support::Database::create("faults_soda")?;
+    let stand_in = database.origin.stand_in(city.files(), Logs::Keep)?;
+    let load = database.ingest(&stand_in.url(), &[])?;
+    ensure!(load.succeeded, "{}", load.text);
+    let before = database.contents().await?;
+    let cable = Cable::to(stand_in.port, State::Cut).await?;
+    let soda = format!("http://127.0.0.1:{}", cable.port());
+    let folder = seawall_xtask::scratch::dir("faults-soda")?;
+    let policy = folder.path().join("policy.toml");
+    std::fs::write(&policy, POLICY)?;
+    let variables = [
+        ("CRON_WORKER", "on"),
+        ("CRON_SECRET", SECRET),
+        ("SODA_BASE_URL", &*soda),
+        ("SODA_TIMEOUT", "100ms"),
+        ("POLICY_FILE", &policy.to_string_lossy()),
+    ];
+    let site = crate::support::Site::start_with(&database.origin, 0, &variables)?;
+    let ask = |method, target: &str| {
+        site.visitor().ask(method, target).field("authorization", &format!("Bearer {SECRET}")).send()
+    };
+    for state in [State::Cut, State::Silent] {
+        cable.set(state);
+        until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
+        let run = ask("POST", "/cron/nightly").await?;
+        ensure!([202, 500].contains(&run.status), "{}", run.text());
+        // Visitors notice nothing.
+        assert_eq!(site.visitor().get("/search?q=market").await?.status, 200);
+        site_ended(&site, &run.field("location"), SECRET).await?;
+        assert_eq!(database.contents().await?, before, "{state:?}");
+    }
+    Ok(())
+}
+
+/// Longer than a load is patient with the city's API.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for a run that fails.
+async fn site_ended(site: &crate::support::Site, run: &str, secret: &str) -> Result<()> {
+    let asked = Instant::now();
+    loop {
+        let answer =
+            site.visitor().ask("GET", run).field("authorization", &format!("Bearer {secret}")).send().await?.json()?;
+        match answer["status"].as_str().context("a status")? {
+            "running" => ensure!(asked.elapsed() < PATIENCE, "{answer}"),
+            status => {
+                ensure!(status == "failed" && answer["error_message"].is_string(), "{answer}");
+                println!("the run failed after {:?}: {}", asked.elapsed(), answer["error_message"]);
+                return Ok(());
+            }
+        }
+        pass(Duration::from_millis(100)).await;
+    }
+}
