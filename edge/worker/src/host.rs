@@ -103,15 +103,11 @@ impl Platform for Host {
         random().unwrap_or_default()
     }
 
-    async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
-        self.fetch_from(0, request, deadline).await
-    }
-
     fn origins(&self) -> usize {
         self.0.origins.len()
     }
 
-    async fn fetch_from(
+    async fn fetch(
         &self,
         origin: usize,
         request: &mut Request<Self>,
