@@ -6,9 +6,7 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use seawall_edge::{platform::AuthorityError, purge::PurgeLog};
 use wasm_bindgen::JsValue;
-use worker::{
-    Delay, DurableObject, Env, Method, Request, RequestInit, Response, SqlStorageValue, State, durable_object,
-};
+use worker::{Delay, DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
 
 use crate::host;
 
