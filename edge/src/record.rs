@@ -139,6 +139,13 @@ pub enum Metric<'a> {
         /// How many.
         count: u32,
     },
+    /// Requests were refused the shortest way; none of them is counted as a request.
+    Denials {
+        /// The route's name.
+        route: &'a str,
+        /// How many.
+        count: u32,
+    },
     /// An upstream was called.
     Call {
         /// Its name.
@@ -170,6 +177,8 @@ pub enum Failure {
     CacheSave,
     /// The authority of shared limits did not answer.
     Authority,
+    /// The purge log did not answer.
+    PurgeLog,
 }
 
 impl Failure {
@@ -180,6 +189,7 @@ impl Failure {
             Self::CacheLoad => "cache-load",
             Self::CacheSave => "cache-save",
             Self::Authority => "authority",
+            Self::PurgeLog => "purge-log",
         }
     }
 }

@@ -144,6 +144,9 @@ pub fn at_once<P: Platform, R>(
     let (metadata, ready) = memory.responses.find(&key, &for_origin, &options.vary, now)?;
     let (age, ttl) = {
         let state = isolate.state.borrow();
+        if state.feed.is_due(now) {
+            return None;
+        }
         let origin = Origin::Reachable;
         let ask = Ask { target: place.target(), key: &key, request: head, purges: &state.purges, origin, now };
         match decide(&ask, Stored::Response(metadata), options) {
@@ -166,10 +169,7 @@ pub fn at_once<P: Platform, R>(
 
 /// What the whole way makes of the URL; `None` when it would not look into the cache.
 fn resolve<P: Platform>(isolate: &Isolate<P>, head: &Head<'_>) -> Option<Place> {
-    let (scheme, rest) = head.url.split_once("://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = target.split('#').next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (scheme, host, path, query) = parts(head.url)?;
     let (host, path) = sanitise::place(host, path, query).ok()?;
     if !isolate.policy.site().hosts.take(&host) || control::name(&path).is_some() {
         return None;
@@ -191,6 +191,15 @@ fn resolve<P: Platform>(isolate: &Isolate<P>, head: &Head<'_>) -> Option<Place> 
     let key = CacheKey::new(&target);
     let [scheme, host, path, query] = [scheme, &host, &path, &query].map(Box::from);
     Some(Place { scheme, host, path, query, key, route })
+}
+
+/// Scheme, host with port, path and query of an absolute URL, as they stand there.
+pub(super) fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Some((scheme, host, path, query))
 }
 
 /// A request as the origin would get it, for what a stored response varies on.

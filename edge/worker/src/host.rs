@@ -4,12 +4,12 @@ use core::{cell::RefCell, time::Duration};
 use std::rc::Rc;
 
 use js_sys::{Date, Uint8Array};
-use seawall_core::{cache::key::CacheKey, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
 use seawall_edge::{
     Platform,
     authority::{Question, Reply},
     message::{Request, Response},
-    platform::{AuthorityError, FetchError},
+    platform::{AuthorityError, FetchError, Script},
     record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
@@ -17,7 +17,8 @@ use web_sys::{ReadableStream, WorkerGlobalScope};
 use worker::{Context, Delay, Env};
 
 use crate::{
-    authority, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, ready::Ready, settings, waiters,
+    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, purge, ready::Ready,
+    settings, upstash, waiters,
 };
 
 /// The platform of one request.
@@ -169,8 +170,34 @@ impl Platform for Host {
         authority::ask(&self.0.env, shard, question, deadline).await
     }
 
+    async fn run_script(&self, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
+        upstash::run(&self.0.env, script, deadline).await
+    }
+
+    async fn count_at_location(&self, limit: &str, key: u128) -> Option<bool> {
+        binding::count(&self.0.env, limit, key).await
+    }
+
     async fn sleep(&self, time: Duration) {
         Delay::from(time).await;
+    }
+
+    async fn read(&self, body: Body, bytes_max: usize) -> Option<String> {
+        let bytes = match body {
+            Body::Text(text) => return (text.len() <= bytes_max).then(|| text.as_ref().to_owned()),
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(stream) => glue::collect(&stream, bytes_max).await?,
+        };
+        let fits = bytes.length() as usize <= bytes_max;
+        if fits { String::from_utf8(bytes.to_vec()).ok() } else { None }
+    }
+
+    fn has_purge_log(&self) -> bool {
+        purge::is_bound(&self.0.env)
+    }
+
+    async fn ask_purge_log(&self, question: String, deadline: Duration) -> Result<String, AuthorityError> {
+        purge::ask(&self.0.env, question, deadline).await
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

@@ -3,6 +3,7 @@
 //! Policy lives in policy.toml and the pipeline; here is none.
 
 mod authority;
+mod binding;
 mod cache;
 mod glue;
 mod headers;
@@ -10,8 +11,10 @@ mod host;
 mod kv;
 mod metrics;
 mod origin;
+mod purge;
 mod ready;
 mod settings;
+mod upstash;
 mod waiters;
 
 use std::{cell::OnceCell, rc::Rc};
@@ -22,7 +25,7 @@ use seawall_edge::{
     Edge, Isolate,
     cron::{self, Tick},
     message::{Request, Response},
-    pipeline::{self, HEAD_FIELDS, Head},
+    pipeline::{self, HEAD_FIELDS, Head, Refused},
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::future_to_promise;
@@ -77,7 +80,24 @@ pub fn scheduled(event: worker_sys::ScheduledEvent, env: Env, context: JsValue) 
     })
 }
 
-/// The answer from isolate memory, if it has one that waits for nothing.
+/// Runs the contract of the stores against both; resolves to what went wrong, or to nothing.
+#[cfg(feature = "contract")]
+#[wasm_bindgen]
+pub fn contract(env: Env, context: worker_sys::Context) -> js_sys::Promise {
+    use seawall_edge::{Platform, store::contract::check};
+    future_to_promise(async move {
+        let host = Host::new(env, Context::new(context))?;
+        let near = check(&host, &host.near()).await.map_err(|error| format!("near: {error}"));
+        let far = match host.far() {
+            Some(far) => check(&host, &far).await.map_err(|error| format!("far: {error}")),
+            None => Err(String::from("far: no namespace is bound")),
+        };
+        let faults: Vec<String> = [near, far].into_iter().filter_map(Result::err).collect();
+        Ok(JsValue::from_str(&faults.join("\n")))
+    })
+}
+
+/// The answer that waits for nothing, if there is one: from isolate memory, or a refusal.
 fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
     let isolate = ISOLATE.with(|isolate| isolate.get().cloned())?;
     let head = NAMES.with(|names| glue::head(request, names));
@@ -87,7 +107,18 @@ fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
     let fields = core::array::from_fn(|_| field());
     let client = field().and_then(|address| address.parse().ok());
     let head = Head { method, url, client, fields };
-    pipeline::at_once(&isolate, host::now(), &head, Ready::send)?.ok()
+    let now = host::now();
+    match pipeline::at_once(&isolate, now, &head, Ready::send) {
+        Some(sent) => sent.ok(),
+        None => refusal(&pipeline::refused_at_once(&isolate, now, &head)?).ok(),
+    }
+}
+
+/// A refusal that waits for nothing either.
+fn refusal(refused: &Refused<'_>) -> worker::Result<web_sys::Response> {
+    let mut headers = HeaderList::default();
+    refused.write(&mut headers);
+    host::response(Refused::STATUS, &headers, Some(&Body::Text(refused.body().into())))
 }
 
 /// The whole way through the pipeline.
