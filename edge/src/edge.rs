@@ -33,6 +33,7 @@ use crate::{
     memory::Memory,
     reach::Authorities,
     settings::SECRET_FIELD,
+    steady::Steady,
     tally::Tally,
 };
 
@@ -85,6 +86,8 @@ pub(crate) struct State {
     pub(crate) throttles: Vec<Throttle>,
     /// By upstream too.
     pub(crate) budgets: Vec<Budget>,
+    /// The time by which limits count.
+    pub(crate) clock: Steady,
     /// Who decides on shared limits, and how well they answer.
     pub(crate) authorities: Authorities,
     /// Of each origin under each upstream, where there are several.
@@ -117,6 +120,7 @@ impl Edge {
             breakers: upstreams.iter().map(|_| Member::new(isolate)).collect(),
             throttles: upstreams.iter().map(|_| Throttle::new()).collect(),
             budgets: upstreams.iter().map(|upstream| Budget::full(&upstream.retry)).collect(),
+            clock: Steady::default(),
             authorities: Authorities::new(AUTHORITY_SHARDS),
             spenders: holds_units.then(|| KeyTable::new(const { NonZeroUsize::new(SPENDERS).unwrap() }, seed)),
             origins: Vec::new(),
@@ -132,6 +136,11 @@ impl Edge {
             purges: Purges::default(),
         };
         Self { policy, settings: Settings::default(), isolate, questions: Cell::new(0), state: RefCell::new(state) }
+    }
+
+    /// The time by which limits count.
+    pub(crate) fn steady(&self, now: Timestamp) -> Timestamp {
+        self.state.borrow_mut().clock.at(now)
     }
 
     /// The number of the next question to an authority.
