@@ -19,6 +19,10 @@ mod operating;
 mod origin;
 /// What belongs to one visitor reaches no other.
 mod privacy;
+/// What was purged is served nowhere.
+mod purge;
+/// Every store of the edge does what is asked of it.
+mod stores;
 /// Bodies flow, both ways, without being collected on the way.
 mod streaming;
 /// Processes and visitors.
