@@ -253,6 +253,17 @@ impl Policy {
         &self.upstreams[usize::from(route.upstream.0)]
     }
 
+    /// The same policy on a platform that has no objects of its own: what they would keep is kept in Redis.
+    #[must_use]
+    pub fn kept_in_redis(mut self) -> Self {
+        for limit in &mut self.limits {
+            if let Scope::Shared { authority, .. } = &mut limit.scope {
+                *authority = Authority::Redis;
+            }
+        }
+        self
+    }
+
     /// How the authority of shared limits is asked.
     #[must_use]
     pub const fn reach(&self, authority: Authority) -> &Reach {

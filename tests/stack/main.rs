@@ -17,6 +17,11 @@ mod operating;
 mod origin;
 /// What belongs to one visitor reaches no other.
 mod privacy;
+/// The scenarios that every platform plays.
+mod scenarios;
+/// The built component in the host for Spin.
+#[cfg(feature = "spin")]
+mod spin;
 /// Bodies flow, both ways, without being collected on the way.
 mod streaming;
 /// Processes and visitors.
