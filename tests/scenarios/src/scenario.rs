@@ -65,7 +65,7 @@ pub enum Step {
     Origin(Reply),
     /// A visitor asks, and gets this.
     Ask(Ask),
-    /// Visitors ask for the same page at once; the origin gets one call.
+    /// Visitors ask for the same page at once; the origin gets few calls.
     Crowd(Crowd),
     /// A page is asked for until the answer is as it should be: background work ends in its own time.
     Until(Ask),
@@ -136,6 +136,9 @@ pub struct Crowd {
     pub visitors: u8,
     /// The body that all get, with 200.
     pub body: String,
+    /// Most calls that the origin gets, and fewest is one.
+    #[serde(default = "one")]
+    pub calls_max: usize,
 }
 
 /// What the authority of the shared limits does when it is asked.
@@ -182,6 +185,10 @@ const fn ok() -> u16 {
 }
 
 const fn first() -> u8 {
+    1
+}
+
+const fn one() -> usize {
     1
 }
 

@@ -6,11 +6,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Value, cmd};
 use wasmtime::component::{Accessor, Resource};
 
+use crate::clock::Clock;
 use crate::component::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult,
 };
 use crate::component::{Spin, SpinView};
-use crate::clock::Clock;
 use crate::control::Authority;
 use crate::world::World;
 
