@@ -24,6 +24,7 @@
 //! [`shared`] lets many isolates, each with its own breaker, open together and probe together.
 
 mod config;
+mod explain;
 mod outcome;
 pub mod shared;
 mod window;
@@ -34,9 +35,10 @@ mod tests;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use config::{Config, ConfigError, RETRY_AFTER_MAX, Settings};
+pub use config::{Config, RETRY_AFTER_MAX, Settings};
 pub use outcome::{Outcome, Reply};
 
+pub use crate::settings::ConfigError;
 use crate::time::Timestamp;
 use shared::Standing;
 pub use window::Counts;

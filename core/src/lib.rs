@@ -16,6 +16,7 @@ extern crate std;
 
 pub mod breaker;
 pub mod cache;
+pub mod explain;
 pub mod headers;
 pub mod json;
 pub mod limit;
@@ -26,5 +27,6 @@ pub mod problem;
 pub mod retry;
 mod ring;
 mod senders;
+mod settings;
 pub mod throttle;
 pub mod time;

@@ -33,6 +33,7 @@ mod verdict;
 mod window;
 
 pub mod distributed;
+pub(crate) mod explain;
 pub mod fields;
 pub mod lua;
 pub mod states;

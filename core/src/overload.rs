@@ -17,6 +17,7 @@
 //! first. Health checks and administration always get in.
 
 mod config;
+mod explain;
 mod sample;
 
 #[cfg(test)]
@@ -26,8 +27,8 @@ use core::time::Duration;
 
 pub use config::{Config, Law, Settings};
 
-pub use crate::breaker::ConfigError;
 use crate::priority::Priority;
+pub use crate::settings::ConfigError;
 use crate::time::{Timestamp, nanos};
 use sample::Sample;
 
@@ -126,15 +127,20 @@ impl Overload {
     ///
     /// Calls of [`Priority::Always`] get in whatever is in flight, and count like all others.
     pub fn admit(&mut self, config: &Config, priority: Priority, now: Timestamp) -> Gate {
-        let limit = config.limit_for(priority, self.limit());
-        if self.in_flight >= limit && priority != Priority::Always {
-            return Gate::Shed { in_flight: self.in_flight, limit };
+        let room = self.room(config, priority);
+        if room.is_full() {
+            return Gate::Shed { in_flight: room.in_flight, limit: room.limit };
         }
         self.in_flight = self.in_flight.saturating_add(1);
         self.sample.saw_in_flight(self.in_flight);
         // Calls from before the measurement still crowd those that begin in it, until only few are left.
         let few = self.in_flight <= self.limit();
         Gate::Admit(Permit { began: now, idle: few && matches!(self.phase, Phase::Measuring { .. }) })
+    }
+
+    /// What the decision on one call depends on.
+    fn room(&self, config: &Config, priority: Priority) -> Room {
+        Room { in_flight: self.in_flight, limit: config.limit_for(priority, self.limit()), priority }
     }
 
     /// Takes back a permit with how the call ended, at `now`. `random` is any number the host draws; it spreads
@@ -215,6 +221,21 @@ impl Overload {
 
     fn set(&mut self, config: &Config, limit_1024: u64) {
         self.limit_1024 = limit_1024.clamp(u64::from(config.limit_min) * ONE, u64::from(config.limit_max) * ONE);
+    }
+}
+
+/// All that the decision on one call depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Room {
+    in_flight: u32,
+    /// How many there may be for this priority.
+    limit: u32,
+    priority: Priority,
+}
+
+impl Room {
+    fn is_full(&self) -> bool {
+        self.in_flight >= self.limit && self.priority != Priority::Always
     }
 }
 

@@ -24,6 +24,7 @@
 //! ```
 
 mod config;
+mod explain;
 
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,8 @@ use core::time::Duration;
 
 pub use config::{Config, Settings};
 
-pub use crate::breaker::ConfigError;
 use crate::breaker::Reply;
+pub use crate::settings::ConfigError;
 use crate::time::nanos;
 
 /// The tokens of one upstream: a plain value, one number.

@@ -13,16 +13,17 @@
 //! from a full outage, where one call in a hundred is still sent, within four.
 
 mod config;
+mod explain;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{Config, Settings};
 
-pub use crate::breaker::ConfigError;
 use crate::breaker::Reply;
 use crate::priority::Priority;
 use crate::ring::Ring;
+pub use crate::settings::ConfigError;
 use crate::time::Timestamp;
 
 /// The throttle of one upstream.
@@ -98,27 +99,26 @@ impl Throttle {
     ///
     /// `random` is any number the host draws: which calls are dropped depends on it, and nothing else does.
     pub fn admit(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Pass {
+        let load = self.load(config, priority, now, random);
+        let bucket = self.0.slide(config.cut(), now);
+        if let Some(calls) = self.0.bucket(config.cut(), bucket) {
+            calls.requests = calls.requests.saturating_add(1);
+        }
+        match load.dropped() {
+            Some(probability_permille) => Pass::Drop { probability_permille },
+            None => Pass::Send(Ticket { bucket }),
+        }
+    }
+
+    /// What the decision on one call at `now` depends on.
+    fn load(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Load {
         let cut = config.cut();
-        let bucket = self.0.slide(cut, now);
+        self.0.slide(cut, now);
         let (requests, accepts) = self.0.iter(cut).fold((0_u64, 0_u64), |(requests, accepts), calls| {
             (requests + u64::from(calls.requests), accepts + u64::from(calls.accepts))
         });
-        if let Some(calls) = self.0.bucket(cut, bucket) {
-            calls.requests = calls.requests.saturating_add(1);
-        }
-        // Both in thousandths, so that `k` stays whole. Sixteen buckets of 32 bits leave plenty of room.
-        let wanted = u128::from(requests) * 1000;
-        let earned = u128::from(accepts) * u128::from(config.k_permille(priority));
-        let excess = wanted.saturating_sub(earned);
-        let of = (u128::from(requests) + 1) * 1000;
-        let knows = requests >= u64::from(config.min_calls) && priority != Priority::Always;
-        let drops = knows && u128::from(random) * of < excess << 32 && random < DROP_MAX;
-        if drops {
-            // At most 990, by the cap.
-            let permille = (excess * 1000 / of).min(u128::from(DROP_MAX_PERMILLE));
-            return Pass::Drop { probability_permille: permille as u16 };
-        }
-        Pass::Send(Ticket { bucket })
+        let min_calls = config.min_calls;
+        Load { requests, accepts, min_calls, k_permille: config.k_permille(priority), priority, random }
     }
 
     /// Counts the end of a call that was sent, in the bucket in which it began: so that both fall out of the
@@ -130,6 +130,35 @@ impl Throttle {
             End::Refused => {}
             End::Unknown => calls.requests = calls.requests.saturating_sub(1),
         }
+    }
+}
+
+/// All that the decision on one call depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    /// Calls of the window that someone wanted to make.
+    requests: u64,
+    /// Those of them that were accepted.
+    accepts: u64,
+    min_calls: u32,
+    k_permille: u32,
+    priority: Priority,
+    random: u32,
+}
+
+impl Load {
+    /// How likely the call was dropped, in thousandths, if it is.
+    fn dropped(&self) -> Option<u16> {
+        let Self { requests, accepts, min_calls, k_permille, priority, random } = *self;
+        // Both in thousandths, so that `k` stays whole. Sixteen buckets of 32 bits leave plenty of room.
+        let wanted = u128::from(requests) * 1000;
+        let earned = u128::from(accepts) * u128::from(k_permille);
+        let excess = wanted.saturating_sub(earned);
+        let of = (u128::from(requests) + 1) * 1000;
+        let knows = requests >= u64::from(min_calls) && priority != Priority::Always;
+        let drops = knows && u128::from(random) * of < excess << 32 && random < DROP_MAX;
+        // At most 990, by the cap.
+        drops.then(|| (excess * 1000 / of).min(u128::from(DROP_MAX_PERMILLE)) as u16)
     }
 }
 

@@ -85,7 +85,7 @@ async fn do_job<P: Platform>(edge: &Edge, platform: &P, job: &Job, scheduled: Ti
         attempts += 1;
         let left = JOB_MAX.saturating_sub(platform.now().since(began));
         let mut request = request(job, &key, secret.expose());
-        let (status, reply) = match platform.fetch(&mut request, left.min(upstream.deadline)).await {
+        let (status, reply) = match platform.fetch(0, &mut request, left.min(upstream.deadline)).await {
             Ok(response) if (200..300).contains(&response.status) => {
                 return Ended { outcome: DONE, status: Some(response.status), attempts };
             }

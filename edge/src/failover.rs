@@ -1,12 +1,13 @@
 //! Several origins that answer the same: the next one when the one before does not.
 
-use core::time::Duration;
+use core::{cell::RefMut, ops::Range, time::Duration};
 
 use seawall_core::{
-    breaker::{Breaker, Gate, Outcome, Reply},
+    breaker::{Breaker, Gate, Outcome, Permit, Reply},
     headers::Fields,
     policy::{Upstream, UpstreamId},
     retry::{Failure, Repeatable},
+    time::Timestamp,
 };
 
 use crate::{
@@ -29,41 +30,54 @@ pub(crate) async fn fetch<P: Platform>(
     request: &mut Request<P>,
     deadline: Duration,
 ) -> Result<Response<P>, FetchError> {
-    let origins = platform.origins().min(ORIGINS_MAX);
-    if origins <= 1 {
-        return platform.fetch(request, deadline).await;
-    }
+    let origins = platform.origins().clamp(1, ORIGINS_MAX);
     let key = request.headers.field("idempotency-key");
     let may_move = request.body.is_none() && Repeatable::of(&request.method, key.as_deref()) != Repeatable::No;
     let began = platform.now();
-    let mut last = None;
-    for origin in 0..origins {
+    let (mut from, mut last) = (0, None);
+    loop {
         let now = platform.now();
-        let gate = breaker(edge, id, origin, |breaker| breaker.admit(&upstream.breaker, now));
-        let Gate::Pass(permit) = gate else { continue };
-        let left = deadline.saturating_sub(now.since(began));
-        let within = if may_move && origin + 1 < origins {
-            // Those that come after it get as much time as it does.
-            left / u32::try_from(origins - origin).unwrap_or(1)
-        } else {
-            left
+        let (origin, permit) = match (next(edge, id, upstream, from..origins, now), last) {
+            (Some((origin, permit)), _) => (origin, permit),
+            (None, None) => (0, None),
+            (None, Some(last)) => return last,
         };
-        let result = platform.fetch_from(origin, request, within).await;
-        let ended = platform.now();
+        let left = deadline.saturating_sub(now.since(began));
+        // Those that come after it get as much time as it does. There are few, so the number fits.
+        let parts = if may_move { u32::try_from(origins - origin).unwrap_or(1) } else { 1 };
+        let result = platform.fetch(origin, request, left / parts).await;
         let reply = reply(&result);
-        let outcome = Outcome::classify(&upstream.breaker, reply, ended.since(now));
-        let random = (platform.random() >> 32) as u32;
-        breaker(edge, id, origin, |breaker| breaker.record(&upstream.breaker, permit, outcome, ended, random));
-        if !may_move || Failure::classify(reply) != Some(Failure::Transient) {
+        if let Some(permit) = permit {
+            let ended = platform.now();
+            let outcome = Outcome::classify(&upstream.breaker, reply, ended.since(now));
+            // The upper half of a random number is as random as the whole.
+            let random = (platform.random() >> 32) as u32;
+            breaker(edge, id, origin).record(&upstream.breaker, permit, outcome, ended, random);
+        }
+        if !may_move || origin + 1 == origins || Failure::classify(reply) != Some(Failure::Transient) {
             return result;
         }
         platform.log(&["edge.failover upstream=", upstream.name.as_str(), " origin=", &origin.to_string()].concat());
-        last = Some(result);
+        (from, last) = (origin + 1, Some(result));
     }
-    match last {
-        Some(result) => result,
-        None => platform.fetch(request, deadline).await,
+}
+
+/// The next origin that its breaker does not hold back, and its permit where it is not the only one.
+fn next(
+    edge: &Edge,
+    id: UpstreamId,
+    upstream: &Upstream,
+    origins: Range<usize>,
+    now: Timestamp,
+) -> Option<(usize, Option<Permit>)> {
+    if origins == (0..1) {
+        return Some((0, None));
     }
+    let mut origins = origins;
+    origins.find_map(|origin| match breaker(edge, id, origin).admit(&upstream.breaker, now) {
+        Gate::Pass(permit) => Some((origin, Some(permit))),
+        Gate::Reject { .. } => None,
+    })
 }
 
 fn reply<P: Platform>(result: &Result<Response<P>, FetchError>) -> Reply {
@@ -75,11 +89,12 @@ fn reply<P: Platform>(result: &Result<Response<P>, FetchError>) -> Reply {
 }
 
 /// The breaker of one origin under one upstream, made when it is first asked.
-fn breaker<T>(edge: &Edge, id: UpstreamId, origin: usize, ask: impl FnOnce(&mut Breaker) -> T) -> T {
-    let mut state = edge.state.borrow_mut();
+fn breaker(edge: &Edge, id: UpstreamId, origin: usize) -> RefMut<'_, Breaker> {
     let place = usize::from(id.0) * ORIGINS_MAX + origin;
-    if state.origins.len() <= place {
-        state.origins.resize_with(place + 1, Breaker::new);
-    }
-    ask(&mut state.origins[place])
+    RefMut::map(edge.state.borrow_mut(), |state| {
+        if state.origins.len() <= place {
+            state.origins.resize_with(place + 1, Breaker::new);
+        }
+        &mut state.origins[place]
+    })
 }

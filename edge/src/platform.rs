@@ -34,30 +34,20 @@ pub trait Platform: Clone + 'static {
     /// A number that clients cannot foresee.
     fn random(&self) -> u64;
 
-    /// Calls the origin; answers with the header of its response, the body still flowing. `request.path` and
-    /// `request.query` are appended to the origin's own address, redirects are not followed. Takes the body; the rest of
-    /// the request stays for another try.
-    fn fetch(
-        &self,
-        request: &mut Request<Self>,
-        deadline: Duration,
-    ) -> impl Future<Output = Result<Response<Self>, FetchError>>;
-
     /// How many origins there are that answer the same, in the order in which they are tried.
     fn origins(&self) -> usize {
         1
     }
 
-    /// Calls one of them, counted from zero. [`Platform::fetch`] calls the first.
-    fn fetch_from(
+    /// Calls one of the origins, counted from zero; answers with the header of its response, the body still flowing.
+    /// `request.path` and `request.query` are appended to the origin's own address, redirects are not followed. Takes the
+    /// body; the rest of the request stays for another try.
+    fn fetch(
         &self,
         origin: usize,
         request: &mut Request<Self>,
         deadline: Duration,
-    ) -> impl Future<Output = Result<Response<Self>, FetchError>> {
-        let _ = origin;
-        self.fetch(request, deadline)
-    }
+    ) -> impl Future<Output = Result<Response<Self>, FetchError>>;
 
     /// Where responses are kept for all isolates nearby.
     fn near(&self) -> Self::Near;

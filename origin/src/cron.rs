@@ -3,6 +3,7 @@
 //! The caller is the edge's cron trigger, or any scheduler that can send a request. A run goes on without its caller:
 //! one that takes longer than [`ANSWER_WITHIN`] is answered 202 with the address of its row in `cron_log`.
 
+mod caches;
 pub mod job;
 mod log;
 mod nightly;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+pub(crate) use self::job::Context;
 pub use self::job::Job;
 pub(crate) use self::log::{LastRun, last_runs};
 pub(crate) use self::runner::Runner;

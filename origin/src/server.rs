@@ -18,18 +18,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::config::{Config, CronWorker};
-use crate::cron::{self, Access, Runner};
+use crate::cron::{self, Access, Context, Runner};
 use crate::db::Databases;
 use crate::error::Error;
 use crate::health::{self, Watch};
 use crate::http::limits::BODY_BYTES_MAX;
 use crate::http::overload::{self, Gates};
-use crate::http::{cache, deadline, errors, observe, security};
+use crate::http::{cache, deadline, encoding, errors, observe, security};
 use crate::limit::{self, Limiter};
 use crate::metrics::{self, Samples};
+use crate::page_cache::PageCache;
 use crate::permits::api;
 use crate::soda::client::Client;
-use crate::{assets, pages, policy};
+use crate::{assets, pages, policy, stats};
 
 /// What the routes share.
 pub(crate) struct Site {
@@ -37,14 +38,16 @@ pub(crate) struct Site {
     pub(crate) watch: Watch,
     pub(crate) cron: Runner,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) cache: PageCache,
 }
 
 impl Site {
     fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
-        let cron = Runner::new(config.clone(), soda, databases.primary().clone());
+        let cache = PageCache::new(databases.primary().clone());
+        let cron = Runner::new(Context::new(config.clone(), soda, databases.clone(), cache.clone()));
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
-        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron, limiter }))
+        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron, limiter, cache }))
     }
 }
 
@@ -122,6 +125,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/methodology", get(pages::methodology))
         .route("/about-data", get(pages::about_data))
         .route("/static/{name}", get(assets::serve))
+        .route("/api/stats", get(stats::stats))
         .route("/api/v1/search", get(api::search))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
         .route("/health", get(health::health))
@@ -140,6 +144,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .layer(from_fn_with_state(Arc::new(access), cron::guard))
         .layer(from_fn(errors::layer))
         .layer(from_fn_with_state(policy, cache::layer))
+        .layer(encoding::compression())
+        .layer(from_fn(encoding::weaken))
         .layer(from_fn(security::layer))
         .layer(from_fn(observe::layer))
 }

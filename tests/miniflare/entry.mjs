@@ -43,16 +43,18 @@ function command(url) {
   }
 }
 
-export default class extends Edge {
-  constructor(context, env) {
-    super(context, { ...env, METRICS: { writeDataPoint: (point) => points.push(point) } });
-  }
+const measured = (env) => ({ ...env, METRICS: { writeDataPoint: (point) => points.push(point) } });
 
-  fetch(request) {
+export default {
+  fetch(request, env, context) {
     const url = new URL(request.url);
-    return url.pathname.startsWith("/__test/") ? command(url) : super.fetch(request);
-  }
-}
+    return url.pathname.startsWith("/__test/") ? command(url) : Edge.fetch(request, measured(env), context);
+  },
+
+  scheduled(event, env, context) {
+    return Edge.scheduled(event, measured(env), context);
+  },
+};
 
 export class Limiter extends Authority {
   async fetch(request) {

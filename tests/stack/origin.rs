@@ -12,5 +12,7 @@ mod health;
 mod limits;
 /// Counters and times, for Prometheus and in the database.
 mod metrics;
+/// What is computed once for all processes.
+mod page_cache;
 /// Connections: how many, how long, and to which server.
 mod pool;

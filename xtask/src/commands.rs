@@ -2,7 +2,9 @@
 
 pub(crate) mod bench;
 mod bench_core;
+mod bench_edge;
 mod bench_origin;
+mod bench_visit;
 pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod conformance;

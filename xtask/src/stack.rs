@@ -106,7 +106,11 @@ impl Origin {
     }
 }
 
-fn listening(name: &str, command: Command, announced: &str, logs: Logs) -> Result<Listening> {
+/// Starts a server that says in a line where it listens: an address or a port, after `announced`.
+///
+/// # Errors
+/// When it does not come up.
+pub fn listening(name: &str, command: Command, announced: &str, logs: Logs) -> Result<Listening> {
     let mut service = Service::start(name, command, logs)?;
     let url = service.wait_for_line(announced, ORIGIN_WITHIN)?;
     let digits = url.trim_end_matches('/').rsplit(':').next().unwrap_or_default();

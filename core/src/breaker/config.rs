@@ -1,9 +1,9 @@
 //! When a breaker opens, and how it finds back.
 
-use core::fmt;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use crate::settings::{ConfigError, checked};
 use crate::time::nanos;
 
 /// The choices that make a [`Config`]. [`Settings::default`] suits an edge in front of a web origin.
@@ -88,15 +88,6 @@ impl Default for Settings {
 #[cfg_attr(feature = "serde", serde(try_from = "Settings", into = "Settings"))]
 pub struct Config(Settings);
 
-/// A setting out of its range. The text says the range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// The name of the setting.
-    pub setting: &'static str,
-    /// What it may be.
-    pub expected: &'static str,
-}
-
 impl Config {
     /// Checks that each setting is in its range.
     ///
@@ -148,46 +139,4 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// The back-off stops doubling here, where the cap has long taken over.
 const OPENS_EXPONENT_MAX: u32 = 16;
 
-/// The settings are read as they are; only [`Config::new`] makes a changed set.
-impl core::ops::Deref for Config {
-    type Target = Settings;
-
-    fn deref(&self) -> &Settings {
-        &self.0
-    }
-}
-
-impl TryFrom<Settings> for Config {
-    type Error = ConfigError;
-
-    fn try_from(settings: Settings) -> Result<Self, ConfigError> {
-        Self::new(settings)
-    }
-}
-
-impl From<Config> for Settings {
-    fn from(config: Config) -> Self {
-        config.0
-    }
-}
-
-impl ConfigError {
-    /// The settings, or the first of the `checks` that does not fit.
-    pub(crate) fn first<S, const N: usize>(
-        settings: S,
-        checks: [(&'static str, &'static str, bool); N],
-    ) -> Result<S, Self> {
-        match checks.into_iter().find(|(.., fits)| !fits) {
-            None => Ok(settings),
-            Some((setting, expected, _)) => Err(Self { setting, expected }),
-        }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} must be {}", self.setting, self.expected)
-    }
-}
-
-impl core::error::Error for ConfigError {}
+checked!(Config, Settings);

@@ -41,6 +41,25 @@ impl Window {
     }
 }
 
+impl Window {
+    /// All that counts at `now`, together.
+    pub(super) fn sum(&self, config: &Config, now: Timestamp) -> Counts {
+        let cut = Cut { window: config.window, buckets: config.buckets };
+        let mut window = self.clone();
+        window.0.slide(cut, now);
+        let mut sum = Counts::default();
+        window.0.iter(cut).for_each(|bucket| sum.add(*bucket));
+        sum
+    }
+
+    /// A window in which so much was counted at `now`.
+    pub(super) fn of(config: &Config, counts: Counts, now: Timestamp) -> Self {
+        let mut window = Self::default();
+        let _ = window.record(config, counts, now);
+        window
+    }
+}
+
 impl Counts {
     /// The end of one call.
     #[must_use]

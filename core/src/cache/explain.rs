@@ -5,16 +5,15 @@
 
 use alloc::{
     borrow::{Cow, ToOwned},
-    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
 };
-use core::{fmt, time::Duration};
 
 use crate::{
+    explain::{Inputs, InvalidLine, Line},
     headers::Fields,
-    time::{Timestamp, nanos},
+    time::Timestamp,
 };
 
 use super::{
@@ -25,21 +24,6 @@ use super::{
     key::Target,
     store::{self, Decision, Exchange},
 };
-
-/// Why a line cannot be replayed: what was missing or could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidLine {
-    /// The name of the input.
-    pub input: String,
-}
-
-impl fmt::Display for InvalidLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no readable `{}` in the line; give a whole line that this release wrote", self.input)
-    }
-}
-
-impl core::error::Error for InvalidLine {}
 
 /// The line of a decision on reuse, under the policy of that name.
 #[must_use]
@@ -85,7 +69,7 @@ pub fn reuse(situation: &Situation, policy: &str) -> String {
             line.flag("immutable", times.immutable)
         }
     };
-    line.0
+    line.into_text()
 }
 
 /// The line of a decision on storing, under the options of the policy of that name.
@@ -121,7 +105,7 @@ pub fn storing<Request: Fields, Response: Fields>(
     for name in RESPONSE_FIELDS.all().iter().filter(|name| **name != "location") {
         line.field("res.", name, exchange.response);
     }
-    line.0
+    line.into_text()
 }
 
 /// Takes the decision of a line again, under the same options, and writes its line: equal to the first one, as long as
@@ -141,63 +125,23 @@ pub fn replay(line: &str, options: &CacheOptions) -> Result<String, InvalidLine>
                 response.0.push(("location".to_owned(), String::new()));
             }
             let time = |name| inputs.number(name).map(Timestamp::from_unix_nanos);
-            let unreadable = |input: &str| InvalidLine { input: input.to_owned() };
             let exchange = Exchange {
                 target: Target { method: &method, path: "/", ..Target::default() },
                 request: &inputs.fields("req."),
-                status: u16::try_from(inputs.number("status")?).map_err(|_| unreadable("status"))?,
+                status: inputs.number("status")?,
                 response: &response,
                 request_time: time("request-time")?,
                 response_time: time("response-time")?,
                 generation: 1,
-                random: u32::try_from(inputs.number("random")?).map_err(|_| unreadable("random"))?,
+                random: inputs.number("random")?,
             };
             Ok(storing(&exchange, options, &policy))
         }
-        _ => Err(InvalidLine { input: "kind".to_owned() }),
+        _ => Err(InvalidLine::of("kind")),
     }
 }
 
-/// A line being written.
-struct Line(String);
-
 impl Line {
-    fn new(kind: &str, policy: &str) -> Self {
-        let mut line = Self(kind.to_owned());
-        line.text("policy", policy);
-        line
-    }
-
-    fn word(&mut self, name: &str, word: &str) -> &mut Self {
-        self.0.push_str(&format!(" {name}={word}"));
-        self
-    }
-
-    fn flag(&mut self, name: &str, flag: bool) -> &mut Self {
-        self.word(name, if flag { "yes" } else { "no" })
-    }
-
-    fn time(&mut self, name: &str, time: Option<Duration>) -> &mut Self {
-        match time {
-            Some(time) => self.word(name, &format!("{}ns", nanos(time))),
-            None => self,
-        }
-    }
-
-    fn text(&mut self, name: &str, text: &str) -> &mut Self {
-        self.0.push_str(&format!(" {name}=\""));
-        for character in text.chars() {
-            match character {
-                '"' | '\\' => self.0.extend(['\\', character]),
-                ' '..='~' => self.0.push(character),
-                // Unprintable, and in no field that decides.
-                _ => self.0.push('?'),
-            }
-        }
-        self.0.push('"');
-        self
-    }
-
     fn field(&mut self, side: &str, name: &str, fields: &impl Fields) {
         if let Some(value) = fields.field(name) {
             let value = if PRESENCE_ONLY.contains(&name) { Cow::Borrowed("-") } else { value };
@@ -206,76 +150,18 @@ impl Line {
     }
 }
 
-/// A line being read.
-struct Inputs<'a> {
-    kind: &'a str,
-    values: BTreeMap<&'a str, String>,
-}
-
-impl<'a> Inputs<'a> {
-    fn read(line: &'a str) -> Self {
-        let (kind, mut rest) = line.trim().split_once(' ').unwrap_or_else(|| (line.trim(), ""));
-        let mut values = BTreeMap::new();
-        while let Some((name, after)) = rest.split_once('=') {
-            let mut value = String::new();
-            let mut quoted = false;
-            let mut characters = after.char_indices();
-            let mut end = after.len();
-            while let Some((at, character)) = characters.next() {
-                match character {
-                    '"' => quoted = !quoted,
-                    '\\' if quoted => value.extend(characters.next().map(|(_, escaped)| escaped)),
-                    ' ' if !quoted => {
-                        end = at;
-                        break;
-                    }
-                    character => value.push(character),
-                }
-            }
-            values.insert(name.trim(), value);
-            rest = &after[end..];
-        }
-        Self { kind, values }
-    }
-
-    fn text(&self, name: &str) -> Result<String, InvalidLine> {
-        self.values.get(name).cloned().ok_or_else(|| InvalidLine { input: name.to_owned() })
-    }
-
-    fn flag(&self, name: &str) -> Result<bool, InvalidLine> {
-        match self.text(name)?.as_str() {
-            "yes" => Ok(true),
-            "no" => Ok(false),
-            _ => Err(InvalidLine { input: name.to_owned() }),
-        }
-    }
-
-    fn number(&self, name: &str) -> Result<u64, InvalidLine> {
-        self.text(name)?.parse().map_err(|_| InvalidLine { input: name.to_owned() })
-    }
-
-    fn time(&self, name: &str) -> Result<Duration, InvalidLine> {
-        let text = self.text(name)?;
-        let number = text.strip_suffix("ns").and_then(|number| number.parse().ok());
-        number.map(Duration::from_nanos).ok_or_else(|| InvalidLine { input: name.to_owned() })
-    }
-
-    fn optional_time(&self, name: &str) -> Result<Option<Duration>, InvalidLine> {
-        if self.values.contains_key(name) { self.time(name).map(Some) } else { Ok(None) }
-    }
-
+impl Inputs<'_> {
     fn fields(&self, side: &str) -> FieldList {
-        let field = |(name, value): (&&str, &String)| Some((name.strip_prefix(side)?.to_owned(), value.clone()));
-        FieldList(self.values.iter().filter_map(field).collect())
+        let field = |(name, value): (&str, &str)| Some((name.strip_prefix(side)?.to_owned(), value.to_owned()));
+        FieldList(self.all().filter_map(field).collect())
     }
 
     fn situation(&self) -> Result<Situation, InvalidLine> {
-        let unreadable = |input: &str| InvalidLine { input: input.to_owned() };
         let request = match self.text("request")?.as_str() {
             "safe" => RequestKind::Safe,
             "other-method" => RequestKind::OtherMethod,
             "authorized" => RequestKind::Authorized,
-            _ => return Err(unreadable("request")),
+            _ => return Err(InvalidLine::of("request")),
         };
         let wants = RequestDirectives {
             max_age: self.optional_time("want-max-age")?,
@@ -298,7 +184,7 @@ impl<'a> Inputs<'a> {
                 no_cache: self.flag("no-cache")?,
                 immutable: self.flag("immutable")?,
             }),
-            _ => return Err(unreadable("found")),
+            _ => return Err(InvalidLine::of("found")),
         };
         let origin = if self.flag("held")? { Origin::Held } else { Origin::Reachable };
         Ok(Situation { request, wants, origin, found })
@@ -320,6 +206,8 @@ const PRESENCE_ONLY: [&str; 2] = ["authorization", "set-cookie"];
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     #[test]

@@ -229,6 +229,11 @@ impl Period {
         Timestamp::from_unix_nanos(end)
     }
 
+    /// Whether the key decides when windows start.
+    pub(super) const fn is_per_key(&self) -> bool {
+        matches!(self.0, Terms::PerKey { .. })
+    }
+
     /// What this is made of, for a store that counts by itself.
     pub(super) const fn parts(&self) -> PeriodParts {
         match self.0 {

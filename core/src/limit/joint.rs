@@ -81,6 +81,14 @@ impl<'a> JointDecision<'a> {
         self.ruling
     }
 
+    pub(super) const fn checks(&self) -> &'a [Check<'a>] {
+        self.checks
+    }
+
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// The states to keep, each with its check, in the order of the checks: none when the request is refused,
     /// for then nothing is charged.
     pub fn next_states(&self) -> impl Iterator<Item = (&'a Check<'a>, State)> + use<'a> {

@@ -38,7 +38,11 @@ use crate::time::Timestamp;
 /// # Ok::<(), seawall_core::limit::RuleError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Terms", into = "Terms"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "super::window::Terms", into = "super::window::Terms")
+)]
 pub struct SlidingLog {
     limit: NonZeroU32,
     window_ns: u64,
@@ -237,29 +241,8 @@ impl TryFrom<Times> for Log {
     }
 }
 
-/// What a rule was made from: its serialised form, so that reading one checks it again.
 #[cfg(feature = "serde")]
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Terms {
-    limit: NonZeroU32,
-    window: Duration,
-}
-
-#[cfg(feature = "serde")]
-impl From<SlidingLog> for Terms {
-    fn from(rule: SlidingLog) -> Self {
-        Self { limit: rule.limit, window: rule.window() }
-    }
-}
-
-#[cfg(feature = "serde")]
-impl TryFrom<Terms> for SlidingLog {
-    type Error = RuleError;
-
-    fn try_from(terms: Terms) -> Result<Self, RuleError> {
-        Self::new(terms.limit, terms.window)
-    }
-}
+super::window::made_from_terms!(SlidingLog);
 
 /// Units that a log holds.
 const UNITS_MAX: usize = 64;

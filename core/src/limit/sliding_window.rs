@@ -40,7 +40,11 @@ use crate::time::Timestamp;
 /// # Ok::<(), seawall_core::limit::RuleError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Terms", into = "Terms"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "super::window::Terms", into = "super::window::Terms")
+)]
 pub struct SlidingWindow {
     limit: NonZeroU32,
     window_ns: u64,
@@ -223,29 +227,8 @@ const fn plus(time: Timestamp, ns: u64) -> Timestamp {
     Timestamp::from_unix_nanos(time.as_unix_nanos().saturating_add(ns))
 }
 
-/// What a rule was made from: its serialised form, so that reading one checks it again.
 #[cfg(feature = "serde")]
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Terms {
-    limit: NonZeroU32,
-    window: Duration,
-}
-
-#[cfg(feature = "serde")]
-impl From<SlidingWindow> for Terms {
-    fn from(rule: SlidingWindow) -> Self {
-        Self { limit: rule.limit, window: rule.window() }
-    }
-}
-
-#[cfg(feature = "serde")]
-impl TryFrom<Terms> for SlidingWindow {
-    type Error = RuleError;
-
-    fn try_from(terms: Terms) -> Result<Self, RuleError> {
-        Self::new(terms.limit, terms.window)
-    }
-}
+super::window::made_from_terms!(SlidingWindow);
 
 #[cfg(test)]
 mod tests;

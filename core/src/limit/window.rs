@@ -1,5 +1,7 @@
 //! What windows have in common.
 
+#[cfg(feature = "serde")]
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use super::{Quota, RuleError};
@@ -17,3 +19,34 @@ pub(super) fn window_ns(time: Duration) -> Result<u64, RuleError> {
         ns => Ok(ns),
     }
 }
+
+/// What a rule of a limit and a window is made from: its serialised form, so that reading one checks it again.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Terms {
+    pub(super) limit: NonZeroU32,
+    pub(super) window: Duration,
+}
+
+/// Makes such a rule of its terms, and back.
+#[cfg(feature = "serde")]
+macro_rules! made_from_terms {
+    ($rule:ident) => {
+        impl From<$rule> for crate::limit::window::Terms {
+            fn from(rule: $rule) -> Self {
+                Self { limit: rule.limit, window: rule.window() }
+            }
+        }
+
+        impl TryFrom<crate::limit::window::Terms> for $rule {
+            type Error = RuleError;
+
+            fn try_from(terms: crate::limit::window::Terms) -> Result<Self, RuleError> {
+                Self::new(terms.limit, terms.window)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "serde")]
+pub(super) use made_from_terms;

@@ -105,13 +105,15 @@ const ROWS: &[Row] = &[
         limits: &["client", "report"],
     },
     Row { request: "GET /api/stats", route: "api", browser: "", edge: "", limits: &["client", "api"] },
+    Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
     Row { request: "GET /auth/send-link", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /no/such/page", route: "everything-else", browser: "", edge: "", limits: &["client"] },
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 7] = ["health", "about-data", "search", "report", "api-search", "api-report", "api"];
+const NEED_THE_DATABASE: [&str; 8] =
+    ["health", "about-data", "search", "report", "api-search", "api-report", "api", "cron"];
 
 #[test]
 fn each_request_meets_its_rules() {

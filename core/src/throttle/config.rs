@@ -3,9 +3,9 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use crate::breaker::ConfigError;
 use crate::priority::Priority;
 use crate::ring::{BUCKETS_MAX, Cut};
+use crate::settings::{ConfigError, checked};
 
 /// The choices that make a [`Config`]. [`Settings::default`] suits an edge; a native server takes a window of two
 /// minutes.
@@ -101,25 +101,4 @@ impl Config {
     }
 }
 
-/// The settings are read as they are; only [`Config::new`] makes a changed set.
-impl core::ops::Deref for Config {
-    type Target = Settings;
-
-    fn deref(&self) -> &Settings {
-        &self.0
-    }
-}
-
-impl TryFrom<Settings> for Config {
-    type Error = ConfigError;
-
-    fn try_from(settings: Settings) -> Result<Self, ConfigError> {
-        Self::new(settings)
-    }
-}
-
-impl From<Config> for Settings {
-    fn from(config: Config) -> Self {
-        config.0
-    }
-}
+checked!(Config, Settings);

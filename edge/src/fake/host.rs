@@ -104,7 +104,7 @@ impl Platform for Host {
         self.0.0.origins.get()
     }
 
-    async fn fetch_from(
+    async fn fetch(
         &self,
         origin: usize,
         request: &mut Request<Self>,
@@ -114,10 +114,6 @@ impl Platform for Host {
         if origin > 0 {
             request.headers.set("origin", &origin.to_string());
         }
-        self.fetch(request, deadline).await
-    }
-
-    async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
         let faults = *self.0.0.faults.borrow();
         let question = if request.query.is_empty() { "" } else { "?" };
         let _under_way = self.0.call(&format!("{} {}{question}{}", request.method, request.path, request.query));

@@ -18,7 +18,7 @@ use web_sys::{ReadableStream, WritableStream};
 use worker::worker_sys::ext::CacheStorageExt;
 
 use crate::{
-    headers::JsHeaders,
+    headers::HeaderList,
     host::{self, Body, Host, message},
 };
 
@@ -44,20 +44,19 @@ async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
     let Ok(response) = found.dyn_into::<web_sys::Response>() else {
         return Ok(None);
     };
-    let mut headers = JsHeaders::from(response.headers()).clone();
-    let (Some(note), Some(status)) = (headers.get(NOTE), headers.get(STATUS).and_then(|status| status.parse().ok()))
-    else {
+    let mut headers = HeaderList::read(&response.headers());
+    let status = headers.take(STATUS).and_then(|status| status.parse().ok());
+    let (Some(note), Some(status)) = (headers.take(NOTE), status) else {
         return Err(StoreError(String::from("an entry was written by something else")));
     };
-    for name in [NOTE, STATUS, "age", "cf-cache-status"] {
+    for name in ["age", "cf-cache-status"] {
         headers.remove(name);
     }
     for (name, carried) in CARRIED {
-        match headers.get(carried) {
-            Some(value) => headers.set(name, &value),
-            None => headers.remove(name),
+        headers.remove(name);
+        if let Some(value) = headers.take(carried) {
+            headers.set(name, &value);
         }
-        headers.remove(carried);
     }
     let has_body = !matches!(status, 204 | 205 | 304);
     let body = response.body().filter(|_| has_body).map(Body::Stream);
@@ -67,9 +66,8 @@ async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
 async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
     let Stored { response: Response { status, mut headers, body }, note } = stored;
     for (name, carried) in CARRIED {
-        if let Some(value) = headers.get(name) {
+        if let Some(value) = headers.take(name) {
             headers.set(carried, &value);
-            headers.remove(name);
         }
     }
     headers.set(NOTE, &note);

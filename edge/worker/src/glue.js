@@ -46,3 +46,53 @@ export function cut(stream, first, length) {
   });
   return stream.pipeThrough(cutter).pipeThrough(new FixedLengthStream(length));
 }
+
+// All fields of a `Headers`: a line for each name, in lower case, and one for its value. Values have no line breaks.
+export function fields(headers) {
+  let text = "";
+  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
+// The `Headers` of such a text. What is refused is left out.
+export function headers(text) {
+  const lines = text.split("\n");
+  const made = new Headers();
+  for (let at = 0; at + 1 < lines.length; at += 2) {
+    try {
+      made.append(lines[at], lines[at + 1]);
+    } catch {}
+  }
+  return made;
+}
+
+// Calls the origin; null when no header of the answer came in time. What is left of the answer may take its time.
+export async function call(url, method, text, body, deadlineMs) {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), deadlineMs);
+  try {
+    return await fetch(url, {
+      method,
+      headers: headers(text),
+      body,
+      // Left to the client.
+      redirect: "manual",
+      // The platform's own cache would stand between the edge and the origin, and keep what nobody here can purge.
+      cache: "no-store",
+      signal: abort.signal,
+      // The bytes as the origin sent them: the runtime would decode an encoded body.
+      encodeResponseBody: "manual",
+    });
+  } catch (error) {
+    if (abort.signal.aborted) return null;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// An answer. A body that is encoded already stays so.
+export function answer(status, text, body) {
+  const fields = headers(text);
+  return new Response(body, { status, headers: fields, encodeBody: fields.has("content-encoding") ? "manual" : "automatic" });
+}

@@ -15,6 +15,19 @@ extern "C" {
     #[wasm_bindgen(js_name = collect)]
     fn collect_js(stream: &ReadableStream, most: f64) -> Promise;
 
+    /// All fields: a line for each name, and one for its value.
+    pub(crate) fn fields(headers: &web_sys::Headers) -> String;
+
+    /// The fields of such a text, but for what JavaScript refuses.
+    pub(crate) fn headers(fields: &str) -> web_sys::Headers;
+
+    /// Calls the origin: a promise of the response, or of null when no header came within the deadline.
+    pub(crate) fn call(url: &str, method: &str, fields: &str, body: &JsValue, deadline_ms: f64) -> Promise;
+
+    /// A response of these parts.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn answer(status: u16, fields: &str, body: &JsValue) -> Result<web_sys::Response, JsValue>;
+
     #[wasm_bindgen(catch, js_name = cut)]
     fn cut_js(stream: &ReadableStream, first: f64, length: f64) -> Result<ReadableStream, JsValue>;
 }

@@ -1,9 +1,9 @@
 //! One request's view of workerd.
 
-use core::time::Duration;
+use core::{cell::RefCell, time::Duration};
 use std::rc::Rc;
 
-use js_sys::{Date, Reflect, Uint8Array};
+use js_sys::{Date, Uint8Array};
 use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
@@ -13,11 +13,11 @@ use seawall_edge::{
     record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ReadableStream, ResponseInit, WorkerGlobalScope};
+use web_sys::{ReadableStream, WorkerGlobalScope};
 use worker::{Context, Delay, Env};
 
 use crate::{
-    authority, cache::Near, glue, headers::JsHeaders, kv::Far, metrics, origin, ready::Ready, settings, waiters,
+    authority, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, ready::Ready, settings, waiters,
 };
 
 /// The platform of one request.
@@ -37,6 +37,17 @@ pub(crate) enum Body {
     /// All of it, in memory; never changed.
     Bytes(Uint8Array),
     Text(Rc<str>),
+}
+
+impl Body {
+    /// As a request or response takes it.
+    pub(crate) fn to_js(&self) -> JsValue {
+        match self {
+            Self::Stream(stream) => stream.into(),
+            Self::Bytes(bytes) => bytes.into(),
+            Self::Text(text) => JsValue::from_str(text),
+        }
+    }
 }
 
 impl Host {
@@ -76,7 +87,7 @@ const ORIGIN: &str = "ORIGIN";
 const CRON_ORIGIN: &str = "CRON_ORIGIN";
 
 impl Platform for Host {
-    type Headers = JsHeaders;
+    type Headers = HeaderList;
     type Body = Body;
     type Ready = Ready;
     type Near = Near;
@@ -91,15 +102,11 @@ impl Platform for Host {
         random().unwrap_or_default()
     }
 
-    async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
-        self.fetch_from(0, request, deadline).await
-    }
-
     fn origins(&self) -> usize {
         self.0.origins.len()
     }
 
-    async fn fetch_from(
+    async fn fetch(
         &self,
         origin: usize,
         request: &mut Request<Self>,
@@ -198,33 +205,35 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_unix_millis(Date::now() as u64)
 }
 
-/// A random number.
+/// A random number. The runtime gives many at a time, because each call to it costs more than making them.
 pub(crate) fn random() -> worker::Result<u64> {
-    let mut bytes = [0; 8];
-    global().crypto()?.get_random_values_with_u8_array(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
+    POOL.with_borrow_mut(|pool| {
+        if pool.is_empty() {
+            let mut bytes = [0; 8 * RANDOM_AT_A_TIME];
+            global().crypto()?.get_random_values_with_u8_array(&mut bytes)?;
+            let (numbers, _) = bytes.as_chunks();
+            pool.extend(numbers.iter().map(|number| u64::from_le_bytes(*number)));
+        }
+        // It was just filled if it was empty.
+        Ok(pool.pop().unwrap_or_default())
+    })
 }
+
+thread_local! {
+    /// Random numbers that nobody has had.
+    static POOL: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Enough for a dozen requests.
+const RANDOM_AT_A_TIME: usize = 64;
 
 pub(crate) fn global() -> WorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
 /// A JavaScript response of these parts.
-pub(crate) fn response(status: u16, headers: &JsHeaders, body: Option<&Body>) -> worker::Result<web_sys::Response> {
-    let init = ResponseInit::new();
-    init.set_status(status);
-    init.set_headers(headers.as_js());
-    if headers.get("content-encoding").is_some() {
-        // It is encoded already.
-        Reflect::set(&init, &JsValue::from_str("encodeBody"), &JsValue::from_str("manual"))?;
-    }
-    let response = match body {
-        Some(Body::Stream(stream)) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(stream), &init),
-        Some(Body::Bytes(bytes)) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(bytes), &init),
-        Some(Body::Text(text)) => web_sys::Response::new_with_opt_str_and_init(Some(text), &init),
-        None => web_sys::Response::new_with_opt_str_and_init(None, &init),
-    };
-    Ok(response?)
+pub(crate) fn response(status: u16, headers: &HeaderList, body: Option<&Body>) -> worker::Result<web_sys::Response> {
+    Ok(glue::answer(status, &headers.to_text(), &body.map_or(JsValue::NULL, Body::to_js))?)
 }
 
 /// What a JavaScript error says.

@@ -21,7 +21,7 @@ use worker::Env;
 
 use crate::{
     glue,
-    headers::JsHeaders,
+    headers::HeaderList,
     host::{Body, Host, message},
 };
 
@@ -59,7 +59,7 @@ impl Store<Host> for Far {
         let end = LENGTH_BYTES.checked_add(u32::from_le_bytes(length)).filter(|end| *end <= value.length());
         let front = value.subarray(LENGTH_BYTES, end.ok_or_else(wrong)?).to_vec();
         let Front { status, fields, note, has_body } = postcard::from_bytes(&front).map_err(|_| wrong())?;
-        let mut headers = JsHeaders::default();
+        let mut headers = HeaderList::default();
         for (name, value) in &fields {
             headers.append(name, value);
         }

@@ -17,7 +17,7 @@ mod waiters;
 use std::{cell::OnceCell, rc::Rc};
 
 use js_sys::Array;
-use seawall_core::{policy::Policy, time::Timestamp};
+use seawall_core::{headers::Fields, policy::Policy, time::Timestamp};
 use seawall_edge::{
     Edge, Isolate,
     cron::{self, Tick},
@@ -29,7 +29,7 @@ use wasm_bindgen_futures::future_to_promise;
 use worker::{Context, Env, worker_sys};
 
 use crate::{
-    headers::JsHeaders,
+    headers::HeaderList,
     host::{Body, Host},
     ready::Ready,
 };
@@ -123,17 +123,16 @@ fn policy() -> worker::Result<Policy> {
 fn convert(request: &web_sys::Request) -> Option<Request<Host>> {
     let url = request.url();
     let (scheme, host, path, query) = parts(&url)?;
-    let headers = JsHeaders::from(request.headers());
+    let headers = HeaderList::read(&request.headers());
     // Set by the platform; what a client sends under this name never gets here.
-    let client = headers.get(CLIENT).and_then(|address| address.parse().ok());
+    let client = headers.field(CLIENT).and_then(|address| address.parse().ok());
     Some(Request {
         method: request.method(),
         scheme: scheme.to_owned(),
         host: host.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
-        // The runtime's own fields cannot be changed, so the pipeline works on a copy.
-        headers: headers.clone(),
+        headers,
         body: request.body().map(Body::Stream),
         client,
     })

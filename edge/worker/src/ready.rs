@@ -3,34 +3,32 @@
 use core::cell::RefCell;
 use std::fmt;
 
-use js_sys::Uint8Array;
+use js_sys::{Reflect, Uint8Array};
 use seawall_core::{
     headers::Fields,
     limit::{Verdict, fields},
 };
-use seawall_edge::{
-    message::{Headers, Response},
-    pipeline::Shown,
-};
+use seawall_edge::{message::Response, pipeline::Shown};
+use wasm_bindgen::JsValue;
 use web_sys::ResponseInit;
 
 use crate::{
     glue,
-    headers::JsHeaders,
+    headers::HeaderList,
     host::{Body, Host},
 };
 
 /// A response that is sent many times.
 pub(crate) struct Ready {
     status: u16,
-    headers: JsHeaders,
+    headers: HeaderList,
     body: Option<Uint8Array>,
     last: RefCell<Option<Last>>,
 }
 
 /// What the last answer said, changed where the next one differs. JavaScript copies it into each.
 struct Last {
-    headers: JsHeaders,
+    headers: web_sys::Headers,
     init: ResponseInit,
     /// The age and the lifetime that stand there, in seconds.
     times: Option<(u64, u64)>,
@@ -65,21 +63,26 @@ impl Ready {
         let Last { headers, init, times, verdicts } = last.get_or_insert_with(|| {
             let mut headers = self.headers.clone();
             shown.write_constant(&mut headers);
+            let headers = headers.to_js();
             let init = ResponseInit::new();
             init.set_status(self.status);
-            init.set_headers(headers.as_js());
+            init.set_headers(&headers);
+            if self.headers.field("content-encoding").is_some() {
+                // It is encoded already. An object of ours takes every property.
+                let _ = Reflect::set(&init, &JsValue::from_str("encodeBody"), &JsValue::from_str("manual"));
+            }
             Last { headers, init, times: None, verdicts: Vec::new() }
         });
         let now = (shown.age.as_secs(), shown.ttl.as_secs());
         if *times != Some(now) {
-            headers.set("age", &now.0.to_string());
-            headers.set("cache-status", &shown.cache_status(self.headers.field("cache-status").as_deref()));
+            set(headers, "age", &now.0.to_string());
+            set(headers, "cache-status", &shown.cache_status(self.headers.field("cache-status").as_deref()));
             *times = Some(now);
         }
         if verdicts != shown.verdicts() {
             match shown.rate_limit() {
-                Some(value) => headers.set(fields::RATE_LIMIT, &value),
-                None => headers.remove(fields::RATE_LIMIT),
+                Some(value) => set(headers, fields::RATE_LIMIT, &value),
+                None => drop(headers.delete(fields::RATE_LIMIT)),
             }
             verdicts.clear();
             verdicts.extend_from_slice(shown.verdicts());
@@ -89,6 +92,11 @@ impl Ready {
             None => web_sys::Response::new_with_opt_str_and_init(None, init),
         }?)
     }
+}
+
+/// Sets a field whose value is ours, so that JavaScript has nothing to refuse.
+fn set(headers: &web_sys::Headers, name: &str, value: &str) {
+    let _ = headers.set(name, value);
 }
 
 impl fmt::Debug for Ready {

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::log::Log;
-use super::{nightly, prune, velocity};
+use super::{caches, nightly, prune, velocity};
 use crate::config::Config;
+use crate::db::Databases;
+use crate::page_cache::PageCache;
 use crate::soda::client::Client;
 
 /// A job, one run of which may go on at a time, over all processes.
@@ -16,15 +18,25 @@ pub enum Job {
     Nightly,
     /// Works out how long plan review takes at each station.
     VelocityRefresh,
+    /// Computes what the page cache keeps, before it is asked for.
+    ComputeCaches,
     /// Deletes what is too old to be of use.
     Prune,
 }
 
 /// What a run works with.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(crate) struct Context {
     pub(super) config: Config,
     pub(super) soda: Client,
+    pub(super) databases: Databases,
+    pub(super) cache: PageCache,
+}
+
+impl Context {
+    pub(crate) fn new(config: Config, soda: Client, databases: Databases, cache: PageCache) -> Self {
+        Self { config, soda, databases, cache }
+    }
 }
 
 /// What a run counted.
@@ -32,7 +44,7 @@ pub(super) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Nightly, Self::VelocityRefresh, Self::Prune];
+    pub const ALL: [Self; 4] = [Self::Nightly, Self::VelocityRefresh, Self::ComputeCaches, Self::Prune];
 
     /// The job of that name.
     #[must_use]
@@ -46,6 +58,7 @@ impl Job {
         match self {
             Self::Nightly => "nightly",
             Self::VelocityRefresh => "velocity-refresh",
+            Self::ComputeCaches => "compute-caches",
             Self::Prune => "prune",
         }
     }
@@ -58,8 +71,8 @@ impl Job {
             Self::Nightly => Duration::from_secs(3 * 60 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
-            // In portions of a second each.
-            Self::Prune => Duration::from_secs(5 * 60),
+            // One statement for each entry, and portions of a second each.
+            Self::ComputeCaches | Self::Prune => Duration::from_secs(5 * 60),
         }
     }
 
@@ -69,6 +82,7 @@ impl Job {
             Self::Nightly => 1,
             Self::VelocityRefresh => 2,
             Self::Prune => 3,
+            Self::ComputeCaches => 4,
         }
     }
 
@@ -77,6 +91,7 @@ impl Job {
         match self {
             Self::Nightly => nightly::run(context, log).await,
             Self::VelocityRefresh => velocity::run(context).await,
+            Self::ComputeCaches => Ok(caches::run(context).await),
             Self::Prune => prune::run(context).await,
         }
     }

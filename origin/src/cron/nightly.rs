@@ -26,8 +26,12 @@ pub(super) async fn run(context: &Context, log: &Log) -> anyhow::Result<Counts> 
             Err(error) => failed.push(format!("{}: {:#}", dataset.name, anyhow::Error::from(error))),
         }
     }
+    // What was computed from the data before is old now, whichever of it changed.
+    if let Err(error) = context.cache.invalidate("%").await {
+        failed.push(format!("the page cache still holds what was computed before: {error}"));
+    }
     if !failed.is_empty() {
-        bail!("{} of {} datasets were not loaded: {}", failed.len(), DATASETS.len(), failed.join("; "));
+        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 1, failed.join("; "));
     }
     Ok(counts)
 }

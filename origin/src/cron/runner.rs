@@ -17,10 +17,8 @@ use tokio_postgres::types::Type;
 
 use super::job::{Context, Counts, Job};
 use super::log::{self, Begun, Log, Run};
-use crate::config::Config;
 use crate::db::{self, Pool};
 use crate::error::Error;
-use crate::soda::client::Client;
 
 /// The runs of this process.
 #[derive(Debug)]
@@ -63,9 +61,10 @@ const LOCK_LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOCK_CLASS: i32 = 0x5EA_C10;
 
 impl Runner {
-    pub(crate) fn new(config: Config, soda: Client, pool: Pool) -> Self {
+    pub(crate) fn new(context: Context) -> Self {
         let (stopping, _) = watch::channel(false);
-        Self { context: Arc::new(Context { config, soda }), pool, running: Mutex::default(), stopping }
+        let pool = context.databases.primary().clone();
+        Self { context: Arc::new(context), pool, running: Mutex::default(), stopping }
     }
 
     /// Starts a run that goes on when the caller does not.

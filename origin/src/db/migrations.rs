@@ -35,6 +35,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0003_request_metrics",
         sql: include_str!("../../migrations/0003_request_metrics.sql"),
     },
+    Migration { version: 4, name: "0004_page_cache", sql: include_str!("../../migrations/0004_page_cache.sql") },
 ];
 
 /// How many migrations this binary knows.

@@ -125,6 +125,10 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "page_cache",
+        &["cache_key", "payload", "computed_at", "ttl_seconds", "stale_seconds", "invalidated_at", "computing_until"],
+    ),
+    (
         "permits",
         &[
             "record_id",

@@ -1,7 +1,11 @@
 //! The routes in all their layers, with a database that is away.
 
 use axum::body::{Body, Bytes, to_bytes};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::HeaderName;
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    LOCATION, RETRY_AFTER, SET_COOKIE, VARY,
+};
 use http::{HeaderMap, Request, StatusCode};
 use tower::ServiceExt as _;
 
@@ -143,4 +147,41 @@ fn a_panic_is_a_fault_of_ours_and_keeps_its_text() {
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(response.extensions().get::<Error>().unwrap().internal().unwrap().starts_with("panic: "));
     }
+}
+
+#[tokio::test]
+async fn long_answers_are_smaller_for_who_can_read_that() {
+    let app = site();
+    let ask = |path: &'static str, fields: Vec<(HeaderName, String)>| {
+        let mut request = Request::get(path);
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        app.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    let plain = ask("/methodology", vec![]).await.unwrap();
+    let tag = plain.headers()[ETAG].to_str().unwrap().to_owned();
+    assert!(!plain.headers().contains_key(CONTENT_ENCODING));
+    let plain = to_bytes(plain.into_body(), usize::MAX).await.unwrap();
+    for coding in ["gzip", "br"] {
+        let answer = ask("/methodology", vec![(ACCEPT_ENCODING, coding.to_owned())]).await.unwrap();
+        assert_eq!(
+            (&answer.headers()[CONTENT_ENCODING], &answer.headers()[VARY]),
+            (&coding.parse().unwrap(), &"accept-encoding".parse().unwrap())
+        );
+        let weak = answer.headers()[ETAG].to_str().unwrap().to_owned();
+        assert_eq!(weak, format!("W/{tag}"));
+        let small = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert!(small.len() * 3 < plain.len() * 2, "{coding}: {} of {}", small.len(), plain.len());
+        if coding == "gzip" {
+            let mut read = Vec::new();
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*small), &mut read).unwrap();
+            assert_eq!(read, plain);
+        }
+        let known =
+            ask("/methodology", vec![(ACCEPT_ENCODING, coding.to_owned()), (IF_NONE_MATCH, weak)]).await.unwrap();
+        assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    }
+    let short = ask("/health", vec![(ACCEPT_ENCODING, "gzip".to_owned())]).await.unwrap();
+    assert!(!short.headers().contains_key(CONTENT_ENCODING));
 }

@@ -1,7 +1,7 @@
 //! The edge as a component for Spin, and the program that runs it where there is no Spin.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -10,7 +10,7 @@ use crate::project::Project;
 use crate::step::Steps;
 use crate::tools;
 
-use super::{Recipe, WORKER_PROFILE, gzip_bytes};
+use super::{WORKER_PROFILE, gzip_bytes};
 
 /// The target of components for Spin.
 pub const SPIN_TARGET: &str = "wasm32-wasip2";
@@ -39,30 +39,15 @@ impl Component {
 /// # Errors
 /// When it does not compile, or the npm packages are not installed.
 pub fn spin_component(project: &Project, steps: &Steps) -> Result<Component> {
-    build(project, &Recipe::site(project), project.path("edge/spin/build/seawall.wasm"), steps)
-}
-
-/// The same with another traffic policy in it, beside the site's own.
-///
-/// # Errors
-/// When the policy does not hold together, and as [`spin_component`].
-pub fn spin_component_with(project: &Project, policy: &Path, steps: &Steps) -> Result<Component> {
-    let recipe = Recipe::with(project, policy)?;
-    let file = recipe.dir.join("seawall.wasm");
-    build(project, &recipe, file, steps)
-}
-
-fn build(project: &Project, recipe: &Recipe, file: PathBuf, steps: &Steps) -> Result<Component> {
-    // Held while cargo runs too: recipes with a policy share a target folder, and each compiles over the last.
+    let file = project.path("edge/spin/build/seawall.wasm");
     let lock = project.wait_for_lock("component")?;
     steps.run("build the edge as a component for Spin", |step| {
         let mut cargo = tools::cargo(project);
         cargo.args(["build", "--lib", "--package", "seawall-spin"]);
         cargo.args(["--target", SPIN_TARGET, "--profile", WORKER_PROFILE]);
-        recipe.apply(&mut cargo);
         process::run("cargo build", cargo, step)
     })?;
-    let built = recipe.target.join(SPIN_TARGET).join(WORKER_PROFILE).join("seawall_spin.wasm");
+    let built = project.target().join(SPIN_TARGET).join(WORKER_PROFILE).join("seawall_spin.wasm");
     let place = || {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;

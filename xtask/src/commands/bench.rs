@@ -1,27 +1,24 @@
-//! `cargo xtask bench`: with `edge` what a visitor waits for, with the edge and without it, in one run; with `origin`
-//! what the origin does for many at once; with `core` what the decisions cost.
+//! `cargo xtask bench`: what core's decisions cost, what the edge and the origin can carry, and what a visitor waits
+//! for.
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use seawall_xtask::http::{Connection, Response};
-use seawall_xtask::postgres::Cluster;
-use seawall_xtask::process::Logs;
 use seawall_xtask::project::Project;
-use seawall_xtask::stack::{self, Origin};
-use seawall_xtask::step::Steps;
-use seawall_xtask::{build, interrupt, ports, scratch, screen, tools};
-use serde_json::json;
+use serde_json::Value;
+
+use super::{bench_core, bench_edge, bench_origin, bench_visit};
 
 /// Measure on this machine, all cases in one run. Figures compare cases, not machines.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// What to measure.
     what: What,
-    /// Requests for each case of `edge`.
+    /// Rounds of `edge`; the cases take turns in each.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=21))]
+    rounds: u32,
+    /// Requests for each case of `visit`.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=5000))]
     requests: u32,
     /// Permits of the city that `origin` is asked about.
@@ -38,157 +35,25 @@ enum What {
     Core,
     /// Fifty connections at once: the origin without the edge.
     Origin,
-    /// One visitor after another: origin alone, and through the edge a miss, a hit and a refusal.
+    /// The edge under a crowd, beside other Workers, nginx and Varnish.
     Edge,
-}
-
-/// Requests that one client address makes: below the burst of every limit on the way.
-const REQUESTS_PER_CLIENT: u32 = 10;
-/// Requests before the measured ones, so that connections, caches and compilers are warm.
-const WARM_UP: u32 = 20;
-/// Permits of the city that is searched.
-const PERMITS: u32 = 2_000;
-const SEED: u64 = 1;
-
-/// The times of one case.
-struct Case {
-    name: &'static str,
-    /// Sorted.
-    times: Vec<Duration>,
-}
-
-impl Case {
-    fn percentile(&self, percent: usize) -> Duration {
-        // Nearest rank; no case is empty.
-        self.times[(self.times.len() * percent).div_ceil(100).max(1) - 1]
-    }
+    /// One visitor after another: origin alone, and through the edge a miss, a hit and a refusal.
+    Visit,
 }
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
-    if let What::Core = arguments.what {
-        return super::bench_core::run(project, arguments.json.as_deref());
-    }
-    if let What::Origin = arguments.what {
-        return super::bench_origin::run(project, arguments.permits, arguments.json.as_deref());
-    }
-    tools::require_prerequisites(project)?;
-    let steps = Steps::new();
-    tools::ensure_all(project, &steps)?;
-    build::worker(project, &steps)?;
-    let program = build::origin(project, build::Profile::Release, &steps)?;
-    let cluster = steps.run("start a Postgres for this run", |_| Cluster::start_temp())?;
-    let origin = Origin { program, database_url: cluster.create_database("bench")? };
-    steps.run("bring the schema up to date", |step| origin.migrate(step))?;
-    let files = scratch::dir("bench")?;
-    stack::load_sample(&origin, SEED, PERMITS, files.path(), &steps)?;
-    let origin = steps.run("start the origin", |_| origin.serve(0, &[("RATE_LIMITS", "off")], Logs::Keep))?;
-    // Its own store, so that nothing of an earlier run is a hit here.
-    let state = scratch::dir("bench-edge")?;
-    let edge = steps.run("start the edge under wrangler dev", |_| {
-        stack::edge(project, ports::free()?, &origin.url(), state.path(), Logs::Keep)
-    })?;
-
-    let visits = Visits { requests: arguments.requests };
-    let cases = steps.run("measure", |_| {
-        let plain = |response: &Response| ensure_status(response, 200);
-        let status = |word: &'static str| {
-            move |response: &Response| {
-                ensure_status(response, 200)?;
-                let status = response.field("cache-status").unwrap_or_default();
-                ensure!(status.contains(word), "expected {word:?} in Cache-Status, got {status:?}");
-                Ok(())
-            }
-        };
-        Ok([
-            visits.measure("origin alone", origin.port, 1, &plain)?,
-            visits.measure("edge, miss", edge.port, 2, &status("fwd=uri-miss"))?,
-            visits.measure("edge, hit", edge.port, 2, &status("; hit"))?,
-            visits.refused("edge, refused", edge.port)?,
-        ])
-    })?;
-    report(&cases, arguments)
-}
-
-/// How the cases are asked for.
-struct Visits {
-    requests: u32,
-}
-
-impl Visits {
-    fn measure(
-        &self,
-        name: &'static str,
-        port: u16,
-        series: u32,
-        check: &dyn Fn(&Response) -> Result<()>,
-    ) -> Result<Case> {
-        let mut times = Vec::new();
-        let mut connection = None;
-        for number in 0..WARM_UP + self.requests {
-            interrupt::check()?;
-            if number % REQUESTS_PER_CLIENT == 0 {
-                connection = Some(Connection::open(port, client(series, name, number / REQUESTS_PER_CLIENT))?);
-            }
-            // Opened by the first request of each client.
-            let connection = connection.as_mut().context("no connection")?;
-            // Another address for each request; the case "hit" repeats those of the case "miss".
-            let path = format!("/search?q=valencia+{series}+{number}");
-            let started = Instant::now();
-            let response = connection.get(&path)?;
-            let time = started.elapsed();
-            check(&response).with_context(|| format!("{name}, request {number}"))?;
-            if number >= WARM_UP {
-                times.push(time);
-            }
-        }
-        times.sort_unstable();
-        Ok(Case { name, times })
-    }
-
-    /// One client that goes on after it was refused.
-    fn refused(&self, name: &'static str, port: u16) -> Result<Case> {
-        let mut connection = Connection::open(port, Ipv4Addr::new(127, 9, 9, 9))?;
-        let mut times = Vec::new();
-        // A refused client is let in again every few seconds; those answers are another case.
-        while times.len() < self.requests as usize {
-            interrupt::check()?;
-            let started = Instant::now();
-            let response = connection.get("/search?q=valencia")?;
-            if response.status == 429 {
-                times.push(started.elapsed());
-            }
-        }
-        times.sort_unstable();
-        Ok(Case { name, times })
-    }
-}
-
-/// A loopback address for each client, another one for each case.
-fn client(series: u32, name: &str, number: u32) -> Ipv4Addr {
-    let case = 10 + series as u8 * 10 + name.len() as u8;
-    Ipv4Addr::new(127, case, (number / 250) as u8, (number % 250) as u8 + 1)
-}
-
-fn ensure_status(response: &Response, status: u16) -> Result<()> {
-    ensure!(response.status == status, "expected {status}, got {}", response.status);
-    Ok(())
-}
-
-fn report(cases: &[Case], arguments: &Arguments) -> Result<()> {
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    let base = milliseconds(cases[0].percentile(50));
-    screen::line("");
-    screen::line(&format!("{} requests each, one after another", arguments.requests));
-    screen::line("case             p50 ms    p95 ms    p50 against origin alone");
-    let mut figures = Vec::new();
-    for case in cases {
-        let (p50, p95) = (milliseconds(case.percentile(50)), milliseconds(case.percentile(95)));
-        screen::line(&format!("{:<14} {p50:>8.2}  {p95:>8.2}    {:.2}", case.name, p50 / base));
-        figures.push(json!({ "case": case.name, "requests": case.times.len(), "p50_ms": p50, "p95_ms": p95 }));
-    }
+    let figures = match arguments.what {
+        What::Core => return bench_core::run(project, arguments.json.as_deref()),
+        What::Origin => return bench_origin::run(project, arguments.permits, arguments.json.as_deref()),
+        What::Edge => bench_edge::run(project, arguments.rounds)?,
+        What::Visit => bench_visit::run(project, arguments.requests)?,
+    };
     if let Some(path) = &arguments.json {
-        let text = format!("{:#}\n", json!({ "cases": figures }));
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        write(path, &figures)?;
     }
     Ok(())
+}
+
+fn write(path: &std::path::Path, figures: &Value) -> Result<()> {
+    std::fs::write(path, format!("{figures:#}\n")).with_context(|| format!("cannot write {}", path.display()))
 }

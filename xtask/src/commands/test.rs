@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use seawall_xtask::interrupt::{self, Interrupted};
 use seawall_xtask::project::Project;
@@ -11,7 +11,6 @@ use seawall_xtask::step::{Steps, seconds};
 use seawall_xtask::{build, process, screen, tools};
 
 use super::conformance;
-use super::up::Edge;
 
 mod no_std;
 
@@ -24,7 +23,7 @@ const ON_SPIN: [&str; 6] = ["--package", "seawall-core", "--package", "seawall-e
 const APART: [&str; 3] = ["seawall-worker", "seawall-spin", "seawall-spin-host"];
 const FUZZ_PACKAGE: &str = "seawall-fuzz-short";
 /// They bring the crates that core is compared with, and have no tests that others need; clippy looks at them.
-const BENCHES: [&str; 2] = ["seawall-benches", "seawall-benches-wasm"];
+const BENCHES: [&str; 3] = ["seawall-benches", "seawall-benches-wasm", "seawall-benches-edge"];
 
 /// Run every check and test.
 #[derive(Args)]
@@ -139,6 +138,13 @@ impl Part {
                 build::origin(project, build::Profile::Dev, steps)?;
                 let worker = build::worker(project, steps)?;
                 screen::line(&worker.sizes());
+                ensure!(
+                    worker.wasm_gzip_bytes <= build::WORKER_GZIP_BYTES_MAX,
+                    "the Worker has {} bytes after gzip, more than {}: docs/decisions/0017-size-of-the-worker.md says \
+                     what makes it big, and where its bound is",
+                    worker.wasm_gzip_bytes,
+                    build::WORKER_GZIP_BYTES_MAX
+                );
                 cargo("cargo test of the stack", &["test", "--package", "seawall-tests"])
             }
             Self::Spin => {
@@ -151,7 +157,7 @@ impl Part {
                 cargo("cargo clippy of the host for Spin", &[&clippy[..], &DENY_WARNINGS].concat())?;
                 cargo("cargo test of the component", &arguments)
             }
-            Self::Conformance => conformance::prove(project, Edge::Workers, false, steps),
+            Self::Conformance => conformance::prove(project, false, steps),
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
                 doc.args(["--workspace", "--no-deps", "--all-features"]);

@@ -1,6 +1,7 @@
 //! One key in one isolate.
 
 mod demand;
+mod explain;
 
 use core::time::Duration;
 

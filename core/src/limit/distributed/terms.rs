@@ -5,8 +5,8 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use super::Restart;
-use crate::breaker::ConfigError;
 use crate::limit::Quota;
+use crate::settings::ConfigError;
 
 /// How isolates share one quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

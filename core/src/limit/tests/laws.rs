@@ -1,6 +1,9 @@
 //! Laws that every rule obeys, whatever its numbers and its past.
 
+use alloc::{borrow::ToOwned, format};
+
 use super::*;
+use crate::explain::replay;
 
 /// A rule, a state that a key may be in, and a time a little after the last request.
 fn any_case() -> impl Strategy<Value = (Algorithm, Option<State>, Timestamp)> {
@@ -197,6 +200,26 @@ proptest! {
                 let _ = rule.rescale(&rule, &state, now, KEY);
             }
         }
+    }
+
+    /// A line says what was decided, and deciding again from the line gives the same line.
+    #[test]
+    fn every_decision_survives_its_line((rule, state, now) in any_case(), cost in 0..13_u32, (other, others, _) in any_case()) {
+        let spend = spend(cost);
+        let line = rule.explain(state.as_ref(), now, &spend, "my \"site\"");
+        let verdict = match rule.peek(state.as_ref(), now, &spend) {
+            Ruling::Allow => "verdict=allow ".to_owned(),
+            Ruling::Never => "verdict=never ".to_owned(),
+            Ruling::Deny { retry_after } => format!("verdict=deny retry-after={}ns ", retry_after.as_nanos()),
+        };
+        prop_assert!(line.contains(&verdict), "{}", line);
+        prop_assert_eq!(replay(&line), Ok(line));
+
+        let check = |limit, algorithm, stored| Check { limit: LimitId(limit), algorithm, stored, spend };
+        let checks = [check(3, &rule, state.as_ref()), check(1, &other, others.as_ref())];
+        let line = decide_all(&checks, now).explain(|limit| if limit == LimitId(3) { "a" } else { "b" });
+        prop_assert!(line.contains(" 0.policy=\"a\" ") && line.contains(" 1.policy=\"b\" "), "{}", line);
+        prop_assert_eq!(replay(&line), Ok(line));
     }
 
     #[cfg(feature = "serde")]

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::explain::{InvalidLine, Record};
 use crate::time::{Timestamp, nanos};
 
 /// A moving average of the units asked for in each lease's time, over about two of them.
@@ -26,6 +27,13 @@ impl Demand {
             (self.slot, self.units) = (slot, 0);
         }
         self.units = self.units.saturating_add(units);
+    }
+
+    /// What it is made of, for a line.
+    pub(super) fn record(&mut self, record: &mut Record<'_>) -> Result<(), InvalidLine> {
+        record.number("demand-slot", &mut self.slot)?;
+        record.number("demand-units", &mut self.units)?;
+        record.number("demand-average-256", &mut self.average_256)
     }
 
     /// How many units to hold. The slot that runs counts as soon as it is above the average, so that a key which

@@ -1,0 +1,292 @@
+//! Answers that are dear to compute, kept in the database for all processes.
+//!
+//! An entry is fresh for the time in its row, then stale for a while: it is served as it is while one process computes it
+//! anew. Who comes first to an entry that is missing takes a lease in its row and computes; others wait for that, within
+//! this process and in others. When the computing fails, what was there before is served, however old it is. All times
+//! are the database's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::db::Pool;
+use crate::error::Error;
+
+/// An answer: a JSON object.
+pub(crate) type Payload = Map<String, Value>;
+
+/// How long an entry lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetime {
+    /// Served without a question.
+    pub(crate) ttl: Duration,
+    /// Served for so long after that, while it is computed anew.
+    pub(crate) stale: Duration,
+}
+
+/// What is computed: the key, how long it lives, and how it is made. A clone is the same thing.
+pub(crate) trait Entry: Clone + Send + Sync + 'static {
+    /// Its key; what it is, then of whom: `stats`, `brief:7:1`.
+    fn key(&self) -> String;
+
+    /// How long it lives.
+    fn lifetime(&self) -> Lifetime;
+
+    /// Makes it.
+    fn compute(&self) -> impl Future<Output = Result<Payload, Error>> + Send;
+}
+
+/// The cache; clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct PageCache {
+    pool: Pool,
+    flights: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
+}
+
+/// A row as it was found.
+#[derive(Debug)]
+struct Found {
+    payload: Option<Value>,
+    computed_at: Option<Timestamp>,
+    standing: Standing,
+}
+
+/// What may be done with a row, by the database's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Serve it.
+    Fresh,
+    /// Serve it, and have it computed anew.
+    Stale,
+    /// Serve it only if it cannot be computed.
+    Old,
+    /// There is nothing yet.
+    Empty,
+}
+
+/// Longest time that a process may compute; then another one may. Longer than any request.
+const LEASE: Duration = Duration::from_secs(10);
+/// For so long nobody tries again what has just failed.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether another process is done.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Longest wait for another process; then the visitor is told to come back.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Entries that pruning leaves, the newest ones.
+pub(crate) const ENTRIES_MAX: i64 = 10_000;
+
+const FIND: &str = "
+    SELECT payload, computed_at,
+           CASE WHEN computed_at IS NULL THEN 'empty'
+                WHEN invalidated_at IS NOT NULL THEN 'old'
+                WHEN now() < computed_at + ttl_seconds * interval '1 second' THEN 'fresh'
+                WHEN now() < computed_at + (ttl_seconds + stale_seconds) * interval '1 second' THEN 'stale'
+                ELSE 'old' END
+      FROM page_cache WHERE cache_key = $1";
+
+/// Takes the lease, if nobody has it. The row's own lifetime stays until something is computed.
+const LEASE_IT: &str = "
+    INSERT INTO page_cache (cache_key, ttl_seconds, stale_seconds, computing_until)
+    VALUES ($1, 1, 0, now() + $2 * interval '1 millisecond')
+    ON CONFLICT (cache_key) DO UPDATE SET computing_until = now() + $2 * interval '1 millisecond'
+     WHERE page_cache.computing_until IS NULL OR page_cache.computing_until <= now()
+    RETURNING now()";
+
+/// Stores what was computed since `$5`. What was invalidated meanwhile is old already.
+const STORE: &str = "
+    INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds)
+    VALUES ($1, $2, $5, $3, $4)
+    ON CONFLICT (cache_key) DO UPDATE
+       SET payload = $2, computed_at = $5, ttl_seconds = $3, stale_seconds = $4, computing_until = NULL,
+           invalidated_at = CASE WHEN page_cache.invalidated_at >= $5 THEN page_cache.invalidated_at END";
+
+const RELEASE: &str =
+    "UPDATE page_cache SET computing_until = now() + $2 * interval '1 millisecond' WHERE cache_key = $1";
+
+impl PageCache {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self { pool, flights: Arc::default() }
+    }
+
+    /// The entry, computed if need be. What comes from the cache has `_cached` and `_cached_at`.
+    ///
+    /// A cache that cannot be read or written fails nothing that can be computed.
+    ///
+    /// # Errors
+    /// When it cannot be computed and was not there, or another process takes too long.
+    pub(crate) async fn get_cached_or_compute<E: Entry>(&self, entry: &E) -> Result<Payload, Error> {
+        let key = entry.key();
+        let found = match self.find(&key).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(event = "cache.unreadable", key, %error, "the page cache cannot be read");
+                return entry.compute().await;
+            }
+        };
+        match found.standing {
+            Standing::Fresh => found.served(),
+            Standing::Stale => {
+                let (cache, entry) = (self.clone(), entry.clone());
+                tokio::spawn(async move { cache.refresh(&entry).await });
+                found.served()
+            }
+            Standing::Old | Standing::Empty => self.fill(entry, &key).await,
+        }
+    }
+
+    /// Computes the entry anew unless someone else does. Says whether it did.
+    pub(crate) async fn refresh<E: Entry>(&self, entry: &E) -> Result<bool, Error> {
+        let key = entry.key();
+        let Some(since) = self.lease(&key).await? else { return Ok(false) };
+        self.compute(entry, &key, since).await.map(|_| true)
+    }
+
+    /// Makes the entries whose key is like `pattern` old, as SQL's LIKE has it. Says how many.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub(crate) async fn invalidate(&self, pattern: &str) -> Result<u64, Error> {
+        let sql = "UPDATE page_cache SET invalidated_at = now() WHERE cache_key LIKE $1 RETURNING 1";
+        let rows = self.pool.get().await?.query_typed(sql, &[(&pattern, Type::TEXT)]).await?;
+        Ok(rows.len() as u64)
+    }
+
+    /// Waits for who computes it, or does so. One of this process at a time looks after one entry.
+    async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<Payload, Error> {
+        let (flight, asked) = (self.flight(key), Instant::now());
+        let _alone = tokio::time::timeout(WAIT_MAX, flight.lock()).await.map_err(|_| slow())?;
+        loop {
+            let found = self.find(key).await?;
+            match found.standing {
+                Standing::Fresh | Standing::Stale => return found.served(),
+                Standing::Old | Standing::Empty => {}
+            }
+            if let Some(since) = self.lease(key).await? {
+                // Someone may have been done between the look and the lease.
+                let again = self.find(key).await?;
+                if again.standing == Standing::Fresh {
+                    self.release(key, Duration::ZERO).await;
+                    return again.served();
+                }
+                let computed = self.compute(entry, key, since).await;
+                return computed.or_else(|error| if again.payload.is_some() { again.served() } else { Err(error) });
+            }
+            // Another process computes, or has just failed to.
+            if asked.elapsed() >= WAIT_MAX {
+                return if found.payload.is_some() { found.served() } else { Err(slow()) };
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Computes with the lease in hand, and gives that up.
+    async fn compute<E: Entry>(&self, entry: &E, key: &str, since: Timestamp) -> Result<Payload, Error> {
+        match entry.compute().await {
+            Ok(payload) => {
+                if let Err(error) = self.store(key, &payload, entry.lifetime(), since).await {
+                    tracing::warn!(event = "cache.not_stored", key, %error, "{key} was computed and not kept: {error}");
+                    self.release(key, Duration::ZERO).await;
+                }
+                Ok(payload)
+            }
+            Err(error) => {
+                let internal = error.internal().unwrap_or_default();
+                tracing::warn!(
+                    event = "cache.not_computed",
+                    key,
+                    error = internal,
+                    "{key} was not computed: {internal}"
+                );
+                self.release(key, FAILURE_PAUSE).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn find(&self, key: &str) -> Result<Found, Error> {
+        let rows = self.pool.get().await?.query_typed(FIND, &[(&key, Type::TEXT)]).await?;
+        let empty = Found { payload: None, computed_at: None, standing: Standing::Empty };
+        Ok(rows.first().map(Found::read).transpose()?.unwrap_or(empty))
+    }
+
+    async fn lease(&self, key: &str) -> Result<Option<Timestamp>, Error> {
+        let millis = millis(LEASE);
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::TEXT), (&millis, Type::INT4)];
+        let rows = self.pool.get().await?.query_typed(LEASE_IT, &parameters).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+    }
+
+    async fn store(&self, key: &str, payload: &Payload, lifetime: Lifetime, since: Timestamp) -> Result<(), Error> {
+        let payload = Value::Object(payload.clone());
+        let (ttl, stale) = (seconds(lifetime.ttl), seconds(lifetime.stale));
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&key, Type::TEXT),
+            (&payload, Type::JSONB),
+            (&ttl, Type::INT4),
+            (&stale, Type::INT4),
+            (&since, Type::TIMESTAMPTZ),
+        ];
+        self.pool.get().await?.query_typed(STORE, &parameters).await?;
+        Ok(())
+    }
+
+    /// Gives the lease up, or holds it a little longer. What is not given up ends by itself.
+    async fn release(&self, key: &str, pause: Duration) {
+        let millis = millis(pause);
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::TEXT), (&millis, Type::INT4)];
+        if let Ok(connection) = self.pool.get().await {
+            let _ = connection.query_typed(RELEASE, &parameters).await;
+        }
+    }
+
+    /// What those of this process who fill one entry wait for. Forgotten when nobody does.
+    fn flight(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        // A map that a panic left is whole.
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(key).and_then(Weak::upgrade) {
+            return flight;
+        }
+        flights.retain(|_, flight| flight.strong_count() > 0);
+        let flight = Arc::default();
+        flights.insert(key.to_owned(), Arc::downgrade(&flight));
+        flight
+    }
+}
+
+impl Found {
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let standing = match row.try_get(2)? {
+            "fresh" => Standing::Fresh,
+            "stale" => Standing::Stale,
+            "old" => Standing::Old,
+            _ => Standing::Empty,
+        };
+        Ok(Self { payload: row.try_get(0)?, computed_at: row.try_get(1)?, standing })
+    }
+
+    fn served(self) -> Result<Payload, Error> {
+        let Some(Value::Object(mut payload)) = self.payload else {
+            return Err(Error::bug("an entry of the page cache is no object"));
+        };
+        payload.insert("_cached".to_owned(), true.into());
+        payload.insert("_cached_at".to_owned(), self.computed_at.map(|at| at.to_string()).into());
+        Ok(payload)
+    }
+}
+
+fn slow() -> Error {
+    Error::busy("another process computes this for too long")
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn seconds(time: Duration) -> i32 {
+    i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
+}

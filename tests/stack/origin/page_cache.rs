@@ -1,0 +1,125 @@
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures_util::future::{join, try_join_all};
+use serde_json::{Value, json};
+
+use crate::support::{Database, Site, until};
+
+const SECRET: &str = "a secret that only the scheduler has";
+const STATS: &str = "/api/stats";
+/// A row in each table that is counted.
+const ROWS: &str = "
+    INSERT INTO permits (record_id, permit_number) VALUES ('1', '202601010001');
+    INSERT INTO addenda (row_key, occurrence, application_number) VALUES ('1', 1, '202601010001'), ('2', 1, '2')";
+/// Statements that count now.
+const COUNTING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'active' AND query LIKE '%FROM addenda%' AND pid <> pg_backend_pid()";
+
+async fn site(database: &Database) -> Result<Site> {
+    let site = Site::start_with(&database.origin, 0, &[("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)])?;
+    until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
+    Ok(site)
+}
+
+async fn stats(site: &Site) -> Result<Value> {
+    let answer = site.visitor().get(STATS).await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    answer.json()
+}
+
+async fn run(site: &Site, job: &str) -> Result<Value> {
+    let bearer = format!("Bearer {SECRET}");
+    let answer = site.visitor().ask("POST", &format!("/cron/{job}")).field("authorization", &bearer).send().await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    answer.json()
+}
+
+/// Forty visitors of two processes ask for what nobody has computed: one statement counts, and all get its result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_computes_for_all() -> Result<()> {
+    let database = Database::create("cache_flight")?;
+    let client = database.connect().await?;
+    client.batch_execute(ROWS).await?;
+    let sites = [site(&database).await?, site(&database).await?];
+    client.batch_execute("BEGIN; LOCK TABLE addenda").await?;
+    let asked = try_join_all((0..40).map(|number| stats(&sites[number % 2])));
+    let counted = async {
+        until(async || Ok(database.number(COUNTING).await? == 1)).await?;
+        // Everyone who is on the way arrives, and nobody counts beside the one who does.
+        for _ in 0..20 {
+            ensure!(database.number(COUNTING).await? == 1);
+        }
+        client.batch_execute("COMMIT").await?;
+        Ok(())
+    };
+    let (answers, counted) = join(asked, counted).await;
+    counted?;
+    let answers = answers?;
+    for answer in &answers {
+        assert_eq!((&answer["permits"], &answer["routing_records"]), (&json!(1), &json!(2)), "{answer}");
+    }
+    let computed = answers.iter().filter(|answer| answer.get("_cached").is_none()).count();
+    assert_eq!(computed, 1, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.get("_cached").is_none() || answer["_cached_at"].is_string()));
+    Ok(())
+}
+
+/// What is a little old is served at once, and computed anew beside that; what is too old, or was made old, is computed
+/// first; and what cannot be computed is served however old it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_entry_grows_old_by_the_databases_clock() -> Result<()> {
+    let database = Database::create("cache_age")?;
+    let client = database.connect().await?;
+    client.batch_execute(ROWS).await?;
+    let site = site(&database).await?;
+    let aged = async |by: &str| {
+        let sql = format!("UPDATE page_cache SET computed_at = now() - interval '{by}' WHERE cache_key = 'stats'");
+        client.batch_execute(&sql).await
+    };
+    assert_eq!(stats(&site).await?.get("_cached"), None);
+    client.batch_execute("INSERT INTO permits (record_id, permit_number) VALUES ('2', '2')").await?;
+    aged("59 minutes").await?;
+    assert_eq!((&stats(&site).await?["_cached"], &stats(&site).await?["permits"]), (&json!(true), &json!(1)));
+
+    aged("61 minutes").await?;
+    client.batch_execute("BEGIN; LOCK TABLE addenda").await?;
+    let asked = Instant::now();
+    assert_eq!(stats(&site).await?["permits"], 1);
+    assert!(asked.elapsed() < Duration::from_secs(5), "nobody waits for what is computed beside the serving");
+    until(async || Ok(database.number(COUNTING).await? == 1)).await?;
+    client.batch_execute("COMMIT").await?;
+    until(async || Ok(stats(&site).await?["permits"] == 2)).await?;
+
+    client.batch_execute("INSERT INTO permits (record_id, permit_number) VALUES ('3', '3')").await?;
+    aged("26 hours").await?;
+    assert_eq!(stats(&site).await?["permits"], 3);
+
+    client.batch_execute("UPDATE page_cache SET invalidated_at = now(); ALTER TABLE addenda RENAME TO away").await?;
+    let answer = stats(&site).await?;
+    assert_eq!((&answer["permits"], &answer["_cached"]), (&json!(3), &json!(true)), "{answer}");
+    client.batch_execute("DELETE FROM page_cache").await?;
+    assert_eq!(site.visitor().get(STATS).await?.status, 503);
+    client.batch_execute("ALTER TABLE away RENAME TO addenda").await?;
+    until(async || Ok(site.visitor().get(STATS).await?.status == 200)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn jobs_compute_ahead_and_keep_the_cache_within_its_bound() -> Result<()> {
+    let database = Database::create("cache_jobs")?;
+    let client = database.connect().await?;
+    client.batch_execute(ROWS).await?;
+    let site = site(&database).await?;
+    assert_eq!(run(&site, "compute-caches").await?["counts"], json!({"computed": 1, "errors": 0}));
+    assert_eq!(stats(&site).await?["_cached"], true);
+
+    let more = "INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds)
+                SELECT 'brief:' || n, '{}', now() - interval '1 minute' * n, 60, 0 FROM generate_series(1, 10010) n";
+    client.batch_execute(more).await?;
+    let pruned = run(&site, "prune").await?;
+    assert_eq!(pruned["counts"]["page_cache"], 11, "{pruned}");
+    let kept = database.number("SELECT count(*) FROM page_cache WHERE cache_key = 'stats'").await?;
+    assert_eq!((kept, database.number("SELECT count(*) FROM page_cache").await?), (1, 10_000));
+    client.query_one("SELECT 1 FROM page_cache WHERE cache_key = 'brief:1'", &[]).await.context("the newest stay")?;
+    Ok(())
+}
