@@ -63,15 +63,11 @@ impl Platform for Host {
         random()
     }
 
-    async fn fetch(&self, request: &mut Request<Self>, deadline: Duration) -> Result<Response<Self>, FetchError> {
-        self.fetch_from(0, request, deadline).await
-    }
-
     fn origins(&self) -> usize {
         self.0.origins.len()
     }
 
-    async fn fetch_from(
+    async fn fetch(
         &self,
         origin: usize,
         request: &mut Request<Self>,
