@@ -55,9 +55,9 @@ pub enum Pass {
     },
 }
 
-/// A call that was sent. Given back to [`Throttle::record`]; a lost one counts as refused.
+/// A call that was sent. Given back to [`Throttle::record`]; a lost one counts as accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a call without a recorded end counts as refused"]
+#[must_use = "a call without a recorded end counts as accepted"]
 pub struct Ticket {
     /// The bucket of time in which the call was counted.
     bucket: u64,
@@ -95,16 +95,19 @@ impl Throttle {
         Self::default()
     }
 
-    /// Decides on one call at `now`, and counts it before it is sent, so that calls still out count too.
+    /// Decides on one call at `now`, and counts it before it is sent: as accepted, until its end says otherwise.
     ///
     /// `random` is any number the host draws: which calls are dropped depends on it, and nothing else does.
     pub fn admit(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Pass {
         let load = self.load(config, priority, now, random);
         let bucket = self.0.slide(config.cut(), now);
+        let dropped = load.dropped();
         if let Some(calls) = self.0.bucket(config.cut(), bucket) {
             calls.requests = calls.requests.saturating_add(1);
+            // A call under way counts as accepted until it is refused: a crowd that comes at once is no sign of trouble.
+            calls.accepts = calls.accepts.saturating_add(u32::from(dropped.is_none()));
         }
-        match load.dropped() {
+        match dropped {
             Some(probability_permille) => Pass::Drop { probability_permille },
             None => Pass::Send(Ticket { bucket }),
         }
@@ -126,9 +129,12 @@ impl Throttle {
     pub fn record(&mut self, config: &Config, ticket: Ticket, end: End) {
         let Some(calls) = self.0.bucket(config.cut(), ticket.bucket) else { return };
         match end {
-            End::Accepted => calls.accepts = calls.accepts.saturating_add(1),
-            End::Refused => {}
-            End::Unknown => calls.requests = calls.requests.saturating_sub(1),
+            End::Accepted => {}
+            End::Refused => calls.accepts = calls.accepts.saturating_sub(1),
+            End::Unknown => {
+                calls.requests = calls.requests.saturating_sub(1);
+                calls.accepts = calls.accepts.saturating_sub(1);
+            }
         }
     }
 }

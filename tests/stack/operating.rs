@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toml::Table;
 
 use crate::support::edge::require_worker;
-use crate::support::{Call, Edge, Reply, Upstream};
+use crate::support::{Call, Edge, Reply, Upstream, until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NIGHTLY: &str = "0 9 * * *";
@@ -91,13 +91,13 @@ async fn a_timer_starts_the_origins_job_and_a_failed_job_fails_the_run() -> Resu
     assert_eq!(calls.len(), 1);
     assert_eq!((calls[0].method.as_str(), calls[0].target.as_str()), ("POST", "/cron/nightly"));
     assert!(calls[0].field("idempotency-key").starts_with("nightly-"), "{}", calls[0].field("idempotency-key"));
-    assert!(edge.log().contains("edge.cron job=nightly outcome=ok status=200 attempts=1"), "{}", edge.log());
+    until(async || Ok(edge.log().contains("edge.cron job=nightly outcome=ok status=200 attempts=1"))).await?;
     assert_eq!(edge.points().await?, [json!({"indexes": ["job"], "blobs": ["job", "nightly", "ok"], "doubles": [1]})]);
 
     upstream.answer(|_| Reply::text("").status(500));
     let outcome = edge.tick(NIGHTLY).await?;
     assert!(outcome.contains("\"exception\""), "Cloudflare is to count this run as failed: {outcome}");
-    assert!(edge.log().contains("edge.cron job=nightly outcome=refused status=500 attempts=1"), "{}", edge.log());
+    until(async || Ok(edge.log().contains("edge.cron job=nightly outcome=refused status=500 attempts=1"))).await?;
     let unknown = edge.tick("1 2 3 4 5").await?;
     assert!(unknown.contains("\"exception\""), "{unknown}");
     Ok(())

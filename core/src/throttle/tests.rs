@@ -118,11 +118,21 @@ fn some_calls_always_pass() {
     let config = Config::default();
     let mut throttle = Throttle::new();
     for _ in 0..100_000 {
-        let _never_recorded = throttle.admit(&config, Priority::Normal, at(0), u32::MAX);
+        if let Pass::Send(ticket) = throttle.admit(&config, Priority::Normal, at(0), u32::MAX) {
+            throttle.record(&config, ticket, End::Refused);
+        }
     }
     let admit = |random| throttle.clone().admit(&config, Priority::Normal, at(0), random);
     assert_eq!(admit(DROP_MAX - 1), Pass::Drop { probability_permille: DROP_MAX_PERMILLE });
     assert!(matches!(admit(DROP_MAX), Pass::Send(_)));
+}
+
+#[test]
+fn a_crowd_that_comes_before_the_first_answer_is_sent() {
+    let config = Config::default();
+    let mut throttle = Throttle::new();
+    let mut admit = |random| throttle.admit(&config, Priority::Normal, at(0), random);
+    assert!((0..1000).all(|_| matches!(admit(0), Pass::Send(_))));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use seawall_xtask::process::{self, Logs, Service};
 use seawall_xtask::project::Project;
 use seawall_xtask::step::Steps;
 use seawall_xtask::workerd::{self, Front, Script};
-use seawall_xtask::{build, http, scratch, screen, tools};
+use seawall_xtask::{build, scratch, screen, tools};
 use serde_json::{Map, Value, json};
 
 use super::edge::PASS_THROUGH;
@@ -77,8 +77,6 @@ pub(crate) fn prove(project: &Project, record: bool, steps: &Steps) -> Result<()
         let port = origin.wait_for_line("origin listening on ", ORIGIN_WITHIN)?;
         let origin_url = format!("http://127.0.0.1:{port}");
         let edge = workerd::serve(project, &Script::edge(&worker), &origin_url, 0, Front::None, Logs::Keep)?;
-        // The throttle counts what is under way as not accepted, so it takes one answer before a crowd may come.
-        http::status(edge.port, "/")?;
         let mut suite = script(project, "suite.mjs")?;
         suite.arg(edge.url()).arg(&out).arg(project.path(RESULT));
         process::run(PACKAGE, suite, step)
