@@ -95,6 +95,40 @@ pub(crate) fn at_once(edge: &Edge, route: &Route, client: Client, now: Timestamp
     admission.refusal().is_none().then_some(admission)
 }
 
+/// The refusal of a request that this isolate refuses without asking anybody; `None` when it would not.
+pub(crate) fn refused_at_once(
+    edge: &Edge,
+    route: &Route,
+    client: Client,
+    may_hit: bool,
+    now: Timestamp,
+) -> Option<Admission> {
+    let (mut here, mut remembered) = (Vec::new(), Admission::default());
+    let mut spares_hits = may_hit;
+    for (id, limit) in edge.policy.limits_of(route) {
+        match limit.scope {
+            // Who holds a place has a number, which nobody has here.
+            _ if is_held(&limit.algorithm) => return None,
+            Scope::Isolate => here.push((id, limit)),
+            Scope::Location => {}
+            Scope::Shared { .. } => {
+                spares_hits &= limit.hit_cost == 0;
+                if let Some(until) = edge.state.borrow().denials.get(client.key(id), now) {
+                    remembered.verdicts.push(own::denied(id, until.since(now)));
+                }
+            }
+        }
+    }
+    let refusal = own::refusal(edge, client, &here, now);
+    if refusal.is_some() || remembered.verdicts.is_empty() || spares_hits {
+        return refusal;
+    }
+    // The whole way would charge these first.
+    let mut admission = own::count(edge, client, LeaseId(0), &here, now);
+    admission.extend(remembered);
+    Some(admission)
+}
+
 /// A request that the limits of its isolate let pass.
 pub(crate) struct Admitting<'a> {
     edge: &'a Rc<Edge>,

@@ -5,6 +5,7 @@
 mod at_once;
 mod cached;
 mod explain;
+mod refused_at_once;
 
 use core::{mem, pin::pin};
 use std::rc::Rc;
@@ -45,7 +46,10 @@ use self::cached::{Cached, Step};
 
 pub(crate) use self::explain::explain;
 
-pub use self::at_once::{HEAD_FIELDS, Head, Shown, at_once};
+pub use self::{
+    at_once::{HEAD_FIELDS, Head, Shown, at_once},
+    refused_at_once::{Refused, refused_at_once},
+};
 
 /// Answers one request.
 ///
@@ -371,12 +375,16 @@ impl Place {
 fn refused<P: Platform>(edge: &Edge, platform: &P, admission: &Admission) -> Answer<P> {
     let names =
         admission.violated().filter_map(|verdict| edge.policy.limit(verdict.limit)).map(|limit| limit.name.as_str());
-    let problem =
-        Problem::quota_exceeded(names, "Too many requests from this address. Retry-After says when to come back.");
+    let problem = Problem::quota_exceeded(names, TOO_MANY);
     let retry_after = admission.refusal().and_then(|refusal| refusal.retry_after);
     let response = answer::problem(platform, &problem, retry_after);
-    Answer::plain(response, CacheStatus::Refused { detail: "limited" })
+    Answer::plain(response, CacheStatus::Refused { detail: LIMITED })
 }
+
+/// What a refused client reads.
+const TOO_MANY: &str = "Too many requests from this address. Retry-After says when to come back.";
+/// The word for it in `Cache-Status` and the log.
+const LIMITED: &str = "limited";
 
 fn malformed_answer<P: Platform>(platform: &P, malformed: Malformed) -> Response<P> {
     let status = match malformed.status() {

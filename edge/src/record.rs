@@ -139,6 +139,13 @@ pub enum Metric<'a> {
         /// How many.
         count: u32,
     },
+    /// Requests were refused the shortest way; none of them is counted as a request.
+    Denials {
+        /// The route's name.
+        route: &'a str,
+        /// How many.
+        count: u32,
+    },
     /// An upstream was called.
     Call {
         /// Its name.

@@ -19,6 +19,8 @@ use crate::{
 pub(crate) struct Tally {
     /// By route, in the policy's order; as long as the last route that has been counted.
     hits: Vec<u32>,
+    /// The same of refusals.
+    denials: Vec<u32>,
     total: u32,
     /// When the first of them was counted.
     since: Option<Timestamp>,
@@ -28,6 +30,7 @@ pub(crate) struct Tally {
 #[derive(Debug)]
 pub(crate) struct Taken {
     hits: Vec<u32>,
+    denials: Vec<u32>,
     span: Duration,
 }
 
@@ -39,11 +42,14 @@ impl Tally {
 
     /// Counts one answer of the route at this place of the policy.
     pub(crate) fn count(&mut self, route: usize, now: Timestamp) {
-        if self.hits.len() <= route {
-            self.hits.resize(route + 1, 0);
-        }
-        // Far below the largest number: it is due long before.
-        self.hits[route] += 1;
+        add(&mut self.hits, route);
+        self.total += 1;
+        self.since.get_or_insert(now);
+    }
+
+    /// Counts one refusal of the route at this place.
+    pub(crate) fn deny(&mut self, route: usize, now: Timestamp) {
+        add(&mut self.denials, route);
         self.total += 1;
         self.since.get_or_insert(now);
     }
@@ -51,20 +57,35 @@ impl Tally {
     /// Takes them out, if there are any.
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<Taken> {
         let since = self.since?;
-        let Self { hits, .. } = mem::take(self);
-        Some(Taken { hits, span: now.since(since) })
+        let Self { hits, denials, .. } = mem::take(self);
+        Some(Taken { hits, denials, span: now.since(since) })
     }
+}
+
+/// Counts one at `route`.
+fn add(counts: &mut Vec<u32>, route: usize) {
+    if counts.len() <= route {
+        counts.resize(route + 1, 0);
+    }
+    // Far below the largest number: it is due long before.
+    counts[route] += 1;
 }
 
 impl Taken {
     /// One line and one data point for each route.
     pub(crate) fn write<P: Platform>(self, policy: &Policy, platform: &P) {
-        for (route, count) in policy.routes().iter().zip(self.hits).filter(|(_, count)| *count > 0) {
-            let (name, span_ms) = (route.name.as_str(), self.span.as_millis().to_string());
-            let line = ["edge.hits route=", name, " count=", &count.to_string(), " within_ms=", &span_ms];
-            platform.log(&line.concat());
-            platform.measure(&Metric::Hits { route: name, count });
-        }
+        let Self { hits, denials, span } = self;
+        let span_ms = span.as_millis().to_string();
+        let write = |event: &str, counts: Vec<u32>, metric: &dyn Fn(&str, u32)| {
+            for (route, count) in policy.routes().iter().zip(counts).filter(|(_, count)| *count > 0) {
+                let name = route.name.as_str();
+                let line = [event, " route=", name, " count=", &count.to_string(), " within_ms=", &span_ms];
+                platform.log(&line.concat());
+                metric(name, count);
+            }
+        };
+        write("edge.hits", hits, &|route, count| platform.measure(&Metric::Hits { route, count }));
+        write("edge.denials", denials, &|route, count| platform.measure(&Metric::Denials { route, count }));
     }
 }
 

@@ -57,8 +57,16 @@ export default {
 };
 
 export class Limiter extends Authority {
+  constructor(state, env) {
+    super(state, env);
+    this.dies = () => state.abort("the test ended the authority");
+  }
+
   async fetch(request) {
     switch (authority) {
+      case "dies":
+        authority = "answers";
+        return this.dies();
       case "fails":
         throw new Error("the test made the authority fail");
       case "hangs":

@@ -2,8 +2,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use seawall_core::limit::lua::{Call, SCRIPT};
+use anyhow::{Context, Result, bail, ensure};
+use seawall_core::limit::lua::{Call, SCRIPT, SCRIPT_SHA1};
 
 /// One connection, with the script loaded.
 pub(crate) struct Client {
@@ -17,6 +17,7 @@ impl Client {
         let writer = UnixStream::connect(socket).with_context(|| format!("cannot connect to {}", socket.display()))?;
         let mut client = Self { reader: BufReader::new(writer.try_clone()?), writer, script: String::new() };
         client.script = client.command(&["SCRIPT", "LOAD", SCRIPT])?.concat();
+        ensure!(client.script == SCRIPT_SHA1, "the script has changed: its SCRIPT_SHA1 is {}", client.script);
         Ok(client)
     }
 

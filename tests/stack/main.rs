@@ -9,6 +9,8 @@ mod cache;
 mod data;
 /// The origin is slow, failing or gone.
 mod failure;
+/// Twenty isolates count one client together, whatever becomes of those who keep the count.
+mod fleet;
 /// No client gets more than its share, and every client gets it.
 mod limits;
 /// What an operator does: deploys, looks, takes the site down, and what runs at its times.
@@ -26,3 +28,5 @@ mod spin;
 mod streaming;
 /// Processes and visitors.
 mod support;
+/// A limit's counter in a Redis behind Upstash's REST API.
+mod upstash;

@@ -7,11 +7,14 @@ use anyhow::{Context, Result};
 pub(crate) mod cable;
 pub(crate) mod city;
 pub(crate) mod edge;
+pub(crate) mod fleet;
+pub(crate) mod upstash;
 pub(crate) mod upstream;
 pub(crate) mod visitor;
 
 pub(crate) use self::city::{City, Database, Site};
 pub(crate) use self::edge::{Authority, Edge};
+pub(crate) use self::fleet::Fleet;
 pub(crate) use self::upstream::{Call, Gate, Reply, Upstream};
 pub(crate) use self::visitor::{Answer, Visitor};
 

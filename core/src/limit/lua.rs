@@ -71,6 +71,9 @@ pub const SCRIPT: &str = concat!(
     include_str!("../../lua/decide.lua"),
 );
 
+/// The script's SHA-1, by which `EVALSHA` names it. A test that has a Redis compares them.
+pub const SCRIPT_SHA1: &str = "dfa6fa8b07efd96a4640046477348b32140206d2";
+
 /// What to do with the limits of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {

@@ -104,7 +104,14 @@ const ROWS: &[Row] = &[
         edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
         limits: &["client", "report"],
     },
-    Row { request: "GET /api/stats", route: "api", browser: "", edge: "", limits: &["client", "api"] },
+    Row {
+        request: "GET /api/stats",
+        route: "stats",
+        browser: "private, no-cache",
+        edge: "max-age=300, stale-while-revalidate=3600, stale-if-error=86400",
+        limits: &["api"],
+    },
+    Row { request: "GET /api/other", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
     Row { request: "GET /auth/send-link", route: "everything-else", browser: "", edge: "", limits: &["client"] },
@@ -112,8 +119,8 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 8] =
-    ["health", "about-data", "search", "report", "api-search", "api-report", "api", "cron"];
+const NEED_THE_DATABASE: [&str; 9] =
+    ["health", "about-data", "search", "report", "api-search", "api-report", "stats", "api", "cron"];
 
 #[test]
 fn each_request_meets_its_rules() {

@@ -28,24 +28,39 @@ struct Rule<'a> {
 }
 
 fn count_rules(edge: &Edge, client: Client, lease: LeaseId, rules: &[Rule<'_>], now: Timestamp) -> Admission {
-    let mut state = edge.state.borrow_mut();
-    let stored: Vec<Option<State>> =
-        rules.iter().map(|rule| state.counters.get(rule.algorithm, client.key(rule.id), now)).collect();
-    let checks: Vec<Check<'_>> = rules
-        .iter()
-        .zip(&stored)
-        .map(|(rule, stored)| Check {
-            limit: rule.id,
-            algorithm: rule.algorithm,
-            stored: stored.as_ref(),
-            spend: Spend::new(rule.cost, client.key(rule.id)).with_lease(lease),
-        })
-        .collect();
+    let stored = stored(edge, client, rules, now);
+    let checks = checks(client, lease, rules, &stored);
     let decision = decide_all(&checks, now);
+    let mut state = edge.state.borrow_mut();
     for (check, next) in decision.next_states() {
         state.counters.put(check.spend.key, &next, check.algorithm.expires(&next), now);
     }
     decision.admission()
+}
+
+/// What limits of this isolate say to a request that they refuse; `None` when they do not. Counts nothing.
+pub(super) fn refusal(edge: &Edge, client: Client, limits: &[Named<'_>], now: Timestamp) -> Option<Admission> {
+    let rules: Vec<Rule<'_>> =
+        limits.iter().map(|(id, limit)| Rule { id: *id, cost: limit.cost, algorithm: &limit.algorithm }).collect();
+    let stored = stored(edge, client, &rules, now);
+    let checks = checks(client, LeaseId(0), &rules, &stored);
+    let decision = decide_all(&checks, now);
+    (decision.ruling() != Ruling::Allow).then(|| decision.admission())
+}
+
+fn stored(edge: &Edge, client: Client, rules: &[Rule<'_>], now: Timestamp) -> Vec<Option<State>> {
+    let state = edge.state.borrow();
+    rules.iter().map(|rule| state.counters.get(rule.algorithm, client.key(rule.id), now)).collect()
+}
+
+fn checks<'a>(client: Client, lease: LeaseId, rules: &[Rule<'a>], stored: &'a [Option<State>]) -> Vec<Check<'a>> {
+    let check = |(rule, stored): (&Rule<'a>, &'a Option<State>)| Check {
+        limit: rule.id,
+        algorithm: rule.algorithm,
+        stored: stored.as_ref(),
+        spend: Spend::new(rule.cost, client.key(rule.id)).with_lease(lease),
+    };
+    rules.iter().zip(stored).map(check).collect()
 }
 
 /// Counts at this location. What the platform does not count there is counted in this isolate.

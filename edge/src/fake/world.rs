@@ -397,6 +397,7 @@ impl World {
             Metric::Request(_) => return,
             Metric::Call { upstream, outcome, .. } => format!("call {upstream} {outcome}"),
             Metric::Hits { route, count } => format!("hits {route} {count}"),
+            Metric::Denials { route, count } => format!("denials {route} {count}"),
             Metric::Failure(failure) => format!("failure {}", failure.as_str()),
             Metric::Job { name, outcome, attempts } => format!("job {name} {outcome} {attempts}"),
         };

@@ -166,10 +166,7 @@ pub fn at_once<P: Platform, R>(
 
 /// What the whole way makes of the URL; `None` when it would not look into the cache.
 fn resolve<P: Platform>(isolate: &Isolate<P>, head: &Head<'_>) -> Option<Place> {
-    let (scheme, rest) = head.url.split_once("://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = target.split('#').next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (scheme, host, path, query) = parts(head.url)?;
     let (host, path) = sanitise::place(host, path, query).ok()?;
     if !isolate.policy.site().hosts.take(&host) || control::name(&path).is_some() {
         return None;
@@ -191,6 +188,15 @@ fn resolve<P: Platform>(isolate: &Isolate<P>, head: &Head<'_>) -> Option<Place> 
     let key = CacheKey::new(&target);
     let [scheme, host, path, query] = [scheme, &host, &path, &query].map(Box::from);
     Some(Place { scheme, host, path, query, key, route })
+}
+
+/// Scheme, host with port, path and query of an absolute URL, as they stand there.
+pub(super) fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Some((scheme, host, path, query))
 }
 
 /// A request as the origin would get it, for what a stored response varies on.

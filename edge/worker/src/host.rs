@@ -4,12 +4,12 @@ use core::{cell::RefCell, time::Duration};
 use std::rc::Rc;
 
 use js_sys::{Date, Uint8Array};
-use seawall_core::{cache::key::CacheKey, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
 use seawall_edge::{
     Platform,
     authority::{Question, Reply},
     message::{Request, Response},
-    platform::{AuthorityError, FetchError},
+    platform::{AuthorityError, FetchError, Script},
     record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue};
@@ -17,7 +17,8 @@ use web_sys::{ReadableStream, WorkerGlobalScope};
 use worker::{Context, Delay, Env};
 
 use crate::{
-    authority, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, ready::Ready, settings, waiters,
+    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, ready::Ready, settings,
+    upstash, waiters,
 };
 
 /// The platform of one request.
@@ -167,6 +168,14 @@ impl Platform for Host {
 
     async fn ask(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Reply, AuthorityError> {
         authority::ask(&self.0.env, shard, question, deadline).await
+    }
+
+    async fn run_script(&self, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
+        upstash::run(&self.0.env, script, deadline).await
+    }
+
+    async fn count_at_location(&self, limit: &str, key: u128) -> Option<bool> {
+        binding::count(&self.0.env, limit, key).await
     }
 
     async fn sleep(&self, time: Duration) {

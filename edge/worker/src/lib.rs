@@ -3,6 +3,7 @@
 //! Policy lives in policy.toml and the pipeline; here is none.
 
 mod authority;
+mod binding;
 mod cache;
 mod glue;
 mod headers;
@@ -12,6 +13,7 @@ mod metrics;
 mod origin;
 mod ready;
 mod settings;
+mod upstash;
 mod waiters;
 
 use std::{cell::OnceCell, rc::Rc};
@@ -22,7 +24,7 @@ use seawall_edge::{
     Edge, Isolate,
     cron::{self, Tick},
     message::{Request, Response},
-    pipeline::{self, HEAD_FIELDS, Head},
+    pipeline::{self, HEAD_FIELDS, Head, Refused},
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::future_to_promise;
@@ -77,7 +79,7 @@ pub fn scheduled(event: worker_sys::ScheduledEvent, env: Env, context: JsValue) 
     })
 }
 
-/// The answer from isolate memory, if it has one that waits for nothing.
+/// The answer that waits for nothing, if there is one: from isolate memory, or a refusal.
 fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
     let isolate = ISOLATE.with(|isolate| isolate.get().cloned())?;
     let head = NAMES.with(|names| glue::head(request, names));
@@ -87,7 +89,18 @@ fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
     let fields = core::array::from_fn(|_| field());
     let client = field().and_then(|address| address.parse().ok());
     let head = Head { method, url, client, fields };
-    pipeline::at_once(&isolate, host::now(), &head, Ready::send)?.ok()
+    let now = host::now();
+    match pipeline::at_once(&isolate, now, &head, Ready::send) {
+        Some(sent) => sent.ok(),
+        None => refusal(&pipeline::refused_at_once(&isolate, now, &head)?).ok(),
+    }
+}
+
+/// A refusal that waits for nothing either.
+fn refusal(refused: &Refused<'_>) -> worker::Result<web_sys::Response> {
+    let mut headers = HeaderList::default();
+    refused.write(&mut headers);
+    host::response(Refused::STATUS, &headers, Some(&Body::Text(refused.body().into())))
 }
 
 /// The whole way through the pipeline.

@@ -30,6 +30,7 @@ pub(crate) fn write(env: &Env, metric: &Metric<'_>) {
             ],
         ),
         Metric::Hits { route, count } => ("hits", vec![*route], vec![f64::from(*count)]),
+        Metric::Denials { route, count } => ("denials", vec![*route], vec![f64::from(*count)]),
         Metric::Call { upstream, outcome, elapsed } => {
             ("call", vec![*upstream, outcome], vec![elapsed.as_millis() as f64])
         }

@@ -1,6 +1,9 @@
-//! Time for one operation, of several contenders in turn.
+//! Time for one operation, of several contenders in turn: that of the processor, so that waiting for others who use the
+//! machine does not count.
 
-use std::time::Instant;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// One who does the operation, as often as it is told.
 pub(crate) struct Contender<'a> {
@@ -40,9 +43,9 @@ pub(crate) fn compare(
     let mut runs = vec![Vec::new(); contenders.len()];
     for run in 0..=RUNS {
         for (contender, times) in contenders.iter_mut().zip(&mut runs) {
-            let started = Instant::now();
+            let started = worked();
             (contender.work)(count);
-            let time = started.elapsed();
+            let time = worked() - started;
             // The first run warms caches and branch predictors.
             if run > 0 {
                 times.push(time.as_nanos() as f64 / count as f64);
@@ -55,6 +58,13 @@ pub(crate) fn compare(
     };
     let medians = contenders.iter().zip(runs).map(|(contender, times)| (contender.name, median(times))).collect();
     Figures { operation, medians, target }
+}
+
+/// How long the processor has worked for this thread.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // Neither part is ever negative.
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// Runs that count; odd, so that one of them is the median.

@@ -1,0 +1,30 @@
+//! Cloudflare's rate-limiting binding: a counter in each of its locations, which says yes or no.
+
+use js_sys::{Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+use worker::Env;
+
+#[wasm_bindgen]
+extern "C" {
+    type RateLimit;
+
+    #[wasm_bindgen(method, catch)]
+    fn limit(this: &RateLimit, options: &JsValue) -> Result<Promise, JsValue>;
+}
+
+/// Counts one request of `key` under the binding of a limit; `None` when there is none, or it fails: the isolate counts
+/// then.
+pub(crate) async fn count(env: &Env, limit: &str, key: u128) -> Option<bool> {
+    let bound = Reflect::get(env, &JsValue::from_str(&name(limit))).ok().filter(JsValue::is_object)?;
+    let options = js_sys::Object::new();
+    Reflect::set(&options, &JsValue::from_str("key"), &JsValue::from_str(&format!("{key:x}"))).ok()?;
+    let outcome = JsFuture::from(bound.unchecked_into::<RateLimit>().limit(&options).ok()?).await.ok()?;
+    Reflect::get(&outcome, &JsValue::from_str("success")).ok()?.as_bool()
+}
+
+/// `page-views` is bound as `LIMIT_PAGE_VIEWS`.
+fn name(limit: &str) -> String {
+    let upper = limit.chars().map(|letter| if letter == '-' { '_' } else { letter.to_ascii_uppercase() });
+    "LIMIT_".chars().chain(upper).collect()
+}

@@ -1,0 +1,183 @@
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use futures_util::future::try_join_all;
+
+use crate::support::upstash::RestStandIn;
+use crate::support::visitor::Session;
+use crate::support::{Authority, Edge, Fleet, Reply, Upstream};
+
+const ISOLATES: usize = 20;
+/// Each isolate sends so many requests in each round.
+const EACH: usize = 10;
+const ROUNDS: usize = 50;
+/// How far the clocks move between two rounds.
+const STEP_MS: i64 = 100;
+/// What the quota of the fleet's limits earns in all rounds, and the burst before.
+const EARNED: u64 = (ROUNDS as u64 - 1) * STEP_MS as u64 / 10 + 100;
+
+/// What became of many requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    admitted: u64,
+    refused: u64,
+    failed: u64,
+}
+
+impl Seen {
+    fn count(&mut self, status: u16) {
+        match status {
+            200 => self.admitted += 1,
+            429 => self.refused += 1,
+            _ => self.failed += 1,
+        }
+    }
+}
+
+async fn pages() -> Result<Upstream> {
+    Upstream::start(|_| Reply::text("a page")).await
+}
+
+/// Ten thousand requests for one client from twenty isolates at once, while the clocks go on, each isolate's with an
+/// offset of its own. `midway` is done in the middle.
+async fn flood(fleet: &Fleet, target: &str, midway: impl AsyncFn() -> Result<()>) -> Result<Seen> {
+    for isolate in 1..ISOLATES {
+        fleet.move_clock(isolate, isolate as i64 * 500 - 5000).await?;
+    }
+    let mut sessions = fleet.sessions().await?;
+    let mut seen = Seen::default();
+    for round in 0..ROUNDS {
+        if round == ROUNDS / 2 {
+            midway().await?;
+        }
+        let statuses = try_join_all(sessions.iter_mut().map(|session| some(session, target))).await?;
+        statuses.into_iter().flatten().for_each(|status| seen.count(status));
+        if round + 1 < ROUNDS {
+            try_join_all((0..ISOLATES).map(|isolate| fleet.move_clock(isolate, STEP_MS))).await?;
+        }
+    }
+    Ok(seen)
+}
+
+async fn some(session: &mut Session, target: &str) -> Result<Vec<u16>> {
+    let mut statuses = Vec::new();
+    for _ in 0..EACH {
+        statuses.push(session.get(target).await?.status);
+    }
+    Ok(statuses)
+}
+
+#[tokio::test]
+async fn twenty_isolates_admit_no_more_than_the_limit_and_its_bound() -> Result<()> {
+    let upstream = pages().await?;
+    // An authority that starts anew forgives a quarter of the burst where units are held, and nothing otherwise.
+    for (target, bound) in [("/exact", 0), ("/lease", 50 + 25)] {
+        let fleet = Fleet::before(&upstream.url(), ISOLATES, &[])?;
+        let began = Instant::now();
+        let seen = flood(&fleet, target, async || fleet.set_authority("dies").await).await?;
+        println!("{target}: {seen:?} of {EARNED} and {bound}, in {:?}", began.elapsed());
+        assert_eq!(seen.admitted + seen.refused, (ISOLATES * EACH * ROUNDS) as u64, "{target}: {seen:?}");
+        assert!(seen.admitted <= EARNED + bound, "{target}: {seen:?}");
+        assert!(seen.admitted >= EARNED * 8 / 10, "{target}: {seen:?}");
+    }
+    Ok(())
+}
+
+/// Without an authority twenty isolates count under a twentieth each: together no more than the quota, but for one
+/// unit of each.
+#[tokio::test]
+async fn without_their_authority_isolates_keep_to_their_shares() -> Result<()> {
+    let upstream = pages().await?;
+    let fleet = Fleet::before(&upstream.url(), ISOLATES, &[])?;
+    fleet.set_authority("fails").await?;
+    let seen = flood(&fleet, "/half", async || Ok(())).await?;
+    println!("without an authority: {seen:?} of {EARNED}");
+    assert_eq!(seen.failed, 0);
+    assert!((EARNED * 8 / 10..=EARNED + ISOLATES as u64).contains(&seen.admitted), "{seen:?}");
+    Ok(())
+}
+
+/// What visitors see of faults of those who keep the counts: of pages that may be cached, no error.
+#[tokio::test]
+async fn faults_of_the_limiter_are_no_errors_of_the_site() -> Result<()> {
+    let upstream = pages().await?;
+    let edge = Edge::before(&upstream.url())?;
+    for fault in ["down", "hanging", "clock back"] {
+        match fault {
+            "down" => edge.set_authority(Authority::Fails).await?,
+            "hanging" => edge.set_authority(Authority::Hangs).await?,
+            _ => {
+                edge.set_authority(Authority::Answers).await?;
+                edge.advance(Duration::from_secs(10)).await?;
+                edge.set_clock(edge.clock().await? - 5000).await?;
+            }
+        }
+        let mut seen = Seen::default();
+        let began = Instant::now();
+        for visitor in 1..=100 {
+            for page in 0..2 {
+                seen.count(
+                    edge.visitor(visitor).get(&format!("/search?q={fault}-{page}").replace(' ', "-")).await?.status,
+                );
+            }
+        }
+        println!("authority {fault}: {seen:?} in {:?}", began.elapsed());
+        assert_eq!(seen, Seen { admitted: 200, ..Seen::default() }, "{fault}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_at_upstash_counts_for_all_isolates_and_falls_back_when_it_is_away() -> Result<()> {
+    let upstream = pages().await?;
+    let upstash = RestStandIn::start().await?;
+    let bindings =
+        [("UPSTASH_REDIS_REST_URL", upstash.url()), ("UPSTASH_REDIS_REST_TOKEN", RestStandIn::TOKEN.to_owned())];
+    let bindings: Vec<(&str, &str)> = bindings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let fleet = Fleet::before(&upstream.url(), 2, &bindings)?;
+    let mut sessions = fleet.sessions().await?;
+    for spent in 0..5 {
+        let answer = sessions[spent % 2].get("/redis").await?;
+        assert_eq!((answer.status, answer.limit("redis").split(';').next()), (200, Some(&*format!("r={}", 4 - spent))));
+    }
+    for session in &mut sessions {
+        assert_eq!(session.get("/redis").await?.status, 429);
+    }
+    // By its hash, once whole: the server did not know it.
+    let commands = upstash.commands();
+    assert_eq!(commands.iter().filter(|command| *command == "EVAL").count(), 1, "{commands:?}");
+    assert_eq!(commands.iter().filter(|command| *command == "EVALSHA").count(), 7, "{commands:?}");
+
+    // Hanging: three requests wait 200 ms each, the others not at all, and a share of five is counted here.
+    upstash.hang(true);
+    let fleet = Fleet::before(&upstream.url(), 1, &bindings)?;
+    let mut session = fleet.sessions().await?.remove(0);
+    let mut seen = Seen::default();
+    let began = Instant::now();
+    for _ in 0..50 {
+        seen.count(session.get("/redis").await?.status);
+    }
+    let took = began.elapsed();
+    println!("Upstash hanging: {seen:?} in {took:?}");
+    assert_eq!(seen, Seen { admitted: 5, refused: 45, failed: 0 });
+    assert!(took >= Duration::from_millis(600), "{took:?}");
+    upstash.hang(false);
+    fleet.move_clock(0, 11_000).await?;
+    assert_eq!(session.get("/redis").await?.status, 429, "the count of before");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_at_this_location_is_the_platforms() -> Result<()> {
+    let upstream = pages().await?;
+    let fleet = Fleet::before(&upstream.url(), 1, &[])?;
+    let mut session = fleet.sessions().await?.remove(0);
+    let mut statuses = Vec::new();
+    for _ in 0..7 {
+        statuses.push(session.get("/here").await?.status);
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
+    let refused = session.get("/here").await?;
+    assert_eq!((refused.field("retry-after"), refused.limit("here")), ("10".to_owned(), "r=0;t=10".to_owned()));
+    Ok(())
+}
