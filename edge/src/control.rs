@@ -6,8 +6,10 @@
 
 mod explain;
 mod health;
+mod orders;
+mod purge;
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use seawall_core::{
     headers::Fields,
@@ -30,10 +32,11 @@ pub(crate) async fn answer<P: Platform>(
     isolate: &Rc<Isolate<P>>,
     platform: &P,
     name: &str,
-    request: &Request<P>,
+    request: &mut Request<P>,
 ) -> (Response<P>, &'static str) {
-    let authorization = request.headers.field("authorization");
-    let (known, response) = match (&isolate.settings.control_secret, request.method.as_str(), name) {
+    let authorization = request.headers.field("authorization").map(Cow::into_owned);
+    let method = request.method.clone();
+    let (known, response) = match (&isolate.settings.control_secret, method.as_str(), name) {
         (None, ..) => (None, refusal(platform, Status::NotFound, "Nothing is served here.")),
         (Some(secret), method, name) if secret.admits(authorization.as_deref()) => {
             let control = Control { isolate, platform };
@@ -42,7 +45,9 @@ pub(crate) async fn answer<P: Platform>(
                 ("health", _) => (Some("health"), control.wrong_method("GET, HEAD")),
                 ("explain", "GET") => (Some("explain"), control.explain(&request.query).await),
                 ("explain", _) => (Some("explain"), control.wrong_method("GET")),
-                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: explain, health.")),
+                ("purge", "POST") => (Some("purge"), control.purge(request).await),
+                ("purge", _) => (Some("purge"), control.wrong_method("POST")),
+                _ => (None, refusal(platform, Status::NotFound, "The operator's paths are: explain, health, purge.")),
             }
         }
         (Some(_), "GET" | "HEAD", "health") => (Some("health"), json(platform, health::alive())),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use seawall_core::{
     breaker::{Breaker, shared::Member},
-    cache::{collapse::Flights, purge::Purges},
+    cache::{collapse::Flights, purge::Purges, search::SearchRules},
     headers::Fields,
     limit::{
         distributed::Spender,
@@ -31,6 +31,7 @@ use crate::{
         UNCOLLAPSED_KEYS,
     },
     memory::Memory,
+    purge::Feed,
     reach::Authorities,
     settings::SECRET_FIELD,
     tally::Tally,
@@ -103,6 +104,10 @@ pub(crate) struct State {
     pub(crate) failures: KeyTable<Remembered>,
     /// What this isolate knows to be invalid.
     pub(crate) purges: Purges,
+    /// Which queries of a path are the same, as origins said.
+    pub(crate) searches: SearchRules,
+    /// How it stands to the log of all purges.
+    pub(crate) feed: Feed,
 }
 
 impl Edge {
@@ -130,6 +135,8 @@ impl Edge {
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
+            searches: SearchRules::default(),
+            feed: Feed::default(),
         };
         Self { policy, settings: Settings::default(), isolate, questions: Cell::new(0), state: RefCell::new(state) }
     }

@@ -132,6 +132,26 @@ pub const FAR_LIFETIME_MIN: Duration = Duration::from_secs(60);
 /// How long the mark of something forgotten stays nearby: until it has gone from the far store, as seen from here.
 pub const GONE_FOR: Duration = Duration::from_secs(120);
 
+/// How often an isolate that serves asks the purge log for what is new: each is a call, and a thousand isolates make 500
+/// a second, which is what one object bears with ease.
+pub const PURGE_ASKED_EVERY: Duration = Duration::from_secs(2);
+
+/// How long what an isolate knows of the purge log counts. With the deadline of a question it is below the five seconds
+/// in which a purge is effective everywhere.
+pub const PURGE_KNOWN_FOR: Duration = Duration::from_millis(4_400);
+
+/// How long a request waits for the purge log before it goes on without.
+pub const PURGE_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long after a failure the purge log is left alone: while it is away, few requests wait for it.
+pub const PURGE_RETRIED_AFTER: Duration = Duration::from_secs(1);
+
+/// Purges in one request of an operator.
+pub const PURGE_ORDERS_MAX: usize = 256;
+
+/// Longest body of such a request.
+pub const PURGE_BODY_BYTES_MAX: usize = 64 << 10;
+
 /// Origins that are tried for one request. A site has one or two; beyond this a visitor has no time left.
 pub const ORIGINS_MAX: usize = 4;
 

@@ -7,7 +7,16 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use seawall_core::cache::{Content, Metadata, VaryOptions, key::CacheKey, purge::Purged, variants::Variants};
+use seawall_core::{
+    cache::{
+        CacheOptions, Content, Metadata, VaryOptions,
+        key::{CacheKey, Target},
+        purge::Purged,
+        search::SearchRule,
+        variants::Variants,
+    },
+    headers::Fields,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -65,19 +74,35 @@ pub(crate) async fn look_up<P: Platform>(
     platform: &P,
     key: &CacheKey,
     request: &Request<P>,
-    options: &VaryOptions,
+    options: &CacheOptions,
 ) -> Lookup<P> {
-    if let Some(found) = recall(isolate, platform, key, request, options) {
+    if let Some(found) = recall(isolate, platform, key, request, &options.vary) {
         return Lookup::Found(Box::new(found));
     }
-    match look_in(platform, &platform.near(), Tier::Near, key, &request.headers, options).await {
-        Some(lookup) => lookup,
-        None => match platform.far() {
-            Some(far) => {
-                look_in(platform, &far, Tier::Far, key, &request.headers, options).await.unwrap_or(Lookup::Nothing)
-            }
-            None => Lookup::Nothing,
-        },
+    if let Some(lookup) = look_below(platform, key, request, options).await {
+        return lookup;
+    }
+    // The origin may have said that another query is the same one (No-Vary-Search §6): the URL itself came first.
+    let same = isolate.state.borrow().searches.rule(&request.target()).and_then(|rule| rule.key(&request.target()));
+    match same {
+        Some(same) if options.no_vary_search => {
+            look_below(platform, &same, request, options).await.unwrap_or(Lookup::Nothing)
+        }
+        _ => Lookup::Nothing,
+    }
+}
+
+/// Looks into the stores; `None` when they have nothing under the key.
+async fn look_below<P: Platform>(
+    platform: &P,
+    key: &CacheKey,
+    request: &Request<P>,
+    options: &CacheOptions,
+) -> Option<Lookup<P>> {
+    let near = look_in(platform, &platform.near(), Tier::Near, key, &request.headers, &options.vary).await;
+    match platform.far() {
+        Some(far) if near.is_none() => look_in(platform, &far, Tier::Far, key, &request.headers, &options.vary).await,
+        _ => near,
     }
 }
 
@@ -139,14 +164,9 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
     if !into_memory && !into_near {
         return;
     }
-    let copy = |found: &mut Found<P>| {
-        let (ours, theirs) = found.response.body.take().map(|body| platform.split(body)).unzip();
-        found.response.body = theirs;
-        Response::new(found.response.status, found.response.headers.clone(), ours)
-    };
     let (metadata, variant) = (found.metadata.clone(), found.variant.clone());
     if into_memory {
-        let mut response = copy(found);
+        let mut response = copy(platform, &mut found.response);
         answer::keep_here(&mut response.headers);
         let ready = platform.ready(response, MEMORY_ENTRY_BYTES_MAX);
         let (isolate, platform_, key) = (Rc::clone(isolate), platform.clone(), *key);
@@ -163,7 +183,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
         });
     }
     if into_near {
-        let response = copy(found);
+        let response = copy(platform, &mut found.response);
         let (platform_, key) = (platform.clone(), *key);
         platform.spawn(async move {
             let now = platform_.now();
@@ -187,17 +207,55 @@ pub(crate) async fn save<P: Platform>(
     isolate: &Isolate<P>,
     platform: &P,
     key: &CacheKey,
+    request: &Request<P>,
+    options: &CacheOptions,
+    metadata: &Metadata,
+    mut response: Response<P>,
+) -> Result<(), StoreError> {
+    if let Some(rule) = same_for(&response, options) {
+        isolate.state.borrow_mut().searches.learn(&request.target(), rule.clone());
+        if let Some(same) = rule.key(&request.target()) {
+            let copy = copy(platform, &mut response);
+            save_under(isolate, platform, &same, &request.headers, &options.vary, metadata, copy).await?;
+        }
+    }
+    save_under(isolate, platform, key, &request.headers, &options.vary, metadata, response).await
+}
+
+/// What a response says of the queries that are the same as its own.
+fn same_for<P: Platform>(response: &Response<P>, options: &CacheOptions) -> Option<SearchRule> {
+    let said = response.headers.field(NO_VARY_SEARCH).filter(|_| options.no_vary_search)?;
+    SearchRule::parse(&said)
+}
+
+/// Learns from a stored response that is served which queries are the same, as the isolate that stored it did.
+pub(crate) fn learn<P: Platform>(isolate: &Isolate<P>, target: &Target<'_>, found: &Found<P>, options: &CacheOptions) {
+    if target.query.is_empty() || found.tier == Tier::Memory || isolate.state.borrow().searches.rule(target).is_some() {
+        return;
+    }
+    if let Some(rule) = same_for(&found.response, options) {
+        isolate.state.borrow_mut().searches.learn(target, rule);
+    }
+}
+
+/// A second response of the same body.
+fn copy<P: Platform>(platform: &P, response: &mut Response<P>) -> Response<P> {
+    let (ours, theirs) = response.body.take().map(|body| platform.split(body)).unzip();
+    response.body = theirs;
+    Response::new(response.status, response.headers.clone(), ours)
+}
+
+async fn save_under<P: Platform>(
+    isolate: &Isolate<P>,
+    platform: &P,
+    key: &CacheKey,
     request: &P::Headers,
     options: &VaryOptions,
     metadata: &Metadata,
     mut response: Response<P>,
 ) -> Result<(), StoreError> {
     let far = platform.far().filter(|_| is_worth_the_way(metadata));
-    let copy = far.as_ref().map(|_| {
-        let (ours, theirs) = response.body.take().map(|body| platform.split(body)).unzip();
-        response.body = theirs;
-        Response::new(response.status, response.headers.clone(), ours)
-    });
+    let copy = far.as_ref().map(|_| copy(platform, &mut response));
     let saved = save_in(platform, &platform.near(), key, request, options, metadata, response, Duration::MAX).await;
     // Whatever became of it: what memory has is not what is stored now.
     isolate.memory.borrow_mut().responses.forget(key);
@@ -301,6 +359,9 @@ pub(crate) fn from_hex<T: DeserializeOwned>(text: &str) -> Option<T> {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Where an origin says it.
+const NO_VARY_SEARCH: &str = "no-vary-search";
 
 /// About what one variant takes in an index.
 const BYTES_OF_A_VARIANT: usize = 64;

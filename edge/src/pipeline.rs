@@ -14,7 +14,6 @@ use futures_util::{FutureExt, future::join};
 use seawall_core::{
     cache::{
         AuthorizationUse, CacheOptions, CacheStatus, ForwardReason, RequestFields, SURROGATE_DEVICE,
-        groups::GroupId,
         invalidate::{invalidation, is_safe},
         key::{CacheKey, Target},
         negotiate::reduced,
@@ -38,6 +37,7 @@ use crate::{
     maintenance,
     message::{Headers, Request, Response},
     protect::Last,
+    purge::{self, Order},
     record::{Metric, Record, known_method},
     sanitise::{self, Malformed, canonical_path, sanitise},
 };
@@ -106,8 +106,8 @@ async fn answered<'a, P: Platform>(
         let record = Record::refused("none", &request.method, "host");
         return Answered::unrouted(answer::refused(platform, &problem, "host"), record);
     }
-    if let Some(name) = control::name(&request.path) {
-        let (response, known) = control::answer(edge, platform, name, &request).await;
+    if let Some(name) = control::name(&request.path).map(str::to_owned) {
+        let (response, known) = control::answer(edge, platform, &name, &mut request).await;
         return Answered::unrouted(response, Record::refused("control", &request.method, known));
     }
     let Some(route) = edge.policy.route(&request.method, &request.path) else {
@@ -189,7 +189,9 @@ async fn through_the_cache<P: Platform>(
 ) -> (Admitted, Answer<P>) {
     let Cached { edge, platform, options, key, .. } = cached;
     let (mut admitted, step) = {
-        let mut looking = pin!(look_up(edge, *platform, key, &request, &options.vary));
+        // Nor does the log of purges wait for either; most of the time it has nothing to be asked.
+        let found = look_up(edge, *platform, key, &request, options);
+        let mut looking = pin!(join(found, purge::keep_up(&edge.edge, *platform)).map(|(found, ())| found));
         match looking.as_mut().now_or_never() {
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
                 Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
@@ -345,6 +347,7 @@ impl Place {
         let target = self.target(&self.method, &self.path, &self.query);
         let changed = invalidation(&target, response.status, &response.headers, &CacheOptions::default());
         let now = platform.now();
+        let mut orders = Vec::new();
         for place in changed.places {
             // The same canonical form, and the same parameters, as the key of a request for it has.
             let Some(path) = canonical_path(&place.path) else { continue };
@@ -357,15 +360,23 @@ impl Place {
                 _ => place.query,
             };
             let key = CacheKey::new(&self.target("GET", &path, &query));
-            edge.state.borrow_mut().purges.purge(Selector::Key(key), Strength::Hard, now);
+            orders.push(Selector::Key(key));
             if let Err(error) = forget(edge, platform, &key).await {
                 platform.log(&format!("edge.cache.invalidate failed: {error}"));
             }
         }
-        let purge = |group: GroupId| {
-            edge.state.borrow_mut().purges.purge(Selector::Group(group), Strength::Hard, now);
-        };
-        changed.groups.into_iter().for_each(purge);
+        orders.extend(changed.groups.into_iter().map(Selector::Group));
+        for selector in &orders {
+            edge.state.borrow_mut().purges.purge(selector.clone(), Strength::Hard, now);
+        }
+        if platform.has_purge_log() && !orders.is_empty() {
+            let orders = orders.into_iter().map(|selector| Order { selector, strength: Strength::Hard }).collect();
+            let (edge, platform_) = (Rc::clone(&edge.edge), platform.clone());
+            platform.spawn(async move {
+                // Here it holds already; elsewhere, what is stored ends by its own time.
+                let _ = purge::ask(&edge, &platform_, orders).await;
+            });
+        }
         if changed.groups_left_out > 0 {
             platform.log(&format!("edge.cache.invalidate left out groups={}", changed.groups_left_out));
         }

@@ -80,9 +80,9 @@ pub trait Platform: Clone + 'static {
         Err(body)
     }
 
-    /// The text of a body; `None` when it breaks off, or is no text. For tests: the pipeline reads no body.
-    #[cfg(feature = "contract")]
-    fn read(&self, body: Self::Body) -> impl Future<Output = Option<String>>;
+    /// The text of a body; `None` when it is longer than `bytes_max`, breaks off, or is no text. What visitors get is
+    /// never read.
+    fn read(&self, body: Self::Body, bytes_max: usize) -> impl Future<Output = Option<String>>;
 
     /// A body with this text.
     fn text(&self, text: String) -> Self::Body;
@@ -114,6 +114,16 @@ pub trait Platform: Clone + 'static {
 
     /// Waits.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
+
+    /// Whether there is a log of purges for all isolates.
+    fn has_purge_log(&self) -> bool;
+
+    /// Asks the log of purges ([`crate::purge::PurgeLog`]).
+    fn ask_purge_log(
+        &self,
+        question: String,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<String, AuthorityError>>;
 
     /// Waits until [`Platform::wake`] is called for `key` by another request, or until `at_most` has passed.
     fn wait(&self, key: &CacheKey, at_most: Duration) -> impl Future<Output = ()>;

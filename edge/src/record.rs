@@ -177,6 +177,8 @@ pub enum Failure {
     CacheSave,
     /// The authority of shared limits did not answer.
     Authority,
+    /// The purge log did not answer.
+    PurgeLog,
 }
 
 impl Failure {
@@ -187,6 +189,7 @@ impl Failure {
             Self::CacheLoad => "cache-load",
             Self::CacheSave => "cache-save",
             Self::Authority => "authority",
+            Self::PurgeLog => "purge-log",
         }
     }
 }

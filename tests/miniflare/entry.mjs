@@ -2,7 +2,7 @@
 // what was counted, which the local simulator of Analytics Engine drops.
 // The module and its glue are the build's own. A test speaks to this file under /__test/, which no route has.
 
-import Edge, { Limiter as Authority } from "../../edge/worker/build/index.js";
+import Edge, { Limiter as Authority, Purger as Log } from "../../edge/worker/build/index.js";
 
 // The clock stands still until a test moves it, so that every age and wait has one right value. Timers stay real.
 // It stands at a whole second, because HTTP dates do. workerd has no time yet while it loads this module.
@@ -23,6 +23,7 @@ globalThis.fetch = async (...call) => {
 };
 
 let authority = "answers";
+let log = "answers";
 const points = [];
 
 function command(url) {
@@ -38,6 +39,9 @@ function command(url) {
       return new Response(authority);
     case "points":
       return Response.json(points);
+    case "log":
+      log = value;
+      return new Response(log);
     default:
       return new Response(`no such command: ${url.pathname}`, { status: 404 });
   }
@@ -72,6 +76,13 @@ export class Limiter extends Authority {
       case "hangs":
         await new Promise((resolve) => setTimeout(resolve, LONGER_THAN_ANY_DEADLINE_MS));
     }
+    return super.fetch(request);
+  }
+}
+
+export class Purger extends Log {
+  async fetch(request) {
+    if (log === "fails") throw new Error("the test made the log of purges fail");
     return super.fetch(request);
   }
 }

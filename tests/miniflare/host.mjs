@@ -7,8 +7,29 @@ import { fileURLToPath } from "node:url";
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
 import { compatibilityDate, durableObjects } from "../../xtask/workerd/wrangler.mjs";
 
-const [origin, bindings, storage] = process.argv.slice(2);
+const [origin, variables, storage] = process.argv.slice(2);
+// What a test wants of the host itself: another isolate of the same build, which shares its objects, and Workers KV.
+const { TEST_ELSEWHERE, TEST_KV, ...bindings } = JSON.parse(variables);
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+
+const isolate = (name, durableObjects) => ({
+  name,
+  modulesRoot: root,
+  compatibilityDate,
+  modules: [
+    { type: "ESModule", path: `${root}/tests/miniflare/entry.mjs` },
+    { type: "ESModule", path: `${root}/edge/worker/build/index.js` },
+    { type: "CompiledWasm", path: `${root}/edge/worker/build/index_bg.wasm` },
+  ],
+  bindings: { ORIGIN: origin, ...bindings },
+  kvNamespaces: TEST_KV ? ["CACHE"] : [],
+  durableObjects,
+  unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+});
+
+// The same objects, which live in the first isolate.
+const shared = () =>
+  Object.fromEntries(Object.entries(durableObjects).map(([name, object]) => [name, { ...object, scriptName: "edge" }]));
 
 const workerd = new Miniflare(
   convertV4MiniflareOptions({
@@ -19,21 +40,7 @@ const workerd = new Miniflare(
     // Answers /cdn-cgi/local/scheduled by making a timer go off.
     unsafeTriggerHandlers: true,
     resourcePersistencePath: storage,
-    workers: [
-      {
-        name: "edge",
-        modulesRoot: root,
-        compatibilityDate,
-        modules: [
-          { type: "ESModule", path: `${root}/tests/miniflare/entry.mjs` },
-          { type: "ESModule", path: `${root}/edge/worker/build/index.js` },
-          { type: "CompiledWasm", path: `${root}/edge/worker/build/index_bg.wasm` },
-        ],
-        bindings: { ORIGIN: origin, ...JSON.parse(bindings) },
-        durableObjects,
-        unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
-      },
-    ],
+    workers: [isolate("edge", durableObjects), ...(TEST_ELSEWHERE ? [isolate("elsewhere", shared())] : [])],
   }),
 );
 
@@ -44,5 +51,6 @@ const stop = async () => {
 process.once("SIGTERM", stop);
 
 const url = await workerd.ready;
-const direct = await workerd.unsafeGetDirectURL("edge");
-console.log(`edge listening on ${url.port} and ${direct.port}`);
+const names = TEST_ELSEWHERE ? ["edge", "elsewhere"] : ["edge"];
+const direct = await Promise.all(names.map((name) => workerd.unsafeGetDirectURL(name)));
+console.log(`edge listening on ${[url, ...direct].map(({ port }) => port).join(" and ")}`);

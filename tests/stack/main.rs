@@ -24,6 +24,10 @@ mod scenarios;
 /// The built component in the host for Spin.
 #[cfg(feature = "spin")]
 mod spin;
+/// What was purged is served nowhere.
+mod purge;
+/// Every store of the edge does what is asked of it.
+mod stores;
 /// Bodies flow, both ways, without being collected on the way.
 mod streaming;
 /// Processes and visitors.

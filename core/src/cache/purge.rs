@@ -147,6 +147,39 @@ impl Purges {
         }
     }
 
+    /// Takes in what another cache knows of the same site: each purge counts here as it does there. When there is no room
+    /// for all of it, the earliest purges give way, as in [`Purges::purge`].
+    pub fn merge(&mut self, other: &Self) {
+        self.generation = self.generation.max(other.generation);
+        self.latest = self.latest.max(other.latest);
+        self.floor = self.floor.max(other.floor);
+        if let Some(all) = &other.all {
+            self.all.get_or_insert_default().merge(all);
+        }
+        for (key, record) in &other.keys {
+            self.make_room(!self.keys.contains_key(key));
+            self.keys.entry(*key).or_default().merge(record);
+        }
+        for (group, record) in &other.groups {
+            self.make_room(!self.groups.contains_key(group));
+            self.groups.entry(*group).or_default().merge(record);
+        }
+        for prefix in &other.prefixes {
+            let same = |known: &&mut Prefix| {
+                known.tenant == prefix.tenant && known.host == prefix.host && known.path == prefix.path
+            };
+            match self.prefixes.iter_mut().find(same) {
+                Some(known) => known.record.merge(&prefix.record),
+                None => self.prefixes.push(prefix.clone()),
+            }
+        }
+        while self.prefixes.len() > PREFIXES_MAX {
+            let last = |prefix: &Prefix| prefix.record.last();
+            let Some(earliest) = (0..self.prefixes.len()).min_by_key(|at| last(&self.prefixes[*at])) else { return };
+            self.floor = self.floor.max(last(&self.prefixes.remove(earliest)));
+        }
+    }
+
     /// What the purges say of a response stored under `key` for `target`.
     #[must_use]
     pub fn check(&self, key: &CacheKey, target: &Target<'_>, stored: &Metadata) -> Purged {
@@ -206,6 +239,13 @@ impl Record {
 
     fn last(&self) -> u64 {
         self.hard.max(self.soft)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.hard = self.hard.max(other.hard);
+        if other.soft > self.soft {
+            (self.soft, self.since) = (other.soft, other.since);
+        }
     }
 }
 
@@ -305,6 +345,47 @@ mod tests {
         }
         assert_eq!(purges.prefixes.len(), PREFIXES_MAX);
         assert_eq!(purges.check(&key(0), &PAGE, &middle), Purged::Gone);
+    }
+
+    #[test]
+    fn a_merged_purge_counts_as_it_does_where_it_came_from() {
+        let key = CacheKey::new(&PAGE);
+        let group = GroupId::of_origin(&PAGE, "g".bytes());
+        for selector in [Selector::All, Selector::Key(key), Selector::Group(group), prefix("/news/")] {
+            for strength in [Strength::Hard, Strength::Soft] {
+                let (mut here, mut there) = (Purges::default(), Purges::default());
+                let stored = Metadata { generation: here.stamp(at(1)), groups: vec![group], ..metadata(0, 60, 0, 0) };
+                here.purge(Selector::Group(GroupId::tag("", "other")), Strength::Hard, at(2));
+                there.purge(selector.clone(), strength, at(5));
+                here.merge(&there);
+                assert_eq!(here.check(&key, &PAGE, &stored), there.check(&key, &PAGE, &stored), "{selector:?}");
+                let before = here.clone();
+                here.merge(&there);
+                assert_eq!(here, before, "merging twice is merging once");
+                let later = Metadata { generation: here.stamp(at(1)), ..stored };
+                assert_eq!(here.check(&key, &PAGE, &later), Purged::No, "a later fill is not reached: {selector:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn merging_more_than_fits_forgets_no_purge() {
+        let key = |number: usize| CacheKey::new(&Target { path: &format!("/{number}"), ..PAGE });
+        let (mut here, mut there) = (Purges::default(), Purges::default());
+        let stored = Metadata { generation: here.stamp(at(1)), ..metadata(0, 60, 0, 0) };
+        for number in 0..PURGES_MAX {
+            here.purge(Selector::Key(key(number)), Strength::Hard, at(2));
+            there.purge(Selector::Key(key(PURGES_MAX + number)), Strength::Hard, at(2));
+        }
+        for number in 0..PREFIXES_MAX {
+            here.purge(prefix(&format!("/x{number}")), Strength::Hard, at(3));
+            there.purge(prefix(&format!("/y{number}")), Strength::Hard, at(3));
+        }
+        here.merge(&there);
+        assert!(here.keys.len() <= PURGES_MAX && here.prefixes.len() <= PREFIXES_MAX);
+        for number in 0..2 * PURGES_MAX {
+            assert_eq!(here.check(&key(number), &PAGE, &stored), Purged::Gone, "{number}");
+        }
     }
 
     #[test]

@@ -110,6 +110,18 @@ impl Platform for Host {
         Body::Bytes(text.into())
     }
 
+    async fn read(&self, body: Body, bytes_max: usize) -> Option<String> {
+        String::from_utf8(body.collect(bytes_max).await?.into()).ok()
+    }
+
+    fn has_purge_log(&self) -> bool {
+        false
+    }
+
+    async fn ask_purge_log(&self, _: String, _: Duration) -> Result<String, AuthorityError> {
+        Err(AuthorityError::Failed(String::from("Spin has no log of purges")))
+    }
+
     /// Nothing is kept in objects: this platform has none, and its policy says so.
     async fn ask(&self, _: u64, _: &Question, _: Duration) -> Result<Reply, AuthorityError> {
         Err(AuthorityError::Failed(String::from("Spin has no objects that could keep limits")))

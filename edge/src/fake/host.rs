@@ -16,6 +16,7 @@ use crate::{
     authority::{Question, Reply},
     message::{Headers, Request, Response},
     platform::{AuthorityError, FetchError, Script},
+    purge::PurgeLog,
     record::Metric,
 };
 
@@ -171,8 +172,8 @@ impl Platform for Host {
         body.get(start..end).map(str::to_owned).ok_or(body)
     }
 
-    async fn read(&self, body: String) -> Option<String> {
-        Some(body)
+    async fn read(&self, body: String, bytes_max: usize) -> Option<String> {
+        (body.len() <= bytes_max).then_some(body)
     }
 
     fn text(&self, text: String) -> String {
@@ -226,6 +227,29 @@ impl Platform for Host {
 
     async fn sleep(&self, time: Duration) {
         self.0.sleep(time).await;
+    }
+
+    fn has_purge_log(&self) -> bool {
+        self.0.0.has_purge_log.get()
+    }
+
+    async fn ask_purge_log(&self, question: String, deadline: Duration) -> Result<String, AuthorityError> {
+        let faults = *self.0.0.faults.borrow();
+        let answer = async {
+            self.take_time().await;
+            if self.0.happens(faults.purge_log) {
+                return Err(AuthorityError::Failed(String::from("by chance")));
+            }
+            let mut log = self.0.0.purge_log.borrow_mut();
+            // Kept and read back each time, so that what is kept is what is answered with.
+            *log = PurgeLog::from_text(&log.to_text(), self.0.now());
+            let answer = log.answer(&question, self.0.now());
+            answer.map(|(answer, _)| answer).ok_or_else(|| AuthorityError::Failed(String::from("malformed question")))
+        };
+        match select(pin!(answer), pin!(self.0.sleep(deadline))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(AuthorityError::Late),
+        }
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

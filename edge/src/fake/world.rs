@@ -31,6 +31,7 @@ use crate::{
     message::{Request, Response},
     pipeline,
     platform::{FetchError, Script},
+    purge::PurgeLog,
     record::Metric,
     store::Stored,
 };
@@ -73,6 +74,8 @@ pub struct Faults {
     pub save: u64,
     /// An authority of shared limits fails, before it has heard the question.
     pub authority: u64,
+    /// The log of purges fails.
+    pub purge_log: u64,
     /// An authority fails after it has heard the question.
     pub authority_answer: u64,
     /// An authority never answers.
@@ -95,6 +98,8 @@ pub(super) struct Inner {
     pub(super) faults: RefCell<Faults>,
     pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
     pub(super) has_far: Cell<bool>,
+    pub(super) has_purge_log: Cell<bool>,
+    pub(super) purge_log: RefCell<PurgeLog>,
     shards: RefCell<BTreeMap<u64, Shard>>,
     /// What the shards wrote down.
     written: RefCell<BTreeMap<u128, Kept>>,
@@ -129,6 +134,8 @@ impl World {
             faults: RefCell::default(),
             shelves: RefCell::default(),
             has_far: Cell::default(),
+            has_purge_log: Cell::default(),
+            purge_log: RefCell::default(),
             shards: RefCell::default(),
             written: RefCell::default(),
             asked: Cell::default(),
@@ -153,6 +160,11 @@ impl World {
     /// Gives the world a far store, or takes it away.
     pub fn set_far(&self, has_far: bool) {
         self.0.has_far.set(has_far);
+    }
+
+    /// Gives the world a log of purges.
+    pub fn set_purge_log(&self, has_purge_log: bool) {
+        self.0.has_purge_log.set(has_purge_log);
     }
 
     /// Empties the near store, as another point of presence has it.

@@ -144,6 +144,9 @@ pub fn at_once<P: Platform, R>(
     let (metadata, ready) = memory.responses.find(&key, &for_origin, &options.vary, now)?;
     let (age, ttl) = {
         let state = isolate.state.borrow();
+        if state.feed.is_due(now) {
+            return None;
+        }
         let origin = Origin::Reachable;
         let ask = Ask { target: place.target(), key: &key, request: head, purges: &state.purges, origin, now };
         match decide(&ask, Stored::Response(metadata), options) {

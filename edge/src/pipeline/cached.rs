@@ -28,7 +28,7 @@ use crate::{
     answer::{self, Answer, Conditions},
     failure::CallFailure,
     limits::FOLLOW_ROUNDS_MAX,
-    lookup::{self, Found, Lookup, look_up, promote},
+    lookup::{self, Found, Lookup, learn, look_up, promote},
     message::{Headers, Request, Response},
     record::{self, Metric},
 };
@@ -82,7 +82,7 @@ impl<P: Platform> Cached<'_, P> {
             let since = self.platform.now();
             self.platform.wait(&self.key, wait).await;
             waited = waited.saturating_add(self.platform.now().since(since));
-            let found = look_up(self.edge, self.platform, &self.key, &request, &self.options.vary).await;
+            let found = look_up(self.edge, self.platform, &self.key, &request, &self.options).await;
             needed = match self.usable(found, &request) {
                 Step::Answer(mut answer) => {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
@@ -137,6 +137,7 @@ impl<P: Platform> Cached<'_, P> {
         };
         match (step, found) {
             (Ok(serve), Lookup::Found(mut found)) => {
+                learn(self.edge, &request.target(), &found, &self.options);
                 promote(self.edge, self.platform, &self.key, &mut found);
                 if serve.refresh {
                     self.revalidate_in_background(request);
@@ -180,18 +181,18 @@ impl<P: Platform> Cached<'_, P> {
     /// Brings what is stored up to date. When the origin fails it stays as it is; when the origin answers with what
     /// may not be shared, it is no longer right and goes.
     async fn refresh(&self, request: Request<P>) {
-        let found = match look_up(self.edge, self.platform, &self.key, &request, &self.options.vary).await {
+        let found = match look_up(self.edge, self.platform, &self.key, &request, &self.options).await {
             Lookup::Found(found) => Some(found),
             Lookup::OtherVariants | Lookup::Nothing => None,
         };
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
         let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
         let reason = ForwardReason::Stale;
-        let fields = request.headers.clone();
+        let asked = request.again("GET");
         match self.call(Needed { reason, on_error, validate, collapse: true, found }, request).await {
             Called::Kept { metadata, response, .. } => {
                 // Nobody waits for a refresh, so nobody has to know whether the store took it.
-                let _ = self.save(&fields, &metadata, response).await;
+                let _ = self.save(&asked, &metadata, response).await;
             }
             Called::Passed { response, .. } if is_origin_failure(response.status) || response.status == 429 => {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
@@ -215,7 +216,7 @@ impl<P: Platform> Cached<'_, P> {
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
     async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Ticket>) -> Answer<P> {
         let reason = needed.reason;
-        let (fields, asked) = (request.headers.clone(), request.again(&request.method));
+        let asked = request.again(&request.method);
         match self.call(needed, request).await {
             Called::Kept { metadata, response, status } => {
                 let how = match evaluate(&metadata, &asked.method, self.conditions, self.options.origin_preconditions) {
@@ -223,7 +224,7 @@ impl<P: Platform> Cached<'_, P> {
                     Evaluation::Forward | Evaluation::Missing => conditional::Answer::Full,
                 };
                 let age = metadata.current_age(self.platform.now());
-                let response = self.store_while_answering(fields, metadata, response, lead);
+                let response = self.store_while_answering(asked, metadata, response, lead);
                 Answer { response, cache: forward(reason, Some(status), true, None), age: Some(age), how }
             }
             Called::Passed { response, status, detail, uncacheable } => {
@@ -256,7 +257,7 @@ impl<P: Platform> Cached<'_, P> {
     /// Sends the response to the client while it is stored; the others are told once it is.
     fn store_while_answering(
         &self,
-        fields: P::Headers,
+        asked: Request<P>,
         metadata: Metadata,
         mut response: Response<P>,
         lead: Option<Ticket>,
@@ -267,21 +268,20 @@ impl<P: Platform> Cached<'_, P> {
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();
-            let landing = cached.save(&fields, &metadata, copy).await;
+            let landing = cached.save(&asked, &metadata, copy).await;
             cached.land(lead, landing);
         });
         response
     }
 
     /// Stores a response. What the store did not take can be shared no more than what may not be stored.
-    async fn save(&self, fields: &P::Headers, metadata: &Metadata, mut response: Response<P>) -> Landing {
+    async fn save(&self, asked: &Request<P>, metadata: &Metadata, mut response: Response<P>) -> Landing {
         let mut names = Vec::new();
         unstored(&response.headers, &self.options, |name| names.push(name.to_owned()));
         for name in names {
             response.headers.remove(&name);
         }
-        let saved =
-            lookup::save(self.edge, self.platform, &self.key, fields, &self.options.vary, metadata, response).await;
+        let saved = lookup::save(self.edge, self.platform, &self.key, asked, &self.options, metadata, response).await;
         match saved {
             Ok(()) => Landing::Open,
             Err(error) => {

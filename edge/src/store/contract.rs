@@ -97,7 +97,7 @@ async fn read<P: Platform>(platform: &P, store: &impl Store<P>, key: &CacheKey) 
     headers.each(&mut |name, value| fields.push((name.to_ascii_lowercase(), value.to_owned())));
     let body = match body {
         None => None,
-        Some(body) => Some(platform.read(body).await.ok_or("the body broke off, or is no text")?),
+        Some(body) => Some(platform.read(body, BODY_BYTES_MAX).await.ok_or("the body broke off, or is no text")?),
     };
     Ok(Some(Entry { status, fields, body, note }))
 }
@@ -124,3 +124,6 @@ fn expect(what: &str, seen: &Option<Entry>, wanted: &Option<Entry>) -> Result<()
 
 /// Long enough for every store: KV takes nothing for less than a minute.
 const KEEP_FOR: Duration = Duration::from_secs(120);
+
+/// More than any body here.
+const BODY_BYTES_MAX: usize = 1 << 20;

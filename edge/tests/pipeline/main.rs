@@ -18,6 +18,7 @@ mod limit;
 mod map;
 mod memory;
 mod pass_through;
+mod purge;
 mod scenario;
 mod shared;
 mod simulation;

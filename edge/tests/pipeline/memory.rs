@@ -1,6 +1,7 @@
 use core::net::IpAddr;
 use std::rc::Rc;
 
+use seawall_core::policy::Policy;
 use seawall_edge::{
     Isolate, Platform,
     fake::{Host, Reply, World},
@@ -231,6 +232,36 @@ fn what_an_unsafe_request_changed_does_not_come_back_from_afar() {
     world.origin(page("two"));
     let elsewhere = world.edge();
     assert_eq!(body(&get(&world, &elsewhere, PAGE)), "two");
+}
+
+#[test]
+fn queries_that_the_origin_calls_the_same_share_what_is_stored() {
+    let text = include_str!("../../../policy.toml");
+    let (before, after) = text.split_once("name = \"search\"").unwrap();
+    let after = after.replacen("query = [\"q\", \"page\"]\n", "", 1);
+    let world = World::new(Policy::compile(&[before, "name = \"search\"", &after].concat()).unwrap(), 1);
+    let edge = world.edge();
+    world.origin(|request| {
+        let same = [("no-vary-search", "key-order, params=(\"utm\")"), ("content-length", "9")];
+        if request.query.contains("exact") { Reply::ok("exact one", &same[1..]) } else { Reply::ok("of a rule", &same) }
+    });
+    let _ = get(&world, &edge, "/search?q=a&utm=1&p=2");
+    world.settle();
+    for target in ["/search?q=a&utm=2&p=2", "/search?p=2&q=a", "/search?p=2&q=%61&utm"] {
+        let answer = get(&world, &edge, target);
+        assert!(cache_status(&answer).contains("; hit"), "{target}: {}", cache_status(&answer));
+    }
+    for target in ["/search?q=b&p=2", "/search?p=2", "/search?q=a&p=2&x=1"] {
+        assert!(cache_status(&get(&world, &edge, target)).contains("fwd=uri-miss"), "{target}");
+    }
+    let elsewhere = world.edge();
+    let _ = get(&world, &elsewhere, "/search?q=a&utm=1&p=2");
+    let learned = get(&world, &elsewhere, "/search?p=2&q=a&utm=9");
+    assert!(cache_status(&learned).contains("; hit"), "another isolate learned it from what is stored");
+    let _ = get(&world, &edge, "/search?q=a&exact");
+    world.settle();
+    assert_eq!(body(&get(&world, &edge, "/search?q=a&exact")), "exact one", "without the field the whole query counts");
+    assert!(cache_status(&get(&world, &edge, "/search?exact&q=a")).contains("fwd=uri-miss"));
 }
 
 #[test]

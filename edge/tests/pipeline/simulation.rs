@@ -40,6 +40,8 @@ fn one_seed_is_one_run() {
 /// One run of 300 moments. To replay a failure, call it with the seed that the message names.
 fn run(seed: u64, statuses: &mut HashMap<u16, usize>) -> World {
     let world = World::new(policy(), seed);
+    world.set_far(seed.is_multiple_of(3));
+    world.set_purge_log(seed.is_multiple_of(5));
     let edges = [world.edge(), world.edge()];
     // When the origin last said this version of this URL.
     let said: Rc<RefCell<HashMap<String, Timestamp>>> = Rc::default();
@@ -63,6 +65,7 @@ fn run(seed: u64, statuses: &mut HashMap<u16, usize>) -> World {
                 load: if cache_works { 0 } else { up_to(200) },
                 save: if cache_works { 0 } else { up_to(200) },
                 authority: up_to(300),
+                purge_log: up_to(500),
                 authority_answer: up_to(100),
                 authority_hangs: up_to(50),
                 delay_ms_max: up_to(800),

@@ -17,8 +17,8 @@ use web_sys::{ReadableStream, WorkerGlobalScope};
 use worker::{Context, Delay, Env};
 
 use crate::{
-    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, ready::Ready, settings,
-    upstash, waiters,
+    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, purge, ready::Ready,
+    settings, upstash, waiters,
 };
 
 /// The platform of one request.
@@ -180,6 +180,24 @@ impl Platform for Host {
 
     async fn sleep(&self, time: Duration) {
         Delay::from(time).await;
+    }
+
+    async fn read(&self, body: Body, bytes_max: usize) -> Option<String> {
+        let bytes = match body {
+            Body::Text(text) => return (text.len() <= bytes_max).then(|| text.as_ref().to_owned()),
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(stream) => glue::collect(&stream, bytes_max).await?,
+        };
+        let fits = bytes.length() as usize <= bytes_max;
+        if fits { String::from_utf8(bytes.to_vec()).ok() } else { None }
+    }
+
+    fn has_purge_log(&self) -> bool {
+        purge::is_bound(&self.0.env)
+    }
+
+    async fn ask_purge_log(&self, question: String, deadline: Duration) -> Result<String, AuthorityError> {
+        purge::ask(&self.0.env, question, deadline).await
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

@@ -11,6 +11,7 @@ mod host;
 mod kv;
 mod metrics;
 mod origin;
+mod purge;
 mod ready;
 mod settings;
 mod upstash;
@@ -76,6 +77,23 @@ pub fn scheduled(event: worker_sys::ScheduledEvent, env: Env, context: JsValue) 
             Ok(()) => Ok(JsValue::UNDEFINED),
             Err(failed) => Err(js_sys::Error::new(&failed.to_string()).into()),
         }
+    })
+}
+
+/// Runs the contract of the stores against both; resolves to what went wrong, or to nothing.
+#[cfg(feature = "contract")]
+#[wasm_bindgen]
+pub fn contract(env: Env, context: worker_sys::Context) -> js_sys::Promise {
+    use seawall_edge::{Platform, store::contract::check};
+    future_to_promise(async move {
+        let host = Host::new(env, Context::new(context))?;
+        let near = check(&host, &host.near()).await.map_err(|error| format!("near: {error}"));
+        let far = match host.far() {
+            Some(far) => check(&host, &far).await.map_err(|error| format!("far: {error}")),
+            None => Err(String::from("far: no namespace is bound")),
+        };
+        let faults: Vec<String> = [near, far].into_iter().filter_map(Result::err).collect();
+        Ok(JsValue::from_str(&faults.join("\n")))
     })
 }
 

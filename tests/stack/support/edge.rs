@@ -25,6 +25,7 @@ use super::{LOOK_EVERY, soon};
 pub(crate) struct Edge {
     address: SocketAddr,
     direct: SocketAddr,
+    elsewhere: Option<SocketAddr>,
     service: Service,
     /// What counts for all instances of a component.
     _redis: Option<Redis>,
@@ -80,9 +81,11 @@ impl Edge {
 
     fn listening(mut service: Service, redis: Option<Redis>) -> Result<Self> {
         let ports = service.wait_for_line("edge listening on ", READY_WITHIN)?;
-        let (port, direct) = ports.split_once(" and ").context("two ports were announced")?;
         let address = |port: &str| Ok::<_, anyhow::Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)));
-        Ok(Self { address: address(port)?, direct: address(direct)?, service, _redis: redis })
+        let mut addresses = ports.split(" and ").map(address);
+        let address = addresses.next().context("no port was announced")??;
+        let direct = addresses.next().context("two ports are announced")??;
+        Ok(Self { address, direct, elsewhere: addresses.next().transpose()?, service, _redis: redis })
     }
 
     /// Someone with the address 127.0.0.`host`. Visitors with different addresses are different clients.
@@ -94,6 +97,26 @@ impl Edge {
     /// names the client as Cloudflare does, and rewrites paths as a URL parser does.
     pub(crate) fn direct_visitor(&self) -> Visitor {
         Visitor::new(Ipv4Addr::LOCALHOST, self.direct)
+    }
+
+    /// Someone who comes to another isolate, which shares the objects of this one and has a clock of its own; for a Worker
+    /// started with the variable `TEST_ELSEWHERE`.
+    pub(crate) fn visitor_elsewhere(&self) -> Result<Visitor> {
+        let address = self.elsewhere.context("the Worker was started without TEST_ELSEWHERE")?;
+        Ok(Visitor::new(Ipv4Addr::LOCALHOST, address).naming(self.address))
+    }
+
+    /// Moves the clocks of both isolates.
+    pub(crate) async fn advance_both(&self, by: Duration) -> Result<()> {
+        self.advance(by).await?;
+        let moved = self.visitor_elsewhere()?.get(&format!("/__test/advance/{}", by.as_millis())).await?;
+        ensure!(moved.status == 200, "the other isolate did not move its clock: {}", moved.text());
+        Ok(())
+    }
+
+    /// Decides whether the log of purges answers from now on.
+    pub(crate) async fn set_purge_log(&self, answers: bool) -> Result<()> {
+        self.command(if answers { "log/answers" } else { "log/fails" }).await.map(drop)
     }
 
     /// Moves the Worker's clock.

@@ -22,6 +22,8 @@ pub(crate) type Sent = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) struct Visitor {
     from: Ipv4Addr,
     to: SocketAddr,
+    /// Which server it names in `Host`.
+    named: SocketAddr,
 }
 
 /// A request that is being written.
@@ -55,12 +57,17 @@ pub(crate) struct Session {
 impl Visitor {
     /// Someone at `from` who asks the server at `to`.
     pub(crate) fn new(from: Ipv4Addr, to: SocketAddr) -> Self {
-        Self { from, to }
+        Self { from, to, named: to }
     }
 
     /// Someone on this machine who asks the server on `port`.
     pub(crate) fn local(port: u16) -> Self {
         Self::new(Ipv4Addr::LOCALHOST, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// The same, who takes the server for the one at `named`.
+    pub(crate) fn naming(self, named: SocketAddr) -> Self {
+        Self { named, ..self }
     }
 
     pub(crate) async fn get(self, target: &str) -> Result<Answer> {
@@ -69,7 +76,7 @@ impl Visitor {
 
     /// Begins a request. `target` is path and query, not touched by anyone on the way to the socket.
     pub(crate) fn ask(self, method: &str, target: &str) -> Ask {
-        let request = Request::builder().method(method).uri(target).header("host", self.to.to_string());
+        let request = Request::builder().method(method).uri(target).header("host", self.named.to_string());
         Ask { visitor: self, request, body: nothing() }
     }
 
@@ -78,7 +85,7 @@ impl Visitor {
         let (sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
         // Its errors show in the responses.
         tokio::spawn(connection);
-        Ok(Session { sender, host: self.to.to_string() })
+        Ok(Session { sender, host: self.named.to_string() })
     }
 
     /// Sends bytes that no client library would, and returns everything that comes back.

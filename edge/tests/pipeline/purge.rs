@@ -1,0 +1,219 @@
+use std::{cell::Cell, rc::Rc};
+
+use seawall_edge::{
+    Edge, Isolate, Settings,
+    fake::{Faults, Host, Reply, World},
+    limits::{PURGE_BODY_BYTES_MAX, PURGE_KNOWN_FOR, PURGE_ORDERS_MAX},
+    message::{Request, Response},
+    settings::Secret,
+};
+
+use super::{body, cache_status, get, policy, seconds};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const PAGE: &str = "/search?q=a";
+
+/// Two isolates of one site with a log of purges; the origin counts its answers.
+fn site() -> (World, Rc<Isolate<Host>>, Rc<Isolate<Host>>) {
+    let world = World::new(policy(), 1);
+    world.set_purge_log(true);
+    let served = Rc::new(Cell::new(0));
+    world.origin(move |_| {
+        served.set(served.get() + 1);
+        let text = format!("version {}", served.get());
+        let groups = [("cache-groups", "\"permits\""), ("cache-tag", "block-3507, city")];
+        Reply::ok(&text, &[groups[0], groups[1], ("content-length", &text.len().to_string())])
+    });
+    let isolate = || {
+        let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
+        Rc::new(Isolate::new(Edge::new(policy(), 1).with_settings(settings), 1))
+    };
+    let (here, there) = (isolate(), isolate());
+    (world, here, there)
+}
+
+fn purge(world: &World, edge: &Rc<Isolate<Host>>, json: &str) -> Response<Host> {
+    let request = Request::get("/__seawall/purge").method("POST").with("authorization", &format!("Bearer {SECRET}"));
+    world.send(edge, Request { body: Some(json.to_owned()), ..request })
+}
+
+#[test]
+fn each_kind_of_purge_is_effective_in_another_isolate_within_five_seconds() {
+    for (json, reaches) in [
+        (r#"{"urls": ["https://permits.example/search?utm_source=x&q=a"]}"#, true),
+        (r#"{"urls": ["HTTPS://permits.example/search?q=a"]}"#, false),
+        (r#"{"urls": ["https://permits.example/search?q=b"]}"#, false),
+        (r#"{"urls": ["http://permits.example/search?q=a"]}"#, false),
+        (r#"{"prefixes": ["https://Permits.Example/sea"]}"#, true),
+        (r#"{"prefixes": ["https://permits.example/report/"]}"#, false),
+        (r#"{"tags": ["city"]}"#, true),
+        (r#"{"tags": ["permits", "City"]}"#, false),
+        (r#"{"groups": ["permits"], "origin": "https://permits.example"}"#, true),
+        (r#"{"groups": ["permits"], "origin": "https://other.example"}"#, false),
+        (r#"{"all": true}"#, true),
+    ] {
+        let (world, here, there) = site();
+        assert_eq!(body(&get(&world, &there, PAGE)), "version 1");
+        world.settle();
+        world.advance(seconds(10));
+        assert_eq!(body(&get(&world, &there, PAGE)), "version 1", "{json}");
+        world.settle();
+        let answer = purge(&world, &here, json);
+        if json.contains("HTTPS") {
+            assert_eq!(answer.status, 400);
+            continue;
+        }
+        assert_eq!((answer.status, body(&answer).starts_with("{\"purges\":")), (200, true), "{json}");
+        let expect = if reaches { "version 2" } else { "version 1" };
+        assert_eq!(body(&get(&world, &here, PAGE)), expect, "at once in the isolate that was asked: {json}");
+        world.settle();
+
+        let (world, here, there) = site();
+        let _ = get(&world, &there, PAGE);
+        world.settle();
+        assert_eq!(purge(&world, &here, json).status, 200);
+        world.advance(PURGE_KNOWN_FOR);
+        assert_eq!(body(&get(&world, &there, PAGE)), expect, "and soon in every other one: {json}");
+    }
+}
+
+#[test]
+fn a_soft_purge_leaves_what_is_stored_to_stand_in() {
+    let (world, here, there) = site();
+    let _ = get(&world, &there, PAGE);
+    world.settle();
+    assert_eq!(purge(&world, &here, r#"{"tags": ["city"], "soft": true}"#).status, 200);
+    world.advance(seconds(5));
+    let stale = get(&world, &there, PAGE);
+    assert_eq!(body(&stale), "version 1");
+    assert!(cache_status(&stale).contains("detail=stale-while-revalidate"), "{}", cache_status(&stale));
+    world.settle();
+    assert_eq!(body(&get(&world, &there, PAGE)), "version 2");
+}
+
+#[test]
+fn a_fill_that_began_before_a_purge_does_not_outlive_it() {
+    let (world, here, there) = site();
+    world.origin(|_| Reply::ok("old", &[]).after(seconds(3)));
+    world.send_and_leave(&there, Request::get(PAGE), seconds(1));
+    world.advance(seconds(2));
+    assert_eq!(purge(&world, &here, r#"{"all": true}"#).status, 200);
+    world.origin(|_| Reply::ok("new", &[]));
+    world.advance(seconds(10));
+    assert_eq!(body(&get(&world, &there, PAGE)), "new");
+    assert_eq!(body(&get(&world, &here, PAGE)), "new");
+}
+
+#[test]
+fn a_crowd_at_a_fresh_isolate_is_served_nothing_that_was_purged_long_ago() {
+    let (world, here, there) = site();
+    let _ = get(&world, &there, PAGE);
+    world.settle();
+    assert_eq!(purge(&world, &here, r#"{"all": true}"#).status, 200);
+    world.advance(seconds(60));
+    world.faults(Faults { delay_ms_max: 100, ..Faults::default() });
+    let answers = world.send_all(&there, (1..=20).map(|host| Request::get(PAGE).from([192, 0, 2, host])).collect());
+    let bodies: Vec<&str> = answers.iter().map(body).collect();
+    assert_eq!(bodies, ["version 2"; 20]);
+}
+
+#[test]
+fn hits_wait_for_no_log_while_it_is_known() {
+    let (world, here, _) = site();
+    let _ = get(&world, &here, PAGE);
+    world.settle();
+    world.faults(Faults { purge_log: 1000, ..Faults::default() });
+    for _ in 0..4 {
+        world.advance(seconds(1));
+        assert!(cache_status(&get(&world, &here, PAGE)).contains("; hit"));
+    }
+    let failures = world.log().iter().filter(|line| line.starts_with("edge.purge.log failed")).count();
+    assert!((1..=3).contains(&failures), "{failures}");
+}
+
+#[test]
+fn a_log_that_is_away_leaves_the_site_up_and_refuses_operators() {
+    let (world, here, _) = site();
+    let _ = get(&world, &here, PAGE);
+    world.settle();
+    world.faults(Faults { purge_log: 1000, ..Faults::default() });
+    world.advance(seconds(60));
+    assert!(cache_status(&get(&world, &here, PAGE)).contains("; hit"));
+    let refused = purge(&world, &here, r#"{"all": true}"#);
+    assert_eq!(refused.status, 503);
+    assert!(!super::field(&refused, "retry-after").is_empty());
+}
+
+#[test]
+fn what_is_no_purge_is_refused_with_the_reason() {
+    let (world, here, _) = site();
+    let many = format!(r#"{{"tags": [{}]}}"#, vec!["\"x\""; PURGE_ORDERS_MAX + 1].join(","));
+    let long = format!(r#"{{"tags": ["{}"]}}"#, "x".repeat(PURGE_BODY_BYTES_MAX));
+    let name = format!(r#"{{"tags": ["{}"]}}"#, "x".repeat(257));
+    for (json, status, reason) in [
+        ("", 400, "expected { at byte 0"),
+        ("{}", 400, "found nothing to purge"),
+        (r#"{"all": false}"#, 400, "found nothing to purge"),
+        (r#"{"all": "yes"}"#, 400, "all: expected true or false"),
+        (r#"{"everything": true}"#, 400, "expected all, urls, prefixes, tags, groups, origin and soft only"),
+        (r#"{"tags": "city"}"#, 400, "tags: expected a list of texts"),
+        (r#"{"tags": [""]}"#, 400, "a name of 1 to 256 bytes"),
+        (name.as_str(), 400, "a name of 1 to 256 bytes"),
+        (r#"{"groups": ["a"]}"#, 400, "expected origin beside it"),
+        (r#"{"urls": ["/search"]}"#, 400, "expected an address such as"),
+        (r#"{"urls": ["ftp://permits.example/"]}"#, 400, "expected an address such as"),
+        (r#"{"urls": ["https://permits.example/a/../b"]}"#, 400, "two ways"),
+        (r#"{"prefixes": ["https://permits.example/a?b"]}"#, 400, "an address without a query"),
+        (many.as_str(), 400, "at most 256 purges"),
+        (long.as_str(), 413, "longer than 65536 bytes"),
+    ] {
+        let answer = purge(&world, &here, json);
+        let seen = body(&answer).replace("\\\"", "\"");
+        assert_eq!((answer.status, seen.contains(reason)), (status, true), "{json:.80}: {seen}");
+    }
+    assert_eq!(get(&world, &here, "/__seawall/purge").status, 401);
+    let most = format!(r#"{{"tags": [{}]}}"#, vec!["\"x\""; PURGE_ORDERS_MAX].join(","));
+    assert_eq!(purge(&world, &here, &most).status, 200);
+}
+
+#[test]
+fn who_may_purge_one_site_may_not_purge_another() {
+    let (_, routes) = include_str!("../../../policy.toml").split_once("[upstream.origin]").unwrap();
+    let text = format!("version = 1\nsite.hosts = [\"permits.example\"]\n[upstream.origin]{routes}");
+    let policy = seawall_core::policy::Policy::compile(&text).unwrap();
+    let world = World::new(policy.clone(), 1);
+    world.set_purge_log(true);
+    let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
+    let edge = Rc::new(Isolate::new(Edge::new(policy, 1).with_settings(settings), 1));
+    for json in [
+        r#"{"urls": ["https://other.example/"]}"#,
+        r#"{"prefixes": ["https://other.example/"]}"#,
+        r#"{"groups": ["a"], "origin": "https://other.example"}"#,
+    ] {
+        let answer = purge(&world, &edge, json);
+        assert_eq!((answer.status, body(&answer).contains("expected a host of this site")), (400, true), "{json}");
+    }
+}
+
+#[test]
+fn an_origin_invalidates_its_own_groups_only() {
+    let (world, here, _) = site();
+    let of = |host: &str| Request { host: host.to_owned(), ..Request::get(PAGE) };
+    for host in ["a.example", "b.example"] {
+        let _ = world.send(&here, of(host));
+        world.settle();
+    }
+    world.origin(|_| Reply::ok("changed", &[("cache-group-invalidation", "\"permits\"")]));
+    let _ =
+        world.send(&here, Request { host: "a.example".to_owned(), ..Request::get("/auth/send-link").method("POST") });
+    assert_eq!(body(&world.send(&here, of("a.example"))), "changed");
+    assert_eq!(body(&world.send(&here, of("b.example"))), "version 2", "of another origin");
+}
+
+#[test]
+fn without_a_log_the_path_says_what_is_missing() {
+    let (world, here, _) = site();
+    world.set_purge_log(false);
+    let answer = purge(&world, &here, r#"{"all": true}"#);
+    assert_eq!((answer.status, body(&answer).contains("bind the Durable Object PURGES")), (501, true));
+}
