@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn a_merged_purge_counts_as_it_does_where_it_came_from() {
         let key = CacheKey::new(&PAGE);
-        let group = GroupId::of_origin(&PAGE, "g".bytes());
+        let group = GroupId::of_origin(&PAGE, "g");
         for selector in [Selector::All, Selector::Key(key), Selector::Group(group), prefix("/news/")] {
             for strength in [Strength::Hard, Strength::Soft] {
                 let (mut here, mut there) = (Purges::default(), Purges::default());
