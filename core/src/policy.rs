@@ -253,6 +253,19 @@ impl Policy {
         &self.upstreams[usize::from(route.upstream.0)]
     }
 
+    /// The same policy on a platform that has no objects of its own: what they would keep is kept in a Redis, which
+    /// decides on each request and shares nothing out.
+    #[must_use]
+    pub fn kept_in_redis(mut self) -> Self {
+        for limit in &mut self.limits {
+            if let Scope::Shared { authority, .. } = &mut limit.scope {
+                *authority = Authority::Redis;
+                limit.mode = Mode::Exact;
+            }
+        }
+        self
+    }
+
     /// How the authority of shared limits is asked.
     #[must_use]
     pub const fn reach(&self, authority: Authority) -> &Reach {

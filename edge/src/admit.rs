@@ -83,7 +83,7 @@ type Named<'a> = (LimitId, &'a Limit);
 /// Counts a request that the cache answers without waiting; `None`, and nothing counted, when its limits need more than
 /// this isolate's counters, or refuse. Shared limits that a hit costs nothing are not asked.
 pub(crate) fn at_once(edge: &Edge, route: &Route, client: Client, now: Timestamp) -> Option<Admission> {
-    let mut here = Vec::new();
+    let (mut here, now) = (Vec::new(), edge.steady(now));
     for (id, limit) in edge.policy.limits_of(route) {
         match limit.scope {
             Scope::Isolate if !is_held(&limit.algorithm) => here.push((id, limit)),
@@ -104,6 +104,7 @@ pub(crate) fn refused_at_once(
     now: Timestamp,
 ) -> Option<Admission> {
     let (mut here, mut remembered) = (Vec::new(), Admission::default());
+    let now = edge.steady(now);
     let mut spares_hits = may_hit;
     for (id, limit) in edge.policy.limits_of(route) {
         match limit.scope {
@@ -155,6 +156,7 @@ impl<'a> Admitting<'a> {
         may_hit: bool,
         now: Timestamp,
     ) -> Result<Self, Admitted> {
+        let now = edge.steady(now);
         let (mut here, mut located, mut shared) = (Vec::new(), Vec::new(), Vec::new());
         for (id, limit) in edge.policy.limits_of(route) {
             let group = match limit.scope {
@@ -196,7 +198,7 @@ impl<'a> Admitting<'a> {
 
     /// What is known without the shared limits, for a request that costs them nothing.
     pub(crate) fn spared(&self, now: Timestamp) -> Admitted {
-        Admitted::here(self.standing(now), Source::Isolate)
+        Admitted::here(self.standing(self.edge.steady(now)), Source::Isolate)
     }
 
     /// Asks the shared limits, as far as they have to be asked before it is known what the cache has.
@@ -205,7 +207,7 @@ impl<'a> Admitting<'a> {
             let source = if self.located.is_empty() { Source::Isolate } else { Source::Location };
             return Admitted::here(self.own.clone(), source);
         }
-        let now = platform.now();
+        let now = self.edge.steady(platform.now());
         if let Some(refusal) = self.remembered(now) {
             return refusal;
         }

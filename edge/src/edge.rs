@@ -34,6 +34,7 @@ use crate::{
     purge::Feed,
     reach::Authorities,
     settings::SECRET_FIELD,
+    steady::Steady,
     tally::Tally,
 };
 
@@ -86,6 +87,8 @@ pub(crate) struct State {
     pub(crate) throttles: Vec<Throttle>,
     /// By upstream too.
     pub(crate) budgets: Vec<Budget>,
+    /// The time by which limits count.
+    pub(crate) clock: Steady,
     /// Who decides on shared limits, and how well they answer.
     pub(crate) authorities: Authorities,
     /// Of each origin under each upstream, where there are several.
@@ -122,6 +125,7 @@ impl Edge {
             breakers: upstreams.iter().map(|_| Member::new(isolate)).collect(),
             throttles: upstreams.iter().map(|_| Throttle::new()).collect(),
             budgets: upstreams.iter().map(|upstream| Budget::full(&upstream.retry)).collect(),
+            clock: Steady::default(),
             authorities: Authorities::new(AUTHORITY_SHARDS),
             spenders: holds_units.then(|| KeyTable::new(const { NonZeroUsize::new(SPENDERS).unwrap() }, seed)),
             origins: Vec::new(),
@@ -139,6 +143,11 @@ impl Edge {
             feed: Feed::default(),
         };
         Self { policy, settings: Settings::default(), isolate, questions: Cell::new(0), state: RefCell::new(state) }
+    }
+
+    /// The time by which limits count.
+    pub(crate) fn steady(&self, now: Timestamp) -> Timestamp {
+        self.state.borrow_mut().clock.at(now)
     }
 
     /// The number of the next question to an authority.

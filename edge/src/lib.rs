@@ -31,6 +31,7 @@ mod memory;
 mod protect;
 mod reach;
 mod sanitise;
+mod steady;
 mod tally;
 
 #[cfg(feature = "fake")]

@@ -1,35 +1,5 @@
-//! Compiles the traffic policy into bytes that the Worker embeds, so that no TOML parser travels to the edge and a
-//! faulty policy stops the build. `SEAWALL_POLICY` names another file than the repository's policy.toml.
-
-use std::{env, fs, path::PathBuf, process};
-
-use seawall_core::policy::Policy;
-use sha2::{Digest, Sha256};
+//! Embeds the traffic policy.
 
 fn main() {
-    println!("cargo::rerun-if-env-changed=SEAWALL_POLICY");
-    let path = env::var_os("SEAWALL_POLICY").map_or_else(|| PathBuf::from("../../policy.toml"), PathBuf::from);
-    println!("cargo::rerun-if-changed={}", path.display());
-    let source = match fs::read_to_string(&path) {
-        Ok(source) => source,
-        Err(error) => fail(&format!("cannot read the policy {}: {error}", path.display())),
-    };
-    let policy = match Policy::compile(&source) {
-        Ok(policy) => policy,
-        Err(error) => fail(&error.to_string()),
-    };
-    // Plain data into a growing vector: nothing in it can fail.
-    let bytes = postcard::to_allocvec(&policy).expect("a policy serialises");
-    let digest: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("cargo::rustc-env=SEAWALL_POLICY_DIGEST={digest}");
-    // Cargo sets OUT_DIR for every build script.
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    if let Err(error) = fs::write(out.join("policy.bin"), bytes) {
-        fail(&format!("cannot write the compiled policy: {error}"));
-    }
-}
-
-fn fail(message: &str) -> ! {
-    println!("cargo::error={message}");
-    process::exit(1)
+    seawall_policy_build::embed();
 }

@@ -109,7 +109,7 @@ async fn faults_of_the_limiter_are_no_errors_of_the_site() -> Result<()> {
             _ => {
                 edge.set_authority(Authority::Answers).await?;
                 edge.advance(Duration::from_secs(10)).await?;
-                edge.set_clock(edge.clock().await? - 5000).await?;
+                edge.set_clock(edge.clock().await? - 3_600_000).await?;
             }
         }
         let mut seen = Seen::default();

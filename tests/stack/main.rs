@@ -21,6 +21,11 @@ mod origin;
 mod privacy;
 /// What was purged is served nowhere.
 mod purge;
+/// The scenarios that every platform plays.
+mod scenarios;
+/// The built component in the host for Spin.
+#[cfg(feature = "spin")]
+mod spin;
 /// Every store of the edge does what is asked of it.
 mod stores;
 /// Bodies flow, both ways, without being collected on the way.

@@ -45,4 +45,4 @@ pub(crate) async fn until(ask: impl AsyncFn() -> Result<bool>) -> Result<()> {
 }
 
 /// How often a waiting loop looks: seldom enough for the smallest limit of the policy.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! A private Redis for tests: on a Unix socket in a temporary folder, with nothing written to disk.
+//! A private Redis: on a Unix socket in a temporary folder and on a port of this machine, with nothing written to disk.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
+use crate::ports;
 use crate::process::{self, Logs, Service};
 use crate::project::Project;
 use crate::scratch::{self, Scratch};
@@ -19,6 +20,7 @@ pub struct Redis {
     // The server goes before its folder does.
     server: Service,
     socket: PathBuf,
+    port: u16,
     folder: Scratch,
 }
 
@@ -33,8 +35,9 @@ impl Redis {
     pub fn start() -> Result<Self> {
         let folder = scratch::dir("redis")?;
         let socket = folder.path().join("redis.sock");
-        let server = serve(&folder, &socket)?;
-        Ok(Self { server, socket, folder })
+        let port = ports::free()?;
+        let server = serve(&folder, &socket, port)?;
+        Ok(Self { server, socket, port, folder })
     }
 
     /// Kills it without warning; what it held is gone.
@@ -53,7 +56,7 @@ impl Redis {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        self.server = serve(&self.folder, &self.socket)?;
+        self.server = serve(&self.folder, &self.socket, self.port)?;
         Ok(())
     }
 
@@ -73,16 +76,23 @@ impl Redis {
         self.server.signal(Signal::CONT)
     }
 
-    /// Where it listens.
+    /// Its address, for those who cannot use a Unix socket.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its Unix socket.
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 }
 
-fn serve(folder: &Scratch, socket: &Path) -> Result<Service> {
+fn serve(folder: &Scratch, socket: &Path, port: u16) -> Result<Service> {
     let mut command = Command::new(program()?);
-    command.current_dir(folder.path()).args(["--port", "0", "--unixsocket"]).arg(socket);
+    command.current_dir(folder.path()).args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+    command.arg("--unixsocket").arg(socket);
     command.args(["--save", "", "--appendonly", "no"]);
     let mut server = Service::start("redis-server", command, Logs::Keep)?;
     server.wait_for_line("eady to accept connections", READY_WITHIN)?;

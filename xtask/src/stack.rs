@@ -1,4 +1,4 @@
-//! The local stack in parts: the origin over a database, its sample data, the edge on workerd.
+//! The local stack in parts: the origin over a database, its sample data, the edge on workerd or as a Spin component.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -133,6 +133,54 @@ pub fn edge(project: &Project, port: u16, origin_url: &str, state: &Path, logs: 
     let mut service = Service::start("wrangler dev", command, logs)?;
     service.wait_until(EDGE_WITHIN, || http::status(port, "/health").is_ok_and(|status| status == 200))?;
     Ok(Listening { service, port })
+}
+
+/// The edge as a component, and what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct SpinEdge<'a> {
+    /// The component.
+    pub component: &'a Path,
+    /// Where the origin is.
+    pub origin_url: &'a str,
+    /// Where the Redis is that counts for all instances; empty when there is none.
+    pub redis_url: &'a str,
+    /// The folder that keeps what the component stores.
+    pub state: &'a Path,
+}
+
+impl SpinEdge<'_> {
+    /// Starts it under `spin up`, and waits until a request goes through.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn serve_on_spin(&self, project: &Project, port: u16, logs: Logs) -> Result<Listening> {
+        let mut command = Command::new("spin");
+        command.args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"]).arg(project.path("spin.toml"));
+        command.arg("--state-dir").arg(self.state).args(self.variables());
+        let mut service = Service::start("spin up", command, logs)?;
+        service.wait_until(EDGE_WITHIN, || http::status(port, "/health").is_ok_and(|status| status == 200))?;
+        Ok(Listening { service, port })
+    }
+
+    /// Starts it under the host for Spin; port 0 takes a free one. `further` are the host's own arguments.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn serve_on_host(&self, host: &Path, port: u16, further: &[&str], logs: Logs) -> Result<Listening> {
+        let mut command = Command::new(host);
+        command.arg(self.component).args(["--listen", &format!("127.0.0.1:{port}")]);
+        command.arg("--key-value").arg(self.state).args(self.variables()).args(further);
+        let mut service = Service::start("spin-host", command, logs)?;
+        let ports = service.wait_for_line("edge listening on ", EDGE_WITHIN)?;
+        let port = ports.split(' ').next().unwrap_or_default();
+        let port = port.parse().with_context(|| format!("the host announced {ports:?}, which has no port"))?;
+        Ok(Listening { service, port })
+    }
+
+    fn variables(&self) -> impl Iterator<Item = String> {
+        let variables = [("origin", self.origin_url), ("redis_url", self.redis_url)];
+        variables.into_iter().flat_map(|(name, value)| ["--variable".to_owned(), format!("{name}={value}")])
+    }
 }
 
 /// Loads a generated city into an empty database: the generator writes files, the stand-in serves them in the city's

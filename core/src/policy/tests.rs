@@ -200,6 +200,21 @@ fn upstreams_are_read_with_their_breakers() {
     assert_eq!(policy.upstream("nobody"), None);
 }
 
+#[test]
+fn a_platform_without_objects_keeps_all_that_is_shared_in_redis_and_nothing_else() {
+    let text = "version = 1\n[upstream.origin]\n\
+                [limit.shared]\nalgorithm = \"gcra\"\nquota = 100\nwindow = \"60s\"\nkey = \"client\"\nscope = \"shared\"\n\
+                mode = \"lease\"\non_store_failure = \"closed\"\n\
+                [limit.own]\nalgorithm = \"gcra\"\nquota = 100\nwindow = \"60s\"\nkey = \"client\"\nscope = \"isolate\"\n\
+                [[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"shared\", \"own\"]\n";
+    let policy = Policy::compile(text).unwrap_or_else(|error| panic!("{error}"));
+    assert_ne!(policy.limits()[0].mode, Mode::Exact);
+    let policy = policy.kept_in_redis();
+    let kept = Scope::Shared { authority: Authority::Redis, on_store_failure: StoreFailure::Closed };
+    assert_eq!((policy.limits()[0].scope, policy.limits()[0].mode), (kept, Mode::Exact));
+    assert_eq!(policy.limits()[1].scope, Scope::Isolate);
+}
+
 #[cfg(feature = "serde")]
 #[test]
 fn a_policy_travels_as_bytes() {

@@ -80,7 +80,7 @@ pub(super) async fn count_at_location<P: Platform>(
                 let retry_after = limit.algorithm.window().unwrap_or(CLOSED_RETRY_AFTER);
                 admission.verdicts.push(denied(*id, retry_after));
             }
-            None => admission.extend(count(edge, client, lease, &[(*id, limit)], platform.now())),
+            None => admission.extend(count(edge, client, lease, &[(*id, limit)], edge.steady(platform.now()))),
         }
     }
     admission

@@ -41,7 +41,7 @@ impl<P: Platform> Drop for Places<P> {
             return;
         }
         let Self { edge, client, lease, .. } = &*self;
-        let now = self.platform.now();
+        let now = edge.steady(self.platform.now());
         let mut charged = Charged::nothing();
         for id in &self.limits {
             let Some(limit) = edge.policy.limit(*id) else { continue };

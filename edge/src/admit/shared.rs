@@ -103,7 +103,7 @@ impl Admitting<'_> {
 
     /// Decides on the shared limits, and charges them.
     pub(super) async fn decide<P: Platform>(&self, platform: &P) -> Admitted {
-        let now = platform.now();
+        let now = self.edge.steady(platform.now());
         let mut admitted = match self.take(now) {
             Take::Allow { verdicts, spenders, tells } => {
                 for (id, limit, spender) in spenders {
@@ -187,7 +187,7 @@ impl Admitting<'_> {
     }
 
     async fn ask_objects<P: Platform>(&self, platform: &P, limits: &[Named<'_>]) -> Admitted {
-        let now = platform.now();
+        let now = self.edge.steady(platform.now());
         let mut question = self.question(Intent::Judge);
         let mut spenders = Vec::new();
         let mut refused = Vec::new();
@@ -217,7 +217,7 @@ impl Admitting<'_> {
             put(self.edge, self.client, id, limit, &spender, now);
         }
         let shard = self.client.shard(AUTHORITY_SHARDS);
-        guard::add_report(self.edge, self.route.upstream, shard, &mut question, now);
+        guard::add_report(self.edge, self.route.upstream, shard, &mut question, platform.now());
         match reach::ask(self.edge, platform, shard, &question).await {
             Ok(reply) => {
                 let now = platform.now();
@@ -262,7 +262,8 @@ impl Admitting<'_> {
             Scope::Isolate | Scope::Location => StoreFailure::Local,
         };
         let choices: Vec<_> = limits.iter().map(|(id, limit)| ((*id, *limit), choice(limit))).collect();
-        let admission = own::without_authority(self.edge, self.client, self.lease, &choices, platform.now());
+        let admission =
+            own::without_authority(self.edge, self.client, self.lease, &choices, self.edge.steady(platform.now()));
         Admitted::here(admission, Source::Fallback)
     }
 
@@ -316,7 +317,7 @@ impl Admitting<'_> {
         if admission.refusal().and_then(|refusal| refusal.retry_after).is_some_and(|wait| wait >= JITTER_FROM) {
             admission.jitter((platform.random() >> 32) as u32);
         }
-        let now = platform.now();
+        let now = self.edge.steady(platform.now());
         let mut state = self.edge.state.borrow_mut();
         for verdict in admission.violated() {
             // A place that is held may be given back at any moment, so its wait is no promise; and who holds units
@@ -408,7 +409,7 @@ fn take_answer<P: Platform>(
 ) -> Option<Verdict> {
     let limit = edge.policy.limit(id)?;
     let terms = limit.terms()?;
-    let now = platform.now();
+    let now = edge.steady(platform.now());
     let known = edge.state.borrow().spenders.as_ref().and_then(|spenders| spenders.get(client.key(id), now));
     // One that was crowded out meanwhile loses what it was granted; the request gets its answer all the same.
     let mut spender = known.unwrap_or_else(|| Spender::new(now));

@@ -14,7 +14,10 @@ use seawall_core::{
     time::Timestamp,
 };
 
-use crate::limits::{ANSWERS_REMEMBERED, AUTHORITY_KEYS, AUTHORITY_LEDGERS};
+use crate::{
+    limits::{ANSWERS_REMEMBERED, AUTHORITY_KEYS, AUTHORITY_LEDGERS},
+    steady::Steady,
+};
 
 use super::{Intent, Kept, Question, Reply, Written, is_held, is_shared_out};
 
@@ -33,6 +36,8 @@ pub struct Shard {
     /// The newest answers, for questions that are sent again.
     answered: VecDeque<(u64, u64, Reply)>,
     started: Timestamp,
+    /// The time by which limits count.
+    clock: Steady,
 }
 
 /// What a question led to.
@@ -58,6 +63,7 @@ impl Shard {
             hints: vec![None; policy.upstreams().len()],
             answered: VecDeque::new(),
             started: now,
+            clock: Steady::default(),
         }
     }
 
@@ -82,6 +88,7 @@ impl Shard {
 
     /// Forgets what is worth nothing any more. To be called now and then.
     pub fn sweep(&mut self, now: Timestamp) {
+        let now = self.clock.at(now);
         self.ledgers.retain(|_, ledger| !ledger.is_idle(now));
     }
 
@@ -98,11 +105,12 @@ impl Shard {
             return Heard { reply: reply.clone(), keep: Vec::new() };
         }
         let mut keep = Vec::new();
+        let steady = self.clock.at(now);
         let (admission, answers) = match question.intent {
-            Intent::Judge => self.judge(policy, question, now, &mut keep),
+            Intent::Judge => self.judge(policy, question, steady, &mut keep),
             Intent::GiveBack | Intent::WasHit => {
-                self.give_back(policy, question, now, &mut keep);
-                (Admission::default(), self.hear_asks(policy, question, |_, ask| *ask, now, &mut keep))
+                self.give_back(policy, question, steady, &mut keep);
+                (Admission::default(), self.hear_asks(policy, question, |_, ask| *ask, steady, &mut keep))
             }
         };
         let reports = question.reports.iter().filter_map(|(upstream, report)| {

@@ -5,7 +5,7 @@
 //! `control`: the operator's paths. `cron`: jobs at their times. `failover`: several origins.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
-//! any origin. `simulation`: everything at once, by seed.
+//! any origin. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
 
 mod attacks;
 mod cache;
@@ -19,6 +19,7 @@ mod map;
 mod memory;
 mod pass_through;
 mod purge;
+mod scenario;
 mod shared;
 mod simulation;
 mod site;

@@ -286,6 +286,27 @@ fn a_clock_that_steps_back_admits_nothing_more() {
     }
 }
 
+/// A step back of an hour charges nobody for an hour.
+#[test]
+fn a_clock_that_steps_back_refuses_nobody() {
+    let own =
+        "[limit.own]\nalgorithm = \"gcra\"\nquota = 60\nwindow = \"60s\"\nkey = \"client\"\nscope = \"isolate\"\n";
+    for options in ["", "mode = \"lease\"", "mode = \"async\""] {
+        let world = world(&format!("{own}{}", shared("a", options)));
+        let edge = world.edge();
+        for _ in 0..10 {
+            assert_eq!(status(&world, &edge, "/page"), 200);
+            world.settle();
+        }
+        let earlier = world.now().as_unix_millis() - 3_600_000;
+        world.set_clock(seawall_core::time::Timestamp::from_unix_millis(earlier));
+        for _ in 0..40 {
+            assert_eq!(status(&world, &edge, "/page"), 200, "{options}");
+            world.settle();
+        }
+    }
+}
+
 #[test]
 fn a_long_wait_is_lengthened_and_kept() {
     let limits =

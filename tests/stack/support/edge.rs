@@ -1,8 +1,10 @@
-//! The built Worker in workerd.
+//! The built Worker in workerd, and the built component in the host for Spin.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+#[cfg(feature = "spin")]
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -10,14 +12,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use seawall_xtask::process::{Logs, Service};
 use seawall_xtask::project::Project;
+use seawall_xtask::redis::Redis;
 use seawall_xtask::step::Steps;
 use seawall_xtask::{build, tools};
 
 use super::visitor::{Answer, Visitor};
 use super::{LOOK_EVERY, soon};
 
-/// A Worker of its own for one test: an isolate, a cache and limits that nobody else has touched. Dropping it stops
-/// it.
+/// An edge of its own for one test: an isolate, a cache and limits that nobody else has touched. Dropping it stops it.
 ///
 /// Its clock stands still until [`Edge::advance`] moves it.
 pub(crate) struct Edge {
@@ -25,6 +27,8 @@ pub(crate) struct Edge {
     direct: SocketAddr,
     elsewhere: Option<SocketAddr>,
     service: Service,
+    /// What counts for all instances of a component.
+    _redis: Option<Redis>,
 }
 
 /// What the Durable Objects that hold the shared limits do when they are asked.
@@ -59,13 +63,29 @@ impl Edge {
         let variables = serde_json::to_string(&variables)?;
         node.current_dir(project.root()).arg(project.path("tests/miniflare/host.mjs"));
         node.arg(origin_url).arg(variables).args(storage);
-        let mut service = Service::start("workerd", node, Logs::Keep)?;
+        Self::listening(Service::start("workerd", node, Logs::Keep)?, None)
+    }
+
+    /// The component in the host for Spin, before the origin at `origin_url`, with a Redis of its own.
+    #[cfg(feature = "spin")]
+    pub(crate) fn on_spin(origin_url: &str) -> Result<Self> {
+        let Spin { component, host } = require_spin()?;
+        let redis = Redis::start()?;
+        let mut command = Command::new(host);
+        command.arg(component).arg("--for-tests").arg("--variable").arg(format!("origin={origin_url}"));
+        command.arg("--variable").arg(format!("redis_url={}", redis.url()));
+        // One instance, as a Worker is one isolate.
+        command.args(["--concurrency", "4096", "--reuse", "1000000", "--idle-ms", "600000"]);
+        Self::listening(Service::start("spin-host", command, Logs::Keep)?, Some(redis))
+    }
+
+    fn listening(mut service: Service, redis: Option<Redis>) -> Result<Self> {
         let ports = service.wait_for_line("edge listening on ", READY_WITHIN)?;
         let address = |port: &str| Ok::<_, anyhow::Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)));
         let mut addresses = ports.split(" and ").map(address);
         let address = addresses.next().context("no port was announced")??;
         let direct = addresses.next().context("two ports are announced")??;
-        Ok(Self { address, direct, elsewhere: addresses.next().transpose()?, service })
+        Ok(Self { address, direct, elsewhere: addresses.next().transpose()?, service, _redis: redis })
     }
 
     /// Someone with the address 127.0.0.`host`. Visitors with different addresses are different clients.
@@ -182,8 +202,31 @@ pub(crate) fn require_worker() -> Result<()> {
     built.clone().map_err(anyhow::Error::msg)
 }
 
+/// What runs on Spin.
+#[cfg(feature = "spin")]
+#[derive(Clone)]
+struct Spin {
+    component: PathBuf,
+    host: PathBuf,
+}
+
+/// Builds the component and its host unless what is built is current, once for all tests.
+#[cfg(feature = "spin")]
+fn require_spin() -> Result<Spin> {
+    static BUILT: OnceLock<Result<Spin, String>> = OnceLock::new();
+    let build = || {
+        let (project, steps) = (Project::here(), Steps::new());
+        tools::ensure_targets(&project, &steps)?;
+        tools::ensure_packages(&project, &steps)?;
+        let component = build::spin_component(&project, &steps)?.file;
+        Ok(Spin { component, host: build::spin_host(&project, &steps)? })
+    };
+    let built = BUILT.get_or_init(|| build().map_err(|error: anyhow::Error| format!("{error:#}")));
+    built.clone().map_err(anyhow::Error::msg)
+}
+
 /// The last part of the address of [`Edge::until`]'s requests.
 const WATCHER: u8 = 250;
 
-/// How long workerd may take to load the Worker; half a second on an idle machine.
+/// How long workerd may take to load the Worker, or the host the component; half a second on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -7,11 +7,16 @@ use clap::Args;
 use seawall_xtask::project::Project;
 use seawall_xtask::step::Steps;
 use seawall_xtask::{build, screen, tools};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::up::Edge;
 
 /// Build origin and edge as they are deployed, and say how big they are.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// What the edge is to run on. For Spin only the component is built.
+    #[arg(long, value_enum, default_value_t = Edge::Workers)]
+    edge: Edge,
     /// Write the sizes to this file too.
     #[arg(long, value_name = "FILE")]
     json: Option<std::path::PathBuf>,
@@ -20,6 +25,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     tools::require_prerequisites(project)?;
     let steps = Steps::new();
+    if arguments.edge == Edge::Spin {
+        return build_component(project, arguments, &steps);
+    }
     tools::ensure_all(project, &steps)?;
     let worker = build::worker(project, &steps)?;
     let origin = build::origin(project, build::Profile::Release, &steps)?;
@@ -27,14 +35,28 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     screen::line("");
     screen::line(&format!("edge    {}  {}", worker.dir.display(), worker.sizes()));
     screen::line(&format!("origin  {}  {origin_bytes} bytes", origin.display()));
-    if let Some(path) = &arguments.json {
-        let sizes = json!({
+    write(
+        arguments,
+        &json!({
             "worker_wasm_bytes": worker.wasm_bytes,
             "worker_wasm_gzip_bytes": worker.wasm_gzip_bytes,
             "worker_js_bytes": worker.js_bytes,
             "origin_bytes": origin_bytes,
-        });
-        fs::write(path, format!("{sizes:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+        }),
+    )
+}
+
+fn build_component(project: &Project, arguments: &Arguments, steps: &Steps) -> Result<()> {
+    tools::ensure_packages(project, steps)?;
+    tools::ensure_targets(project, steps)?;
+    let component = build::spin_component(project, steps)?;
+    screen::line("");
+    screen::line(&format!("edge    {}  {}", component.file.display(), component.sizes()));
+    let sizes = json!({ "component_bytes": component.bytes, "component_gzip_bytes": component.gzip_bytes });
+    write(arguments, &sizes)
+}
+
+fn write(arguments: &Arguments, sizes: &Value) -> Result<()> {
+    let Some(path) = &arguments.json else { return Ok(()) };
+    fs::write(path, format!("{sizes:#}\n")).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -14,14 +14,16 @@ use super::conformance;
 
 mod no_std;
 
-/// Packages that must compile for every edge.
-const PORTABLE: [&str; 4] = ["--package", "seawall-core", "--package", "seawall-edge"];
-/// The same with the adapter that compiles for Workers only.
+/// Packages that must compile for every edge, with the adapter that compiles for Workers only.
 const ON_WORKERS: [&str; 6] = ["--package", "seawall-core", "--package", "seawall-edge", "--package", "seawall-worker"];
+/// The same with the adapter that compiles for Spin only.
+const ON_SPIN: [&str; 6] = ["--package", "seawall-core", "--package", "seawall-edge", "--package", "seawall-spin"];
+/// What this machine's target cannot compile, and the host for Spin, whose dependencies take minutes: part `spin` looks
+/// at it.
+const APART: [&str; 3] = ["seawall-worker", "seawall-spin", "seawall-spin-host"];
 const FUZZ_PACKAGE: &str = "seawall-fuzz-short";
 /// They bring the crates that core is compared with, and have no tests that others need; clippy looks at them.
 const BENCHES: [&str; 3] = ["seawall-benches", "seawall-benches-wasm", "seawall-benches-edge"];
-const WASI_TARGET: &str = "wasm32-wasip2";
 
 /// Run every check and test.
 #[derive(Args)]
@@ -48,6 +50,8 @@ enum Part {
     Fuzz,
     /// Tests that cross a process: the Worker in workerd, the origin, Postgres.
     Stack,
+    /// The component for Spin in its host, with a real Redis.
+    Spin,
     /// The public tests for HTTP caches, through the edge.
     Conformance,
     /// The documentation builds without a warning.
@@ -94,13 +98,15 @@ impl Part {
             Self::Fmt => cargo("cargo fmt --check", &["fmt", "--all", "--check"]),
             Self::Clippy => cargo(
                 "cargo clippy",
-                &["clippy", "--workspace", "--exclude", "seawall-worker", "--all-targets", "--all-features", "--"]
+                &["clippy", "--workspace", "--all-targets", "--all-features"]
                     .into_iter()
+                    .chain(APART.iter().flat_map(exclude))
+                    .chain(["--"])
                     .chain(DENY_WARNINGS)
                     .collect::<Vec<_>>(),
             ),
             Self::Wasm => {
-                for (packages, target) in [(&ON_WORKERS[..], build::WORKER_TARGET), (&PORTABLE[..], WASI_TARGET)] {
+                for (packages, target) in [(ON_WORKERS, build::WORKER_TARGET), (ON_SPIN, build::SPIN_TARGET)] {
                     let name = format!("cargo clippy for {target}");
                     let arguments: Vec<&str> = ["clippy", "--target", target]
                         .into_iter()
@@ -123,7 +129,7 @@ impl Part {
                 "cargo test",
                 &["test", "--workspace", "--all-features"]
                     .into_iter()
-                    .chain(["seawall-worker", "seawall-tests", FUZZ_PACKAGE].iter().chain(&BENCHES).flat_map(exclude))
+                    .chain(["seawall-tests", FUZZ_PACKAGE].iter().chain(&APART).chain(&BENCHES).flat_map(exclude))
                     .collect::<Vec<_>>(),
             ),
             Self::Fuzz => cargo("a short run of the fuzz targets", &["test", "--package", FUZZ_PACKAGE]),
@@ -141,11 +147,21 @@ impl Part {
                 );
                 cargo("cargo test of the stack", &["test", "--package", "seawall-tests"])
             }
+            Self::Spin => {
+                let arguments =
+                    ["test", "--package", "seawall-tests", "--features", "spin", "--test", "stack", "spin::"];
+                let component = build::spin_component(project, steps)?;
+                screen::line(&component.sizes());
+                build::spin_host(project, steps)?;
+                let clippy = ["clippy", "--package", "seawall-spin-host", "--all-targets", "--"];
+                cargo("cargo clippy of the host for Spin", &[&clippy[..], &DENY_WARNINGS].concat())?;
+                cargo("cargo test of the component", &arguments)
+            }
             Self::Conformance => conformance::prove(project, false, steps),
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
                 doc.args(["--workspace", "--no-deps", "--all-features"]);
-                doc.args(["seawall-worker"].iter().chain(&BENCHES).flat_map(exclude));
+                doc.args(APART.iter().chain(&BENCHES).flat_map(exclude));
                 process::run_aloud("cargo doc", doc)
             }),
         }

@@ -4,14 +4,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use seawall_xtask::interrupt::{self, Interrupted};
 use seawall_xtask::postgres::{self, Cluster};
 use seawall_xtask::process::{Logs, Service};
 use seawall_xtask::project::Project;
-use seawall_xtask::stack::{self, Listening, Origin};
+use seawall_xtask::redis::Redis;
+use seawall_xtask::stack::{self, Listening, Origin, SpinEdge};
 use seawall_xtask::step::{Steps, seconds};
-use seawall_xtask::{build, ports, scratch, screen, tools};
+use seawall_xtask::{build, ports, process, scratch, screen, tools};
 
 const DATABASE: &str = "seawall";
 /// The lock that keeps a second `up`, and `clean`, away from the first one's database.
@@ -33,6 +34,9 @@ const GREY: u8 = 90;
 /// Start everything on this machine: database, sample data, origin, edge.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// What the edge runs on.
+    #[arg(long, value_enum, default_value_t = Edge::Workers)]
+    edge: Edge,
     /// Port of the edge: the address to open.
     #[arg(long, default_value_t = 8787)]
     port: u16,
@@ -45,6 +49,15 @@ pub(crate) struct Arguments {
     /// Seed of the generated city [default: 1]. Used when the database is empty.
     #[arg(long)]
     seed: Option<u64>,
+}
+
+/// What an edge runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Edge {
+    /// Cloudflare's runtime, under `wrangler dev`.
+    Workers,
+    /// `spin up` where that is installed, else a host of our own.
+    Spin,
 }
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
@@ -67,24 +80,63 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         step.note(&origin.url());
         Ok(origin)
     })?;
-    let mut edge = steps.run("start the edge under wrangler dev", |step| {
-        let state = project.state("wrangler/state");
-        let edge = stack::edge(project, arguments.port, &origin.url(), &state, prefix("edge", MAGENTA))?;
-        step.note(&edge.url());
-        Ok(edge)
-    })?;
+    let logs = prefix("edge", MAGENTA);
+    let (mut edge, redis) = match arguments.edge {
+        Edge::Workers => (start_on_workers(project, arguments.port, &origin, logs, &steps)?, None),
+        Edge::Spin => {
+            let (edge, redis) = start_on_spin(project, arguments.port, &origin, logs, &steps)?;
+            (edge, Some(redis))
+        }
+    };
     greet(&edge, &origin, started);
     let result = watch(&mut [&mut edge.service, &mut origin.service, cluster.server()]);
 
     // From the outside in, so that nothing complains about a missing neighbour.
     screen::line("");
     edge.service.stop();
+    drop(redis);
     origin.service.stop();
     drop(cluster);
     if result.is_ok() {
         screen::line("Stopped. The data is kept; `cargo xtask up` starts again within seconds.");
     }
     result
+}
+
+fn start_on_workers(project: &Project, port: u16, origin: &Listening, logs: Logs, steps: &Steps) -> Result<Listening> {
+    steps.run("start the edge under wrangler dev", |step| {
+        let state = project.state("wrangler/state");
+        let edge = stack::edge(project, port, &origin.url(), &state, logs)?;
+        step.note(&edge.url());
+        Ok(edge)
+    })
+}
+
+/// The Redis is for the limits that all instances share.
+fn start_on_spin(
+    project: &Project,
+    port: u16,
+    origin: &Listening,
+    logs: Logs,
+    steps: &Steps,
+) -> Result<(Listening, Redis)> {
+    let component = build::spin_component(project, steps)?;
+    let has_spin = process::on_path("spin").is_some();
+    let host = if has_spin { None } else { Some(build::spin_host(project, steps)?) };
+    let name = if has_spin { "start the edge under spin up" } else { "start the edge under our own host for Spin" };
+    steps.run(name, |step| {
+        let redis = Redis::start()?;
+        let state = project.state_dir("spin")?;
+        let (origin_url, redis_url) = (origin.url(), redis.url());
+        let edge =
+            SpinEdge { component: &component.file, origin_url: &origin_url, redis_url: &redis_url, state: &state };
+        let edge = match &host {
+            Some(host) => edge.serve_on_host(host, port, &[], logs)?,
+            None => edge.serve_on_spin(project, port, logs)?,
+        };
+        step.note(&edge.url());
+        Ok((edge, redis))
+    })
 }
 
 /// A database that holds another city than the one asked for is neither changed nor ignored.
@@ -111,19 +163,24 @@ fn stored_data(project: &Project) -> Option<String> {
 fn prepare(project: &Project, arguments: &Arguments, steps: &Steps) -> Result<(Cluster, Origin)> {
     thread::scope(|scope| {
         // The tools take longest to build, so they start first, and alone they would not fill the machine.
-        let crates = scope.spawn(|| or_stop_all(|| install_crates(project, steps)));
+        let crates = scope.spawn(|| or_stop_all(|| install_crates(project, arguments.edge, steps)));
         let data = scope.spawn(|| or_stop_all(|| prepare_data(project, arguments, steps)));
         let crates = crates.join().map_err(|_| anyhow::anyhow!("the thread that builds tools panicked"))?;
         let data = data.join().map_err(|_| anyhow::anyhow!("the thread that prepares the data panicked"))?;
         let prepared = first_cause(crates, data)?;
-        let worker = build::worker(project, steps)?;
-        screen::line(&format!("              {}", screen::paint(GREY, &worker.sizes())));
+        if arguments.edge == Edge::Workers {
+            let worker = build::worker(project, steps)?;
+            screen::line(&format!("              {}", screen::paint(GREY, &worker.sizes())));
+        }
         Ok(prepared)
     })
 }
 
-fn install_crates(project: &Project, steps: &Steps) -> Result<()> {
+fn install_crates(project: &Project, edge: Edge, steps: &Steps) -> Result<()> {
     tools::ensure_targets(project, steps)?;
+    if edge == Edge::Spin {
+        return Ok(());
+    }
     for tool in tools::CrateTool::ALL {
         tool.ensure(project, steps)?;
     }

@@ -1,0 +1,113 @@
+//! Requests and responses, from Spin's world and back.
+
+use core::net::{IpAddr, SocketAddr};
+
+use seawall_core::headers::Fields;
+use seawall_edge::message::{Request, Response};
+use spin_sdk::wasip3::{
+    http::types::{ErrorCode, Method, Request as WasiRequest, Response as WasiResponse, Scheme},
+    wit_future,
+};
+
+use crate::{
+    body::{Body, Flow, Parts},
+    headers::SpinHeaders,
+    host::Host,
+};
+
+/// The request as the pipeline takes it.
+pub(crate) fn request(request: WasiRequest) -> Result<Request<Host>, &'static str> {
+    let fields = request.get_headers();
+    // Set by Spin; what a client sends under this name never gets here.
+    let client = fields.get(CLIENT).first().and_then(|value| address(value));
+    let headers = SpinHeaders::copy(&fields, |name| !name.starts_with(SPIN_FIELDS));
+    let host = request.get_authority().or_else(|| headers.field("host").map(|host| host.into_owned()));
+    let target = request.get_path_with_query().unwrap_or_else(|| String::from("/"));
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
+    let method = method(request.get_method());
+    let scheme = scheme(request.get_scheme());
+    let has_body = headers.field("transfer-encoding").is_some()
+        || headers.field("content-length").is_some_and(|length| length != "0")
+        || !matches!(method.as_str(), "GET" | "HEAD");
+    let (taken, reader) = wit_future::new(|| Ok(()));
+    let (stream, end) = WasiRequest::consume_body(request, reader);
+    Ok(Request {
+        method,
+        scheme,
+        host: host.ok_or("the runtime gave a request without a host")?,
+        path,
+        query,
+        headers,
+        body: has_body.then_some(Body::Stream(Flow { stream, end, taken })),
+        client,
+    })
+}
+
+/// The response as Spin takes it.
+pub(crate) fn response(response: Response<Host>) -> Result<WasiResponse, ErrorCode> {
+    let Parts { stream, end } = response.body.map_or_else(Parts::empty, Body::into_parts);
+    let (made, _sent) = WasiResponse::new(response.headers.to_wasi()?, stream, end);
+    // The pipeline's statuses are HTTP's.
+    made.set_status_code(response.status).map_err(|()| ErrorCode::InternalError(None))?;
+    Ok(made)
+}
+
+/// The origin's response as the pipeline takes it.
+pub(crate) fn fetched(response: WasiResponse) -> Response<Host> {
+    let (status, headers) = (response.get_status_code(), SpinHeaders::copy(&response.get_headers(), |_| true));
+    let (taken, reader) = wit_future::new(|| Ok(()));
+    let (stream, end) = WasiResponse::consume_body(response, reader);
+    Response::new(status, headers, Some(Body::Stream(Flow { stream, end, taken })))
+}
+
+/// The method's name as the pipeline has it, as Spin's.
+pub(crate) fn wasi_method(name: &str) -> Method {
+    match name {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "CONNECT" => Method::Connect,
+        "OPTIONS" => Method::Options,
+        "TRACE" => Method::Trace,
+        "PATCH" => Method::Patch,
+        other => Method::Other(other.to_owned()),
+    }
+}
+
+fn method(method: Method) -> String {
+    let name = match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+        Method::Connect => "CONNECT",
+        Method::Options => "OPTIONS",
+        Method::Trace => "TRACE",
+        Method::Patch => "PATCH",
+        Method::Other(other) => return other,
+    };
+    name.to_owned()
+}
+
+fn scheme(scheme: Option<Scheme>) -> String {
+    match scheme {
+        Some(Scheme::Https) => String::from("https"),
+        Some(Scheme::Other(other)) => other,
+        Some(Scheme::Http) | None => String::from("http"),
+    }
+}
+
+/// An address with or without a port.
+fn address(value: &[u8]) -> Option<IpAddr> {
+    let text = core::str::from_utf8(value).ok()?;
+    text.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip())).ok()
+}
+
+/// Where Spin names the client, with its port.
+const CLIENT: &str = "spin-client-addr";
+/// How the names of fields begin that Spin adds for components.
+const SPIN_FIELDS: &str = "spin-";

@@ -1,0 +1,109 @@
+//! The scenarios that every platform plays (`tests/scenarios`), on the test platform.
+
+use core::{net::Ipv4Addr, time::Duration};
+use std::rc::Rc;
+
+use anyhow::Result;
+use futures_util::FutureExt as _;
+use seawall_edge::{
+    Isolate,
+    fake::{self, Faults, Host, World},
+    message::{Headers as _, Request, Response},
+    platform::FetchError,
+};
+use seawall_scenarios::{Answer, Ask, Authority, Crowd, Platform, Reply, Subject, all, run};
+
+use super::world;
+
+struct Fake {
+    world: World,
+    edge: Rc<Isolate<Host>>,
+}
+
+impl Fake {
+    fn send(&self, request: Request<Host>) -> Answer {
+        answer(self.world.send(&self.edge, request))
+    }
+}
+
+impl Subject for Fake {
+    fn platform(&self) -> Platform {
+        Platform::Fake
+    }
+
+    fn origin(&mut self, reply: &Reply) {
+        let reply = reply.clone();
+        self.world.origin(move |_| scripted(&reply));
+    }
+
+    async fn ask(&mut self, ask: &Ask, target: &str) -> Result<Answer> {
+        let request = Request::get(target).method(&ask.method).from(address(ask.from));
+        Ok(self.send(ask.send.iter().fold(request, |request, (name, value)| request.with(name, value))))
+    }
+
+    async fn crowd(&mut self, crowd: &Crowd) -> Result<Vec<Answer>> {
+        let body = crowd.body.clone();
+        self.world.origin(move |_| fake::Reply::ok(&body, &[]).after(Duration::from_millis(100)));
+        let requests = (1..=crowd.visitors).map(|from| Request::get(&crowd.target).from(address(from))).collect();
+        Ok(self.world.send_all(&self.edge, requests).into_iter().map(answer).collect())
+    }
+
+    async fn advance(&mut self, by: Duration) -> Result<()> {
+        self.world.advance(by);
+        Ok(())
+    }
+
+    async fn authority(&mut self, authority: Authority) -> Result<()> {
+        let faults = match authority {
+            Authority::Answers => Faults::default(),
+            // Waiting for one that hangs ends as one that fails does.
+            Authority::Fails | Authority::Hangs => Faults { authority: 1000, ..Faults::default() },
+        };
+        self.world.faults(faults);
+        Ok(())
+    }
+
+    fn calls(&self) -> usize {
+        self.world.calls().len()
+    }
+
+    async fn pause(&mut self) {
+        self.world.settle();
+    }
+}
+
+fn address(from: u8) -> [u8; 4] {
+    Ipv4Addr::new(192, 0, 2, from).octets()
+}
+
+fn scripted(reply: &Reply) -> fake::Reply {
+    if reply.lost {
+        return fake::Reply { after: Duration::ZERO, result: Err(FetchError::Unreachable) };
+    }
+    let fields: Vec<(&str, &str)> = reply.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    fake::Reply::status(reply.status, &reply.body, &fields)
+}
+
+fn answer(response: Response<Host>) -> Answer {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    response.headers.each(&mut |name, value| match fields.iter_mut().find(|(field, _)| field == name) {
+        Some((_, values)) => *values = [values, ", ", value].concat(),
+        None => fields.push((name.to_owned(), value.to_owned())),
+    });
+    Answer { status: response.status, fields, body: response.body.unwrap_or_default() }
+}
+
+#[test]
+fn every_scenario_passes() {
+    let wrong: Vec<String> = all()
+        .unwrap()
+        .iter()
+        .filter_map(|scenario| {
+            let (world, edge) = world();
+            // The world runs inside each step, so no step waits.
+            let played = run(scenario, &mut Fake { world, edge }).now_or_never().expect("no step waits");
+            played.err().map(|error| format!("{error:#}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}

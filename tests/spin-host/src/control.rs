@@ -1,0 +1,62 @@
+//! What a test may want: commands under `/__test/`, which no route has. The same as Miniflare's entry module takes.
+
+use std::sync::{Mutex, PoisonError};
+
+use http::StatusCode;
+
+use crate::world::World;
+
+/// What Redis does, as far as the component can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Authority {
+    #[default]
+    Answers,
+    Fails,
+    Hangs,
+}
+
+/// What a test wants to happen.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    authority: Mutex<Authority>,
+}
+
+impl Control {
+    pub(crate) fn authority(&self) -> Authority {
+        *self.authority.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_authority(&self, authority: Authority) {
+        *self.authority.lock().unwrap_or_else(PoisonError::into_inner) = authority;
+    }
+}
+
+/// The answer to a command, when `path` is one and the world obeys.
+pub(crate) fn command(world: &World, path: &str) -> Option<(StatusCode, String)> {
+    let command = path.strip_prefix("/__test/").filter(|_| world.obeys)?;
+    let (name, value) = command.split_once('/').unwrap_or((command, ""));
+    let done = match (name, value) {
+        ("clock", "") => Some(world.clock.now_ms().to_string()),
+        ("advance", by_ms) => by_ms.parse().ok().map(|by_ms| {
+            world.clock.advance(by_ms);
+            world.clock.now_ms().to_string()
+        }),
+        ("authority", word) => {
+            let authority = match word {
+                "answers" => Some(Authority::Answers),
+                "fails" => Some(Authority::Fails),
+                "hangs" => Some(Authority::Hangs),
+                _ => None,
+            };
+            authority.map(|authority| {
+                world.control.set_authority(authority);
+                word.to_owned()
+            })
+        }
+        _ => None,
+    };
+    Some(match done {
+        Some(text) => (StatusCode::OK, text),
+        None => (StatusCode::NOT_FOUND, format!("no such command: {path}")),
+    })
+}
