@@ -6,6 +6,7 @@ mod samples;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -29,6 +30,12 @@ const BUCKETS_S: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 
 const REQUEST_TIME: &str = "seawall_request_duration_seconds";
 
+/// How often samples of times are counted when nobody scrapes.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// What the routes of health begin with.
+const HEALTH: &str = "/health";
+
 /// The route of a request that fits none.
 const NO_ROUTE: &str = "none";
 
@@ -42,7 +49,10 @@ pub(crate) async fn layer(State(samples): State<Arc<Samples>>, request: Request,
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", class(status).to_owned())];
     metrics::histogram!(REQUEST_TIME, &labels).record(took);
-    samples.offer(route, method, status.as_u16(), took, rand::random());
+    // Polls are no visitors, and writing them down would cost the database what health itself does not.
+    if !route.starts_with(HEALTH) {
+        samples.offer(route, method, status.as_u16(), took, rand::random());
+    }
     response
 }
 
@@ -84,6 +94,15 @@ pub(crate) async fn serve(address: SocketAddr, site: Arc<Site>, dropped: Dropped
         .with_context(|| format!("cannot listen on {address}; choose another port with METRICS_PORT"))?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     println!("metrics on http://{address}/metrics");
+    let upkeep = recorder.clone();
+    tokio::spawn(async move {
+        // Samples of times wait to be counted until this or a scrape, and scrapes may never come.
+        let mut beat = tokio::time::interval(UPKEEP_EVERY);
+        loop {
+            beat.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
     let scrape = move || {
         observe(&site, &dropped);
         std::future::ready(([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()).into_response())

@@ -95,8 +95,9 @@ impl Upstash {
     /// no header field can carry.
     pub fn new(url: &str, token: &str) -> Result<Self, Error> {
         let url = url.trim().trim_end_matches('/');
-        let is_local =
-            ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|local| url.starts_with(local));
+        let is_local = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+            .iter()
+            .any(|local| url.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
         if !(url.starts_with("https://") || is_local) {
             return Err(Error::Configuration("the URL must begin with https://"));
         }

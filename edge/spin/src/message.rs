@@ -18,8 +18,8 @@ use crate::{
 /// The request as the pipeline takes it.
 pub(crate) fn request(request: WasiRequest) -> Result<Request<Host>, &'static str> {
     let fields = request.get_headers();
-    // Set by Spin; what a client sends under this name never gets here.
-    let client = fields.get(CLIENT).first().and_then(|value| address(value));
+    // Spin adds its own behind what a client sends under this name.
+    let client = fields.get(CLIENT).last().and_then(|value| address(value));
     let headers = SpinHeaders::copy(&fields, |name| !name.starts_with(SPIN_FIELDS));
     let host = request.get_authority().or_else(|| headers.field("host").map(|host| host.into_owned()));
     let target = request.get_path_with_query().unwrap_or_else(|| String::from("/"));

@@ -178,8 +178,8 @@ impl<P: Platform> Cached<'_, P> {
         });
     }
 
-    /// Brings what is stored up to date. When the origin fails it stays as it is; when the origin answers with what
-    /// may not be shared, it is no longer right and goes.
+    /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
+    /// the origin answers with what may not be shared, it is no longer right and goes.
     async fn refresh(&self, request: Request<P>) {
         let found = match look_up(self.edge, self.platform, &self.key, &request, &self.options).await {
             Lookup::Found(found) => Some(found),
@@ -194,7 +194,9 @@ impl<P: Platform> Cached<'_, P> {
                 // Nobody waits for a refresh, so nobody has to know whether the store took it.
                 let _ = self.save(&asked, &metadata, response).await;
             }
-            Called::Passed { response, .. } if is_origin_failure(response.status) || response.status == 429 => {
+            Called::Passed { response, .. }
+                if is_origin_failure(response.status) || blames_the_request(response.status) =>
+            {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
             }
             Called::Passed { response, detail, .. } => {
@@ -304,6 +306,12 @@ impl<P: Platform> Cached<'_, P> {
         };
         Some(Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer })
     }
+}
+
+/// Whether a status is about the request of the visitor who happened to start a refresh, and says nothing of the page. Those
+/// that may mean that the page is gone or protected now do.
+const fn blames_the_request(status: u16) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 401..=404 | 410 | 451)
 }
 
 /// What follows from a look-up.

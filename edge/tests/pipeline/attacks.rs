@@ -118,6 +118,21 @@ fn an_address_in_a_field_buys_no_second_quota() {
 }
 
 #[test]
+fn what_a_visitor_prefers_takes_no_page_from_others() {
+    for (status, left) in [(400, true), (406, true), (416, true), (403, false), (404, false), (410, false)] {
+        let (world, edge) = world();
+        world.origin(|_| Reply::ok("good", &[]));
+        let _ = get(&world, &edge, "/search?q=a");
+        world.advance(super::seconds(400));
+        world.origin(move |_| Reply::status(status, "bad", &[("cache-control", "no-store")]));
+        let first = world.send(&edge, Request::get("/search?q=a").with("accept", "application/nothing"));
+        assert_eq!(body(&first), "good", "{status}");
+        world.settle();
+        assert_eq!(body(&get(&world, &edge, "/search?q=a")) == "good", left, "{status}");
+    }
+}
+
+#[test]
 fn a_refresh_that_fails_leaves_the_good_page() {
     for status in [429, 500, 502, 503, 504] {
         let (world, edge) = world();

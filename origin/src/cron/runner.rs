@@ -146,8 +146,9 @@ impl Runner {
 
 /// Begins a transaction that holds the job's lock, if nobody else has it.
 async fn lock(session: &Session, job: Job) -> Result<bool, tokio_postgres::Error> {
-    // Between statements the transaction holds no snapshot, so it keeps nothing from being vacuumed.
-    session.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+    // Between statements the transaction holds no snapshot, so it keeps nothing from being vacuumed. A run asks whether
+    // the session lives far more often than this; a host that vanished without a word gives the lock back after it.
+    session.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = '60s'").await?;
     let parameters =
         [(&LOCK_CLASS as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT4), (&job.lock(), Type::INT4)];
     let rows = session.query_typed("SELECT pg_try_advisory_xact_lock($1, $2)", &parameters).await?;

@@ -30,7 +30,9 @@ const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 const _: () = assert!(2 * LOOK_TIME_MAX.as_millis() <= ANSWER_TIME_MAX.as_millis());
 
 impl Watch {
+    /// Looks by the way that pages take, so that a pooler that is away is seen.
     pub(crate) fn new(config: config::Database) -> Self {
+        let config = config::Database { direct_url: None, ..config };
         Self { started: Instant::now(), config, session: Mutex::default(), latest: Latest::default() }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderValue};
 use http::uri::{Scheme, Uri};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -54,7 +54,7 @@ async fn answer(request: Request<Incoming>, client: SocketAddr, handler: Handler
     }
 }
 
-/// The request with an absolute address, and the fields that Spin adds; what a client sends under their names goes.
+/// The request with an absolute address, and the fields that Spin adds, behind what a client sends under their names.
 fn prepare(request: Request<Incoming>, client: SocketAddr) -> Result<Request<WasiBody>, &'static str> {
     let (mut parts, body) = request.into_parts();
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -67,11 +67,6 @@ fn prepare(request: Request<Incoming>, client: SocketAddr) -> Result<Request<Was
         .path_and_query(&*target)
         .build()
         .map_err(|_| "the request's host or target is malformed")?;
-    let added: Vec<HeaderName> =
-        parts.headers.keys().filter(|name| name.as_str().starts_with("spin-")).cloned().collect();
-    for name in added {
-        parts.headers.remove(name);
-    }
     let full_url = format!("http://{authority}{target}");
     for (name, value) in [
         ("spin-client-addr", client.to_string()),
@@ -79,7 +74,7 @@ fn prepare(request: Request<Incoming>, client: SocketAddr) -> Result<Request<Was
         ("spin-path-info", parts.uri.path().to_owned()),
     ] {
         let value = HeaderValue::from_str(&value).map_err(|_| "the request's target is no field value")?;
-        parts.headers.insert(name, value);
+        parts.headers.append(name, value);
     }
     Ok(Request::from_parts(parts, body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync()))
 }

@@ -15,6 +15,23 @@ fn site(database: &Database, redis: &Redis) -> Result<Site> {
     Site::start_with(&database.origin, 0, &[("RATE_LIMITS", "on"), ("REDIS_URL", &url), ("TRUSTED_PROXY_HOPS", "1")])
 }
 
+/// The same, waiting for Redis as long as a busy machine may take: a call given up is counted by the process itself, and
+/// then the sums are not exact.
+fn patient_site(database: &Database, redis: &Redis) -> Result<Site> {
+    let policy = include_str!("../../../policy.toml");
+    let patient = policy.replace(REDIS_DEADLINE, "deadline = \"5s\"");
+    ensure!(patient != policy, "policy.toml says something else than {REDIS_DEADLINE}");
+    let file = redis.socket().with_file_name("policy.toml");
+    std::fs::write(&file, patient)?;
+    let url = format!("redis+unix://{}", redis.socket().display());
+    let (file, policy) = (file.to_string_lossy(), "POLICY_FILE");
+    let variables = [("RATE_LIMITS", "on"), ("REDIS_URL", &url), ("TRUSTED_PROXY_HOPS", "1"), (policy, &file)];
+    Site::start_with(&database.origin, 0, &variables)
+}
+
+/// Of `[upstream.redis]`, the only one so short.
+const REDIS_DEADLINE: &str = "deadline = \"100ms\"";
+
 /// How many of `requests` from one client were admitted, and how long the slowest took. No answer is anything but
 /// admitted (404: there is no such page) or refused.
 async fn admitted(visitors: &[Visitor], client: &str, requests: usize) -> Result<(usize, Duration)> {
@@ -23,7 +40,8 @@ async fn admitted(visitors: &[Visitor], client: &str, requests: usize) -> Result
         let answer = visitor.ask("GET", API).field("x-forwarded-for", client).send().await?;
         ensure!([404, 429].contains(&answer.status), "{}: {}", answer.status, answer.text());
         ensure!((answer.status == 404) == answer.field("retry-after").is_empty(), "{}", answer.text());
-        ensure!(answer.field("ratelimit-policy") == "\"api\";q=60;w=60", "{}", answer.field("ratelimit-policy"));
+        let policy = answer.field("ratelimit-policy");
+        ensure!(policy.ends_with("\"api\";q=60;w=60"), "{policy}");
         Ok((usize::from(answer.status == 404), asked.elapsed()))
     };
     let answers = try_join_all((0..requests).map(|request| ask(visitors[request % visitors.len()]))).await?;
@@ -41,7 +59,7 @@ async fn breaker(site: &Site) -> Result<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_on_one_redis_admit_the_limit_between_them() -> Result<()> {
     let (database, redis) = (Database::create("limits_two")?, Redis::start()?);
-    let sites = [site(&database, &redis)?, site(&database, &redis)?];
+    let sites = [patient_site(&database, &redis)?, patient_site(&database, &redis)?];
     let visitors = sites.each_ref().map(Site::visitor);
     for client in ["192.0.2.1", "192.0.2.2"] {
         let started = Instant::now();
@@ -61,7 +79,7 @@ async fn two_processes_on_one_redis_admit_the_limit_between_them() -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_may_go_and_come_back() -> Result<()> {
     let (database, mut redis) = (Database::create("limits_gone")?, Redis::start()?);
-    let sites = [site(&database, &redis)?, site(&database, &redis)?];
+    let sites = [patient_site(&database, &redis)?, patient_site(&database, &redis)?];
     let visitors = sites.each_ref().map(Site::visitor);
     assert!(admitted(&visitors, "192.0.2.1", 2 * BURST).await?.0 < BURST + 5);
 

@@ -14,7 +14,7 @@ pub fn can_install() -> bool {
     cfg!(target_os = "linux") && rustix::process::geteuid().is_root() && process::on_path("apt-get").is_some()
 }
 
-/// Installs `packages`; says so in a step of its own.
+/// Installs `packages`, one caller at a time, since apt refuses a second one; says so in a step of its own.
 ///
 /// # Errors
 /// When apt fails, as it does without a network.
@@ -30,6 +30,7 @@ pub fn install(project: &Project, packages: &[&str], steps: &Steps) -> Result<()
             .current_dir(project.root());
         command
     };
+    let _alone = project.wait_for_lock("apt")?;
     steps.run(&format!("apt-get install {named}"), |step| {
         process::run("apt-get update", apt(&["update"]), step)?;
         let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
