@@ -109,7 +109,7 @@ const ROWS: &[Row] = &[
         route: "stats",
         browser: "private, no-cache",
         edge: "max-age=300, stale-while-revalidate=3600, stale-if-error=86400",
-        limits: &["api"],
+        limits: &["client", "api"],
     },
     Row { request: "GET /api/other", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
