@@ -110,7 +110,7 @@ impl Pool {
     /// Lends a connection, waiting for a free one for at most `DB_CHECKOUT_TIMEOUT` and, when a new one has to be
     /// opened, for at most `DB_CONNECT_TIMEOUT` more.
     ///
-    /// Warns, once in [`WARN_EVERY`], from `DB_POOL_WARN_THRESHOLD` on and when none became free in time.
+    /// Warns, once in `WARN_EVERY`, from `DB_POOL_WARN_THRESHOLD` on and when none became free in time.
     ///
     /// # Errors
     /// When none became free in time, or the database cannot be reached.
