@@ -1,4 +1,4 @@
-//! The purge log: purges that every isolate learns of within [`PURGE_KNOWN_FOR`](crate::limits::PURGE_KNOWN_FOR).
+//! The purge log: purges that every isolate learns of within [`PURGE_KNOWN_FOR`].
 //!
 //! One authority holds them, as core's [`Purges`], which never grows beyond its bound: at the bound its earliest purge
 //! becomes a coarser one. Isolates ask it for what changed. They do so in the background, so that a hit waits for
