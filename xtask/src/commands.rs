@@ -10,6 +10,7 @@ pub(crate) mod clean;
 pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod edge;
+pub(crate) mod load;
 pub(crate) mod simulate;
 pub(crate) mod test;
 pub(crate) mod up;

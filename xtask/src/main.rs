@@ -26,6 +26,8 @@ enum Command {
     Build(commands::build::Arguments),
     /// Measure on this machine.
     Bench(commands::bench::Arguments),
+    /// Send a crowd to the site, and say what it saw and what it cost.
+    Load(commands::load::Arguments),
     /// Start the edge alone, in front of any origin.
     Edge(commands::edge::Arguments),
     /// Run the public suite of tests for HTTP caches through the edge.
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => commands::test::run(&project, &arguments),
         Command::Build(arguments) => commands::build::run(&project, &arguments),
         Command::Bench(arguments) => commands::bench::run(&project, &arguments),
+        Command::Load(arguments) => commands::load::run(&project, &arguments),
         Command::Edge(arguments) => commands::edge::run(&project, &arguments),
         Command::Conformance(arguments) => commands::conformance::run(&project, &arguments),
         Command::Simulate(arguments) => commands::simulate::run(&project, &arguments),
