@@ -1,5 +1,6 @@
 //! One module for each command, and what they share.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_core;
 mod bench_edge;

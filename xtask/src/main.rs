@@ -36,6 +36,8 @@ enum Command {
     Simulate(commands::simulate::Arguments),
     /// Remove what `up` and the builds left behind.
     Clean(commands::clean::Arguments),
+    /// Look for known holes, licences that do not fit, secrets, and unsafe recipes of deployment.
+    Audit(commands::audit::Arguments),
     /// Say what is here, what is missing, and how to get it.
     Doctor,
 }
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Conformance(arguments) => commands::conformance::run(&project, &arguments),
         Command::Simulate(arguments) => commands::simulate::run(&project, &arguments),
         Command::Clean(arguments) => commands::clean::run(&project, &arguments),
+        Command::Audit(arguments) => commands::audit::run(&project, &arguments),
         Command::Doctor => commands::doctor::run(&project),
     });
     match result {

@@ -15,6 +15,7 @@ use crate::step::Steps;
 pub mod apt;
 pub mod lockfile;
 mod npm;
+pub mod python;
 mod rust;
 
 pub use npm::{ensure_packages, npm_version, packages_are_current, system_node_version};
