@@ -80,6 +80,12 @@ impl Tables {
         self.tables.get(id)
     }
 
+    /// A table that is about to change; a new one for a dataset of ours that is not served yet.
+    pub(super) fn change(&mut self, id: &str) -> anyhow::Result<&mut Table> {
+        let dataset = Dataset::find(id).with_context(|| format!("{id}: no dataset goes by this name"))?;
+        Ok(self.tables.entry(dataset.id).or_default())
+    }
+
     pub(super) fn served(&self) -> impl Iterator<Item = (&str, usize)> {
         self.served.iter().map(|(name, rows)| (name.as_str(), *rows))
     }
@@ -134,6 +140,16 @@ impl Table {
 }
 
 impl Row {
+    /// One of the three fields that SODA only tells when asked.
+    pub(super) fn system(&self, name: &str) -> Option<&str> {
+        match name {
+            ":id" => Some(&self.id),
+            ":created_at" => Some(&self.created_at),
+            ":updated_at" => Some(&self.updated_at),
+            _ => None,
+        }
+    }
+
     /// All fields, with the three that SODA only tells when asked.
     pub(super) fn fields(&self) -> Map<String, Value> {
         // Every row was parsed when it was read.
