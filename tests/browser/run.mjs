@@ -8,16 +8,16 @@ import { chromium } from "playwright-core";
 import { LOOKS, PAGES, findPlaces } from "./pages.mjs";
 import { byKeyboard, withoutScripts } from "./visits.mjs";
 
-/// Longest page in bytes, uncompressed.
+// Longest page in bytes, uncompressed.
 const PAGE_BYTES_MAX = 100_000;
-/// How well a picture is kept, of 100. Text stays readable.
+// How well a picture is kept, of 100. Text stays readable.
 const PICTURE_QUALITY = 55;
 
 const [base, pictures] = process.argv.slice(2);
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const wrong = [];
 
-/// Collects what a page must not do: write errors, break its own security policy, ask anyone else.
+// Collects what a page must not do: write errors, break its own security policy, ask anyone else.
 async function watched(context) {
   const page = await context.newPage();
   const seen = [];
@@ -59,14 +59,14 @@ async function look(context, name, path, status, look) {
   await page.close();
 }
 
-/// A picture of what is seen without scrolling.
+// A picture of what is seen without scrolling.
 async function keep(page, name) {
   const session = await page.context().newCDPSession(page);
   const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: PICTURE_QUALITY });
   await writeFile(join(pictures, `${name}.webp`), Buffer.from(data, "base64"));
 }
 
-/// What the site computes at its times.
+// What the site computes at its times.
 async function compute() {
   const headers = { authorization: `Bearer ${process.env.CRON_SECRET}` };
   const answer = await fetch(`${base}/cron/velocity-refresh`, { method: "POST", headers });

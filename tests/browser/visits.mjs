@@ -1,6 +1,6 @@
 // Whole visits: from the search box to a report.
 
-/// Tabs until `selector` has the focus; every stop on the way must be seen.
+// Tabs until `selector` has the focus; every stop on the way must be seen.
 async function tabTo(page, selector, stops) {
   for (let stop = 0; stop < stops; stop += 1) {
     await page.keyboard.press("Tab");
@@ -17,7 +17,7 @@ async function tabTo(page, selector, stops) {
   throw new Error(`${selector} is not reached in ${stops} stops`);
 }
 
-/// The skip link first, then the box, the results and a report, without a mouse.
+// The skip link first, then the box, the results and a report, without a mouse.
 export async function byKeyboard(page, base) {
   await page.goto(base);
   await tabTo(page, ".skip", 1);
@@ -33,7 +33,7 @@ export async function byKeyboard(page, base) {
   await tabTo(page, "main a, main summary, main [tabindex]", 1);
 }
 
-/// The same by forms and links alone.
+// The same by forms and links alone.
 export async function withoutScripts(page, base) {
   await page.goto(base);
   await page.fill("#q", "Market");
