@@ -12,6 +12,8 @@ mod health;
 mod limits;
 /// Counters and times, for Prometheus and in the database.
 mod metrics;
+/// Changes of the schema beside a site that serves.
+mod migrate;
 /// What is computed once for all processes.
 mod page_cache;
 /// Connections: how many, how long, and to which server.

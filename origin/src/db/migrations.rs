@@ -2,6 +2,9 @@
 //!
 //! A lock keeps two processes from applying at once; the second waits and then finds nothing to do.
 //! What was applied is remembered with a checksum, so a migration that was edited after its release is refused.
+//!
+//! A site serves meanwhile. Whoever waits for a table's lock makes everybody wait who comes after, readers too, so a
+//! migration waits for [`LOCK_TIME_MAX`] only, lets those pass who came meanwhile, and tries again.
 
 use std::time::{Duration, Instant};
 
@@ -80,6 +83,7 @@ pub async fn migrate(
     client: &mut Client,
     mut on_applied: impl FnMut(&'static Migration, Duration),
 ) -> Result<(), MigrateError> {
+    let mut tries = 0;
     loop {
         let transaction = client.transaction().await?;
         // Held by the transaction, so that it is given up with it, also when this process dies, and holds through
@@ -102,7 +106,17 @@ pub async fn migrate(
         };
         let started = Instant::now();
         let failed = |error| MigrateError::Failed(migration.name, error);
-        transaction.batch_execute(migration.sql).await.map_err(failed)?;
+        let bounded = format!("SET LOCAL lock_timeout = {}", LOCK_TIME_MAX.as_millis());
+        transaction.batch_execute(&bounded).await.map_err(failed)?;
+        if let Err(error) = transaction.batch_execute(migration.sql).await {
+            tries += 1;
+            if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || tries == TRIES_MAX {
+                return Err(failed(error));
+            }
+            transaction.rollback().await?;
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&migration.version, Type::INT4), (&migration.name, Type::TEXT), (&migration.checksum(), Type::TEXT)];
         transaction.query_typed(RECORD, &parameters).await.map_err(failed)?;
@@ -118,6 +132,16 @@ async fn applied(client: &Client) -> Result<Vec<(i32, String)>, tokio_postgres::
         Err(error) => Err(error),
     }
 }
+
+/// How long a migration may stand in the way of everybody who comes after it; pages are given up after 8 s.
+pub const LOCK_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long others may pass before it tries again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it tries in all: for a minute and a half, within which any statement of a page has ended. What holds a table
+/// for longer is a load, and the deployment is tried again after it.
+const TRIES_MAX: u32 = 30;
 
 /// Any number works that no other lock of ours uses; loads take theirs from the dataset's id.
 const LOCK: i64 = 0x5EA_7A11;

@@ -82,7 +82,7 @@ enum Outcome {
 type Check = fn(&Project, &Steps, &Step) -> Result<Outcome>;
 
 /// Name, what it answers, and how.
-const CHECKS: [(&str, &str, Check); 9] = [
+const CHECKS: [(&str, &str, Check); 10] = [
     ("cargo-deny advisories", "known holes in crates, and crates that nobody keeps", crates::advisories),
     ("cargo-deny licences", "licences, banned crates and where crates come from", crates::rules),
     ("npm audit", "known holes in the packages that the developer commands use", packages::audit),
@@ -91,6 +91,7 @@ const CHECKS: [(&str, &str, Check); 9] = [
     ("imports of WASM", "what the Worker may reach", wasm::imports),
     ("hadolint", "the image's recipe", deployment::image),
     ("zizmor and actionlint", "the workflows", deployment::workflows),
+    ("squawk", "locks that migrations take from a site that serves", deployment::migrations),
     ("shellcheck", "the scripts of deployment", deployment::scripts),
 ];
 

@@ -51,6 +51,19 @@ pub(super) fn scripts(project: &Project, _: &Steps, step: &Step) -> Result<Outco
     })
 }
 
+/// Locks that a migration takes, and for how long others wait for it.
+pub(super) fn migrations(project: &Project, _: &Steps, step: &Step) -> Result<Outcome> {
+    let Some(squawk) = tools::python::program(project, "squawk", step)? else { return Ok(no_python()) };
+    let folder = project.path("origin/migrations");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.sort();
+    let output = Command::new(squawk).args(["--reporter", "json"]).args(files).current_dir(project.root()).output()?;
+    findings(&output.stdout, |entry| {
+        let text = format!("{}:{} {} {}", entry["file"], entry["line"], entry["rule_name"], entry["message"]);
+        Some((entry["level"].as_str()?.to_owned(), text))
+    })
+}
+
 fn no_python() -> Outcome {
     Outcome::Missing("python3 with venv and pip is not installed, or PyPI is not reachable".to_owned())
 }
