@@ -33,7 +33,7 @@ pub const PING_TIME_MAX: Duration = Duration::from_secs(10);
 pub const STALLED_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Open connections at once: twice the 5,000 users that one machine is for. More wait in the kernel's queue until one
-/// closes. An idle one costs some 12 KiB, so all of them fit in 128 MiB.
+/// closes. An idle one costs some 25 KiB (`cargo xtask load --against origin`), so all of them a quarter of a GiB.
 pub const CONNECTIONS_MAX: usize = 10_240;
 
 /// Files that the process opens beside connections of clients: the database's pools, Redis, SODA, and what the runtime
