@@ -1,6 +1,7 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
 mod data;
+mod permit;
 pub(crate) mod plot;
 mod report;
 mod search;
@@ -12,6 +13,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
 pub(crate) use self::data::about_data;
+pub(crate) use self::permit::permit;
 pub(crate) use self::report::report;
 pub(crate) use self::search::search;
 pub(crate) use self::velocity::velocity;

@@ -14,6 +14,7 @@ export const PAGES = [
   { name: "search-nothing", path: () => "/search?q=zzzzzz" },
   { name: "search-blank", path: () => "/search" },
   { name: "report", path: ({ report }) => report },
+  { name: "permit", path: ({ permit }) => `/permit/${permit}` },
   { name: "velocity", path: () => "/velocity" },
   { name: "methodology", path: () => "/methodology" },
   { name: "about-data", path: () => "/about-data" },
