@@ -130,6 +130,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/permit/{permit_number}", get(pages::permit))
         .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
+        .route("/privacy", get(pages::privacy))
         .route("/about-data", get(pages::about_data))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))

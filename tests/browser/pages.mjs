@@ -17,6 +17,7 @@ export const PAGES = [
   { name: "permit", path: ({ permit }) => `/permit/${permit}` },
   { name: "velocity", path: () => "/velocity" },
   { name: "methodology", path: () => "/methodology" },
+  { name: "privacy", path: () => "/privacy" },
   { name: "about-data", path: () => "/about-data" },
   { name: "not-found", path: () => "/no/such/page", status: 404 },
   { name: "bad-request", path: () => `/search?q=${"x".repeat(400)}`, status: 400 },

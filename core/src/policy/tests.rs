@@ -60,6 +60,13 @@ const ROWS: &[Row] = &[
         limits: &["client"],
     },
     Row {
+        request: "GET /privacy",
+        route: "privacy",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /about-data",
         route: "about-data",
         browser: "public, max-age=3600, stale-while-revalidate=86400",

@@ -42,6 +42,7 @@ async fn every_answer_of_a_site_without_its_database() {
     for (method, path, status, kind) in [
         ("GET", "/", 200, html),
         ("GET", "/methodology", 200, html),
+        ("GET", "/privacy", 200, html),
         ("GET", "/search", 200, html),
         ("GET", "/search?q=", 200, html),
         ("GET", "/static/site.css", 200, "text/css; charset=utf-8"),
