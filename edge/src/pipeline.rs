@@ -195,6 +195,10 @@ async fn through_the_cache<P: Platform>(
         match looking.as_mut().now_or_never() {
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
                 Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
+                Step::Stale(answer) => {
+                    cached.refresh_aside(&request, Some(admitting.client()));
+                    return (admitting.spared(platform.now()), answer);
+                }
                 step => (admitting.check(*platform).await, Ok(step)),
             },
             Some(found) => (admitting.check(*platform).await, Err(found)),
@@ -212,6 +216,14 @@ async fn through_the_cache<P: Platform>(
     match step.unwrap_or_else(|found| cached.usable(found, &request)) {
         Step::Answer(answer) => {
             admitting.hit(*platform, &mut admitted);
+            (admitted, answer)
+        }
+        Step::Stale(answer) => {
+            // Who was charged for a miss pays the refresh; who was refused starts none.
+            let debtor = admitted.is_owing().then(|| admitting.client());
+            if is_refused(&admitted) || !cached.refresh_aside(&request, debtor) {
+                admitting.hit(*platform, &mut admitted);
+            }
             (admitted, answer)
         }
         Step::Fetch(needed) => {

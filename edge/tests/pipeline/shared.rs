@@ -326,3 +326,32 @@ fn a_long_wait_is_lengthened_and_kept() {
     waits.dedup();
     assert!(waits.len() > 4, "not all at once: {waits:?}");
 }
+
+/// Who is over a limit gets stale pages and has none refreshed; who is within it pays for a refresh what a miss costs.
+#[test]
+fn a_refresh_costs_what_a_miss_does() {
+    for options in ["", "mode = \"lease\"", "mode = \"async\"", "authority = \"redis\"", "cost = 1\nhit_cost = 1"] {
+        let limit = "[limit.few]\nalgorithm = \"gcra\"\nquota = 3\nwindow = \"1h\"\nkey = \"client\"\nscope = \"shared\"\n";
+        let policy = format!(
+            "version = 1\n[upstream.origin]\n{limit}{options}\n[[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"few\"]\n\
+             cache = {{ edge = {{ fresh = \"1s\", stale_while_revalidate = \"1d\" }} }}\n"
+        );
+        for delay_ms_max in [0, 20] {
+            let world = World::new(Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}")), 1);
+            let pages: Vec<String> = (0..10).map(|page| format!("/{page}")).collect();
+            for page in &pages {
+                // Each by a client of its own, so that the crowd below has spent nothing.
+                let host = page.as_bytes()[1];
+                assert_eq!(world.send(&world.edge(), Request::get(page).from([203, 0, 113, host])).status, 200);
+            }
+            world.advance(seconds(10));
+            world.faults(Faults { delay_ms_max, ..Faults::default() });
+            let (edge, calls) = (world.edge(), world.calls().len());
+            for page in &pages {
+                let _ = world.send(&edge, Request::get(page));
+                world.settle();
+            }
+            assert_eq!(world.calls().len() - calls, 3, "{options} {delay_ms_max}: {:?}", world.log());
+        }
+    }
+}
