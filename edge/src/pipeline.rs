@@ -37,7 +37,7 @@ use crate::{
     maintenance,
     message::{Headers, Request, Response},
     protect::Last,
-    purge::{self, Order},
+    purge::{self, By, Order},
     record::{Metric, Record, known_method},
     sanitise::{self, Malformed, canonical_path, sanitise},
 };
@@ -371,18 +371,23 @@ impl Place {
                 Some(Query::Only(names)) => query::keep(&place.query, names),
                 _ => place.query,
             };
-            let key = CacheKey::new(&self.target("GET", &path, &query));
-            orders.push(Selector::Key(key));
-            if let Err(error) = forget(edge, platform, &key).await {
-                platform.log(&format!("edge.cache.invalidate failed: {error}"));
+            let target = self.target("GET", &path, &query);
+            let key = CacheKey::new(&target);
+            orders.push(Selector::Url { key, path: CacheKey::of_path(&target) });
+            // What is stored for it under the name that equal queries share, as far as that is known here.
+            let same = edge.state.borrow().searches.rule(&target).and_then(|rule| rule.key(&target));
+            for key in [Some(key), same].into_iter().flatten() {
+                if let Err(error) = forget(edge, platform, &key).await {
+                    platform.log(&format!("edge.cache.invalidate failed: {error}"));
+                }
             }
         }
         orders.extend(changed.groups.into_iter().map(Selector::Group));
         for selector in &orders {
-            edge.state.borrow_mut().purges.purge(selector.clone(), Strength::Hard, now);
+            edge.state.borrow_mut().purges.change(selector.clone(), Strength::Hard, now);
         }
         if platform.has_purge_log() && !orders.is_empty() {
-            let orders = orders.into_iter().map(|selector| Order { selector, strength: Strength::Hard }).collect();
+            let orders = orders.into_iter().map(|selector| Order { by: By::Visitor, selector, strength: Strength::Hard }).collect();
             let (edge, platform_) = (Rc::clone(&edge.edge), platform.clone());
             platform.spawn(async move {
                 // Here it holds already; elsewhere, what is stored ends by its own time.
