@@ -387,7 +387,10 @@ impl Place {
             edge.state.borrow_mut().purges.change(selector.clone(), Strength::Hard, now);
         }
         if platform.has_purge_log() && !orders.is_empty() {
-            let orders = orders.into_iter().map(|selector| Order { by: By::Visitor, selector, strength: Strength::Hard }).collect();
+            let orders = orders
+                .into_iter()
+                .map(|selector| Order { by: By::Visitor, selector, strength: Strength::Hard })
+                .collect();
             let (edge, platform_) = (Rc::clone(&edge.edge), platform.clone());
             platform.spawn(async move {
                 // Here it holds already; elsewhere, what is stored ends by its own time.

@@ -242,9 +242,7 @@ impl Named {
     fn take(&mut self, selector: Selector, most: usize, write: impl Fn(&mut Record)) -> u64 {
         match selector {
             Selector::Key(key) => self.write_key(key, most, write),
-            Selector::Url { key, path } => {
-                self.write_key(key, most, &write).max(self.write_key(path, most, &write))
-            }
+            Selector::Url { key, path } => self.write_key(key, most, &write).max(self.write_key(path, most, &write)),
             Selector::Group(group) => self.write_group(group, most, write),
             Selector::Prefix { .. } | Selector::All => 0,
         }
@@ -517,11 +515,9 @@ mod tests {
             let exact = Metadata { generation: purges.stamp(at(1)), ..metadata(0, 60, 0, 0) };
             let shared = Metadata { search: true, ..exact.clone() };
             write(&mut purges, selector.clone(), Strength::Hard, at(2));
-            for (query, stored, expect) in [
-                ("b=1", &exact, Purged::Gone),
-                ("b=2", &exact, Purged::No),
-                ("b=2", &shared, Purged::Gone),
-            ] {
+            for (query, stored, expect) in
+                [("b=1", &exact, Purged::Gone), ("b=2", &exact, Purged::No), ("b=2", &shared, Purged::Gone)]
+            {
                 assert_eq!(purges.check(&CacheKey::new(&url(query)), &url(query), stored), expect, "{query}");
             }
             let other = Target { path: "/other", ..PAGE };
