@@ -52,7 +52,7 @@ impl<P: Platform> Control<'_, P> {
             }
             Err(NotTaken::TooMany { retry_after }) => {
                 let detail = "Operators have ordered 1024 purges within a minute. Try again later, or purge by prefix, tag or group.";
-                let problem = Problem::quota_exceeded(["purges"].into_iter(), detail);
+                let problem = Problem::quota_exceeded(["purges"], detail);
                 answer::problem(self.platform, &problem, Some(retry_after))
             }
             Err(NotTaken::Away) => {
