@@ -7,9 +7,9 @@
 //! isolate stored and what another one purges compare. An isolate whose clock is ahead of another's can save its
 //! responses from that one's purges for as long as it is ahead, and no longer.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
-use crate::time::Timestamp;
+use crate::{sorted::SortedMap, time::Timestamp};
 
 use super::{
     groups::GroupId,
@@ -85,8 +85,8 @@ pub struct Purges {
     /// What was requested up to here is gone.
     floor: u64,
     all: Option<Record>,
-    keys: BTreeMap<CacheKey, Record>,
-    groups: BTreeMap<GroupId, Record>,
+    keys: SortedMap<CacheKey, Record>,
+    groups: SortedMap<GroupId, Record>,
     prefixes: Vec<Prefix>,
 }
 
@@ -126,11 +126,11 @@ impl Purges {
             Selector::All => self.all.get_or_insert_default().take(strength, generation, now),
             Selector::Key(key) => {
                 self.make_room(!self.keys.contains_key(&key));
-                self.keys.entry(key).or_default().take(strength, generation, now);
+                self.keys.get_or_insert_with(key, Record::default).take(strength, generation, now);
             }
             Selector::Group(group) => {
                 self.make_room(!self.groups.contains_key(&group));
-                self.groups.entry(group).or_default().take(strength, generation, now);
+                self.groups.get_or_insert_with(group, Record::default).take(strength, generation, now);
             }
             Selector::Prefix { tenant, host, path } => {
                 let same = |known: &&mut Prefix| known.tenant == tenant && known.host == host && known.path == path;
@@ -158,11 +158,11 @@ impl Purges {
         }
         for (key, record) in &other.keys {
             self.make_room(!self.keys.contains_key(key));
-            self.keys.entry(*key).or_default().merge(record);
+            self.keys.get_or_insert_with(*key, Record::default).merge(record);
         }
         for (group, record) in &other.groups {
             self.make_room(!self.groups.contains_key(group));
-            self.groups.entry(*group).or_default().merge(record);
+            self.groups.get_or_insert_with(*group, Record::default).merge(record);
         }
         for prefix in &other.prefixes {
             let same = |known: &&mut Prefix| {

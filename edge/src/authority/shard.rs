@@ -1,7 +1,7 @@
 //! One authority: the counters, leases and breakers of its share of the keys.
 
 use core::num::NonZeroUsize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use seawall_core::{
     breaker::shared,
@@ -11,6 +11,7 @@ use seawall_core::{
         states::{Capacities, StateTable},
     },
     policy::{Limit, Policy},
+    sorted::SortedMap,
     time::Timestamp,
 };
 
@@ -29,7 +30,8 @@ use super::{Intent, Kept, Question, Reply, Written, is_held, is_shared_out};
 #[derive(Debug)]
 pub struct Shard {
     counters: StateTable,
-    ledgers: BTreeMap<u128, Ledger>,
+    /// In boxes, because a new key moves those behind it.
+    ledgers: SortedMap<u128, Box<Ledger>>,
     breakers: Vec<shared::Authority>,
     /// By upstream: the newest hint that passed here, and when.
     hints: Vec<Option<(shared::Hint, Timestamp)>>,
@@ -58,7 +60,7 @@ impl Shard {
         let here = policy.limits().iter().filter(|limit| !is_shared_out(limit)).map(|limit| &limit.algorithm);
         Self {
             counters: StateTable::new(here, capacities, seed),
-            ledgers: BTreeMap::new(),
+            ledgers: SortedMap::new(),
             breakers: policy.upstreams().iter().map(|_| shared::Authority::new(now)).collect(),
             hints: vec![None; policy.upstreams().len()],
             answered: VecDeque::new(),
@@ -80,7 +82,7 @@ impl Shard {
                     && self.ledgers.len() < AUTHORITY_LEDGERS
                 {
                     let ledger = Ledger::resume(&terms, Restart::Saved(*snapshot), self.started);
-                    self.ledgers.insert(kept.key, ledger);
+                    self.ledgers.insert(kept.key, Box::new(ledger));
                 }
             }
         }
@@ -255,7 +257,7 @@ impl Shard {
         let started = self.started;
         // Nothing was written down, so less than a quarter of a burst was charged since it was earned back.
         let nothing = Restart::Saved(Snapshot::from_unix_nanos(0));
-        self.ledgers.entry(key).or_insert_with(|| Ledger::resume(terms, nothing, started))
+        self.ledgers.get_or_insert_with(key, || Box::new(Ledger::resume(terms, nothing, started)))
     }
 }
 
