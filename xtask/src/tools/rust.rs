@@ -61,32 +61,13 @@ pub struct CrateTool {
     follows: &'static str,
     /// Whether its default features are of use to us.
     default_features: bool,
-    /// Whether it needs OpenSSL's headers.
-    links_openssl: bool,
 }
 
 impl CrateTool {
     /// Writes the JavaScript side of a WASM module. Its format changes with every version of the library. The default
     /// feature is TLS for downloading browsers' drivers.
-    pub const WASM_BINDGEN: Self = Self {
-        package: "wasm-bindgen-cli",
-        program: "wasm-bindgen",
-        follows: "wasm-bindgen",
-        default_features: false,
-        links_openssl: false,
-    };
-
-    /// Makes a Worker of a WASM module.
-    pub const WORKER_BUILD: Self = Self {
-        package: "worker-build",
-        program: "worker-build",
-        follows: "worker",
-        default_features: true,
-        links_openssl: true,
-    };
-
-    /// In the order of installation.
-    pub const ALL: [Self; 2] = [Self::WASM_BINDGEN, Self::WORKER_BUILD];
+    pub const WASM_BINDGEN: Self =
+        Self { package: "wasm-bindgen-cli", program: "wasm-bindgen", follows: "wasm-bindgen", default_features: false };
 
     /// The crate's name.
     #[must_use]
@@ -127,9 +108,6 @@ impl CrateTool {
         let _lock = project.wait_for_lock("setup-tools")?;
         if let Some(path) = self.path(project) {
             return Ok(path);
-        }
-        if self.links_openssl {
-            super::ensure_openssl(project, steps)?;
         }
         steps.run(&format!("build {} {version}", self.package), |step| {
             let mut cargo = super::cargo(project);
