@@ -57,17 +57,38 @@ pub struct CrateTool {
     package: &'static str,
     /// The program of it that is used.
     program: &'static str,
-    /// The crate in `Cargo.lock` that has the same version.
-    follows: &'static str,
+    /// Which version fits.
+    version: Version,
     /// Whether its default features are of use to us.
     default_features: bool,
+}
+
+/// Which version of a tool fits the workspace.
+#[derive(Clone, Copy, Debug)]
+enum Version {
+    /// That of this crate in `Cargo.lock`.
+    Of(&'static str),
+    /// This one; nothing in the workspace depends on it.
+    Exact(&'static str),
 }
 
 impl CrateTool {
     /// Writes the JavaScript side of a WASM module. Its format changes with every version of the library. The default
     /// feature is TLS for downloading browsers' drivers.
-    pub const WASM_BINDGEN: Self =
-        Self { package: "wasm-bindgen-cli", program: "wasm-bindgen", follows: "wasm-bindgen", default_features: false };
+    pub const WASM_BINDGEN: Self = Self {
+        package: "wasm-bindgen-cli",
+        program: "wasm-bindgen",
+        version: Version::Of("wasm-bindgen"),
+        default_features: false,
+    };
+
+    /// Looks for known holes and licences; `cargo xtask audit` installs it.
+    pub const CARGO_DENY: Self = Self {
+        package: "cargo-deny",
+        program: "cargo-deny",
+        version: Version::Exact("0.20.2"),
+        default_features: true,
+    };
 
     /// The crate's name.
     #[must_use]
@@ -80,7 +101,10 @@ impl CrateTool {
     /// # Errors
     /// When the workspace does not use the library.
     pub fn version(&self, project: &Project) -> Result<String> {
-        lockfile::version(project, self.follows)
+        match self.version {
+            Version::Of(name) => lockfile::version(project, name),
+            Version::Exact(version) => Ok(version.to_owned()),
+        }
     }
 
     /// Where it is in the fitting version: in this checkout, or on `PATH`.
