@@ -5,7 +5,7 @@ use core::time::Duration;
 use js_sys::{Array, Object};
 use seawall_core::{policy::Policy, time::Timestamp};
 use seawall_edge::{
-    authority::{Kept, Question, Reply, Shard, Written},
+    authority::{Kept, Question, Reply, Shard},
     limits::AUTHORITY_KEYS,
     platform::AuthorityError,
 };
@@ -68,7 +68,7 @@ impl Limiter {
         let heard = self.shard.hear(&self.policy, &question, host::now(), random);
         for kept in &heard.keep {
             // 64-bit numbers do not survive the way through JavaScript, their digits do.
-            let values = [format!("{:032x}", kept.key), kept.written.encode(), digits(kept.expires)];
+            let values = [format!("{:032x}", kept.key), kept.encode(), digits(kept.expires)];
             self.state.exec(
                 "INSERT INTO kept (key, written, expires) VALUES (?, ?, ?)
                  ON CONFLICT (key) DO UPDATE SET written = excluded.written, expires = excluded.expires",
@@ -86,8 +86,7 @@ impl Limiter {
     /// # Errors
     /// When its storage does not.
     pub fn alarm(&mut self) -> Result<(), JsValue> {
-        let now = host::now();
-        self.shard.sweep(now);
+        let now = self.shard.sweep(host::now());
         self.state.exec("DELETE FROM kept WHERE expires <= ?", &[digits(now)])?;
         // What does not fit into memory is of no use in storage.
         let too_many = "DELETE FROM kept WHERE key IN (SELECT key FROM kept ORDER BY expires DESC LIMIT -1 OFFSET ?)";
@@ -113,17 +112,10 @@ impl Limiter {
 fn restore(state: &State, policy: &Policy, shard: &mut Shard) -> Result<(), JsValue> {
     let table = "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, written TEXT NOT NULL, expires TEXT NOT NULL) WITHOUT ROWID";
     state.exec(table, &[])?;
-    let kept = "SELECT key, written, expires FROM kept ORDER BY expires DESC LIMIT ?";
-    for row in state.exec(kept, &[AUTHORITY_KEYS.to_string()])?.iter() {
-        let row = Array::from(&row);
-        let text = |at| row.get(at).as_string().unwrap_or_default();
-        let expires = text(2).parse().map(Timestamp::from_unix_nanos);
-        if let (Ok(key), Some(written), Ok(expires)) =
-            (u128::from_str_radix(&text(0), 16), Written::decode(&text(1)), expires)
-        {
-            shard.restore(policy, &Kept { key, written, expires });
-        }
-    }
+    let rows = state.exec("SELECT written FROM kept ORDER BY expires DESC LIMIT ?", &[AUTHORITY_KEYS.to_string()])?;
+    let written = |row: JsValue| Kept::decode(&Array::from(&row).get(0).as_string()?);
+    let kept: Vec<Kept> = rows.iter().filter_map(written).collect();
+    shard.restore(policy, &kept);
     Ok(())
 }
 

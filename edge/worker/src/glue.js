@@ -91,15 +91,16 @@ export async function call(url, method, text, body, deadlineMs) {
   }
 }
 
-// Posts a text: a line with the status and then the text of the answer, or null when there was no answer in time. An
-// answer that says it is longer than `most` is not read, and so not kept in memory.
+// Posts a text: a line with the status and then the text of the answer, or null when there was no answer in time. Of an
+// answer that is longer than `most` there is no text.
 export async function post(url, text, body, most, deadlineMs) {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), deadlineMs);
   try {
     const response = await fetch(url, { method: "POST", headers: headers(text), body, signal: abort.signal });
-    const fits = !(Number(response.headers.get("content-length")) > most);
-    return `${response.status}\n${fits ? await response.text() : ""}`;
+    // Never more than that in memory, whatever length it says or does not say.
+    const bytes = response.body && (await collect(response.body, most));
+    return `${response.status}\n${bytes ? new TextDecoder().decode(bytes) : ""}`;
   } catch (error) {
     if (abort.signal.aborted) return null;
     throw error;

@@ -62,8 +62,8 @@ pub(crate) fn cut(stream: &ReadableStream, first: u64, length: u64) -> Option<Re
     cut_js(stream, exact(first)?, exact(length)?).ok()
 }
 
-/// The status and the text of an answer to `body`; `None` when there was none within the deadline. Of an answer that says
-/// it is longer than `most` the text is left unread.
+/// The status and the text of an answer to `body`; `None` when there was none within the deadline. An answer that is longer
+/// than `most` has no text.
 ///
 /// # Errors
 /// When the way there is broken.
