@@ -32,7 +32,7 @@ ask /health/ready 200 '"ready"'
 ask / 200 '</html>'
 ask '/search?q=market' 200 '</html>'
 ask '/api/v1/search?q=market' 200 '{'
-ask /no-such-page 404 '</html>'
+ask /no-such-page 404 'nothing at this address'
 
 if [ "$through" = edge ]; then
   ask / 200 '</html>'

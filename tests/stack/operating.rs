@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toml::Table;
 
 use crate::support::edge::require_worker;
-use crate::support::{Call, Edge, Reply, Upstream, until};
+use crate::support::{Call, City, Edge, Reply, Upstream, until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NIGHTLY: &str = "0 9 * * *";
@@ -152,5 +152,29 @@ async fn every_request_and_call_is_counted_in_columns_that_do_not_move() -> Resu
     );
     assert_eq!(points[1]["doubles"].as_array().map(Vec::len), Some(5));
     assert_eq!(points[1]["doubles"][0], Value::from(200));
+    Ok(())
+}
+
+/// What a deployment runs to know that it went well, on the real thing; and that it says no where it should.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_smoke_test_passes_a_site_that_is_well_and_no_other() -> Result<()> {
+    let city = City::shared()?;
+    let site = city.database().serve()?;
+    until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
+    let edge = Edge::before(&site.server.url())?;
+    let smoke = |arguments: &[&str]| {
+        let script = Project::here().path("deploy/smoke.sh");
+        std::process::Command::new(script).args(arguments).env("SMOKE_SECONDS", "0").output()
+    };
+    let (origin, edge) = (site.server.url(), edge.url());
+    for arguments in [vec![&*origin], vec![&*edge], vec![&*edge, "edge"]] {
+        let output = smoke(&arguments)?;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    let past_the_edge = smoke(&[&origin, "edge"])?;
+    assert!(!past_the_edge.status.success(), "{past_the_edge:?}");
+    let port = site.kill();
+    let gone = smoke(&[&format!("http://127.0.0.1:{port}")])?;
+    assert!(!gone.status.success(), "{gone:?}");
     Ok(())
 }

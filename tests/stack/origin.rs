@@ -2,6 +2,8 @@
 
 /// Without its database.
 mod away;
+/// What is written down elsewhere, and comes back.
+mod backup;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
 mod cron;
 /// Every fault under load, with what became of the requests.

@@ -40,6 +40,11 @@ pub(crate) enum Authority {
 }
 
 impl Edge {
+    /// Where programs reach it that say nothing about their address.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Starts it before the origin at `origin_url`.
     pub(crate) fn before(origin_url: &str) -> Result<Self> {
         Self::start(origin_url, &[], None)

@@ -6,14 +6,14 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use seawall_xtask::project::Project;
 use seawall_xtask::step::{Step, Steps};
-use seawall_xtask::tools;
+use seawall_xtask::tools::python::Group;
 use serde_json::Value;
 
 use super::{Finding, Outcome, Severity};
 use crate::commands::test::workflows as linted;
 
-pub(super) fn image(project: &Project, _: &Steps, step: &Step) -> Result<Outcome> {
-    let Some(hadolint) = tools::python::program(project, "hadolint", step)? else { return Ok(no_python()) };
+pub(super) fn image(project: &Project, steps: &Steps, _: &Step) -> Result<Outcome> {
+    let hadolint = Group::Audit.program(project, "hadolint", steps)?;
     let output =
         Command::new(hadolint).args(["--format", "json", "Dockerfile"]).current_dir(project.root()).output()?;
     findings(&output.stdout, |entry| {
@@ -22,8 +22,8 @@ pub(super) fn image(project: &Project, _: &Steps, step: &Step) -> Result<Outcome
     })
 }
 
-pub(super) fn workflows(project: &Project, _: &Steps, step: &Step) -> Result<Outcome> {
-    let Some(zizmor) = tools::python::program(project, "zizmor", step)? else { return Ok(no_python()) };
+pub(super) fn workflows(project: &Project, steps: &Steps, _: &Step) -> Result<Outcome> {
+    let zizmor = Group::Audit.program(project, "zizmor", steps)?;
     let output = Command::new(zizmor)
         .args(["--offline", "--no-progress", "--format", "json", ".github/workflows"])
         .current_dir(project.root())
@@ -38,8 +38,8 @@ pub(super) fn workflows(project: &Project, _: &Steps, step: &Step) -> Result<Out
     Ok(Outcome::Found(findings))
 }
 
-pub(super) fn scripts(project: &Project, _: &Steps, step: &Step) -> Result<Outcome> {
-    let Some(shellcheck) = tools::python::program(project, "shellcheck", step)? else { return Ok(no_python()) };
+pub(super) fn scripts(project: &Project, steps: &Steps, _: &Step) -> Result<Outcome> {
+    let shellcheck = Group::Audit.program(project, "shellcheck", steps)?;
     let output = Command::new(shellcheck)
         .args(["--format", "json"])
         .args(shell_scripts(project)?)
@@ -52,8 +52,8 @@ pub(super) fn scripts(project: &Project, _: &Steps, step: &Step) -> Result<Outco
 }
 
 /// Locks that a migration takes, and for how long others wait for it.
-pub(super) fn migrations(project: &Project, _: &Steps, step: &Step) -> Result<Outcome> {
-    let Some(squawk) = tools::python::program(project, "squawk", step)? else { return Ok(no_python()) };
+pub(super) fn migrations(project: &Project, steps: &Steps, _: &Step) -> Result<Outcome> {
+    let squawk = Group::Audit.program(project, "squawk", steps)?;
     let folder = project.path("origin/migrations");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.sort();
@@ -62,10 +62,6 @@ pub(super) fn migrations(project: &Project, _: &Steps, step: &Step) -> Result<Ou
         let text = format!("{}:{} {} {}", entry["file"], entry["line"], entry["rule_name"], entry["message"]);
         Some((entry["level"].as_str()?.to_owned(), text))
     })
-}
-
-fn no_python() -> Outcome {
-    Outcome::Missing("python3 with venv and pip is not installed, or PyPI is not reachable".to_owned())
 }
 
 fn shell_scripts(project: &Project) -> Result<Vec<PathBuf>> {
