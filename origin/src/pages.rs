@@ -1,8 +1,11 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
+pub(crate) mod account;
+pub(crate) mod admin;
 mod data;
 mod report;
 mod search;
+pub(crate) mod sign_in;
 mod text;
 
 use askama::Template;

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use crate::accounts::{self, Accounts, Desk};
 use crate::config::{Config, CronWorker};
 use crate::cron::{self, Access, Context, Runner};
 use crate::db::Databases;
@@ -26,8 +27,10 @@ use crate::http::limits::BODY_BYTES_MAX;
 use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, encoding, errors, observe, security};
 use crate::limit::{self, Limiter};
+use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
+use crate::pages::{account, admin, sign_in};
 use crate::permits::api;
 use crate::soda::client::Client;
 use crate::{assets, pages, policy, stats};
@@ -39,6 +42,8 @@ pub(crate) struct Site {
     pub(crate) cron: Runner,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) desk: Desk,
 }
 
 impl Site {
@@ -47,7 +52,11 @@ impl Site {
         let cache = PageCache::new(databases.primary().clone());
         let cron = Runner::new(Context::new(config.clone(), soda, databases.clone(), cache.clone()));
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
-        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron, limiter, cache }))
+        let accounts = Accounts::new(config.accounts.clone())?;
+        let mailer = Mailer::new(&config.accounts)?;
+        let desk = Desk::open(Arc::clone(&accounts), databases.primary().clone(), mailer);
+        let watch = Watch::new(config.database.clone());
+        Ok(Arc::new(Self { databases, watch, cron, limiter, cache, accounts, desk }))
     }
 }
 
@@ -105,6 +114,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let router = router(Arc::clone(&site), policy, access).layer(from_fn_with_state(samples, metrics::layer));
     listen::run(listener, router, listen::Bounds::SITE, stopped).await;
+    site.desk.close().await;
     site.cron.stop().await;
     // The router is gone, so the writer ends when what is queued is written.
     let _ = tokio::time::timeout(metrics::WRITE_TIME_MAX, writer).await;
@@ -118,12 +128,24 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 /// Every route in its layers. A layer added later lies further out.
 fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
     let limiter = Arc::clone(&site.limiter);
+    let accounts = Arc::clone(&site.accounts);
     Router::new()
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
         .route("/methodology", get(pages::methodology))
         .route("/about-data", get(pages::about_data))
+        .route("/auth/login", get(sign_in::sign_in))
+        .route("/auth/send-link", post(sign_in::send_link))
+        .route("/auth/sent", get(sign_in::sent))
+        .route("/auth/verify/{token}", get(sign_in::link).post(sign_in::verify))
+        .route("/auth/logout", post(sign_in::sign_out))
+        .route("/auth/logout-everywhere", post(sign_in::sign_out_everywhere))
+        .route("/account", get(account::account))
+        .route("/account/watch", post(account::watch))
+        .route("/account/unwatch", post(account::unwatch))
+        .route("/account/brief", post(account::brief))
+        .route("/admin", get(admin::admin))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api/v1/search", get(api::search))
@@ -137,6 +159,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .fallback(|| async { Error::not_found("There is nothing at this address.") })
         .with_state(site)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(accounts, accounts::origin_check))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(from_fn(deadline::layer))
         .layer(from_fn_with_state(Arc::new(Gates::new(Arc::clone(&policy))), overload::layer))

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use serde::Serialize;
 
-use super::observe::RequestId;
+use super::observe::{RequestId, shown};
 use crate::error::Error;
 use crate::pages;
 
@@ -35,7 +35,7 @@ struct Problem<'a> {
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let for_programs = speaks_json(request.uri().path());
     let id = request.extensions().get::<RequestId>().cloned();
-    let path = request.uri().path().to_owned();
+    let path = shown(request.uri().path()).to_owned();
     let response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
