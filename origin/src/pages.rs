@@ -3,10 +3,12 @@
 pub(crate) mod account;
 pub(crate) mod admin;
 mod data;
+pub(crate) mod plot;
 mod report;
 mod search;
 pub(crate) mod sign_in;
 mod text;
+mod velocity;
 
 use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
@@ -15,6 +17,7 @@ use http::StatusCode;
 pub(crate) use self::data::about_data;
 pub(crate) use self::report::report;
 pub(crate) use self::search::search;
+pub(crate) use self::velocity::velocity;
 use crate::assets;
 use crate::error::Error;
 use crate::permits::limits::{COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_ROWS_MAX, QUERY_CHARS_MAX, VIOLATIONS_MAX};

@@ -31,7 +31,7 @@ use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
 use crate::pages::{account, admin, sign_in};
-use crate::permits::api;
+use crate::permits::{api, velocity};
 use crate::soda::client::Client;
 use crate::{assets, pages, policy, stats};
 
@@ -133,6 +133,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
+        .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
         .route("/about-data", get(pages::about_data))
         .route("/auth/login", get(sign_in::sign_in))
@@ -150,6 +151,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/api/stats", get(stats::stats))
         .route("/api/v1/search", get(api::search))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
+        .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
         .route("/health/schema", get(health::schema))
