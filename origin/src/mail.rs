@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lettre::message::Mailbox;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox};
 use lettre::transport::smtp::PoolConfig;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
@@ -113,9 +113,21 @@ impl Mailer {
                     "List-Unsubscribe=One-Click".to_owned(),
                 ));
         }
-        Ok(builder.body(mail.text.clone())?)
+        Ok(builder.body(body(&mail.text))?)
     }
 }
+
+/// As it is where that is allowed (RFC 5322 §2.1.1), so that a link stays on one line for programs that decode nothing.
+fn body(text: &str) -> Body {
+    if text.is_ascii() && text.lines().all(|line| line.len() <= LINE_BYTES_MAX) {
+        let lines = text.lines().collect::<Vec<_>>().join("\r\n");
+        return Body::dangerous_pre_encoded(lines.into_bytes(), ContentTransferEncoding::SevenBit);
+    }
+    Body::new(text.to_owned())
+}
+
+/// Longest line of a mail, without its end.
+const LINE_BYTES_MAX: usize = 998;
 
 #[cfg(test)]
 mod tests {
@@ -127,7 +139,7 @@ mod tests {
         let mail = Mail {
             to: "someone@example.org".parse().unwrap(),
             subject: "Your morning brief".to_owned(),
-            text: "One permit changed.".to_owned(),
+            text: format!("One permit changed.\nhttps://example.org/{}\n", "x".repeat(100)),
             message_id: Some("<brief.1@example.org>".to_owned()),
             unsubscribe: Some("https://example.org/unsubscribe/1/abc".to_owned()),
         };
@@ -140,7 +152,9 @@ mod tests {
             "Auto-Submitted: auto-generated",
             "List-Unsubscribe: <https://example.org/unsubscribe/1/abc>",
             "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+            "Content-Transfer-Encoding: 7bit",
             "One permit changed.",
+            &format!("https://example.org/{}", "x".repeat(100)),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

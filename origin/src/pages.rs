@@ -20,6 +20,7 @@ pub(crate) use self::search::search;
 pub(crate) use self::velocity::velocity;
 use crate::assets;
 use crate::error::Error;
+use crate::http::errors::Written;
 use crate::permits::limits::{COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_ROWS_MAX, QUERY_CHARS_MAX, VIOLATIONS_MAX};
 use crate::permits::report::routing::STALLED_AFTER_DAYS;
 
@@ -60,6 +61,13 @@ impl Frame {
 fn render(template: &impl Template) -> Result<Response, Error> {
     let html = template.render().map_err(Error::bug)?;
     Ok(Html(html).into_response())
+}
+
+/// A page with a form that was filled in wrongly: 400, with what is wrong beside its field.
+fn wrongly_filled(mut page: Response) -> Response {
+    *page.status_mut() = StatusCode::BAD_REQUEST;
+    page.extensions_mut().insert(Written);
+    page
 }
 
 /// Renders parts in order until the next one would not fit.

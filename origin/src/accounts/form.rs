@@ -62,19 +62,19 @@ where
         let user = User::from_request_parts(&mut parts, state).await?;
         let request = Request::from_parts(parts, body);
         let RawForm(bytes) = RawForm::from_request(request, state).await.map_err(|error| error.into_response())?;
-        let field: Field = read(&bytes)?;
+        let field: Field = read(&bytes).map_err(Error::into_response)?;
         if !site.accounts.is_form_token(&user.session, &field.token) {
             let public =
                 "This form is not from your session any more. Please open the page again and send it once more.";
             return Err(Error::forbidden(public).into_response());
         }
-        Ok(Self { user, content: read(&bytes)? })
+        Ok(Self { user, content: read(&bytes).map_err(Error::into_response)? })
     }
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_urlencoded::from_bytes(bytes)
-        .map_err(|_| Error::bad_request("The form is not filled in as this page sends it.").into_response())
+        .map_err(|_| Error::bad_request("The form is not filled in as this page sends it."))
 }
 
 #[cfg(test)]

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use http::StatusCode;
 use serde::Deserialize;
 
-use super::{Frame, render};
+use super::{Frame, render, wrongly_filled};
 use crate::accounts::watch::{Kind, LABEL_CHARS_MAX, Subject, WATCHES_MAX, Watch};
 use crate::accounts::{Frequency, SignedForm, User, private};
 use crate::error::Error;
@@ -105,9 +104,7 @@ pub(crate) async fn watch(State(site): State<Arc<Site>>, form: SignedForm<NewWat
         Err(refusal) => Some(refusal),
     };
     let Some(refusal) = refusal else { return Ok(private(Redirect::to("/account"))) };
-    let mut response = page(&site, &user, content, refusal.to_string()).await?;
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    Ok(response)
+    Ok(wrongly_filled(page(&site, &user, content, refusal.to_string()).await?))
 }
 
 /// `POST /account/unwatch`

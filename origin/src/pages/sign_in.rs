@@ -6,11 +6,10 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde::Deserialize;
 
-use super::{Frame, render};
+use super::{Frame, render, wrongly_filled};
 use crate::accounts::{Asked, EMAIL_BYTES_MAX, Email, LINK_MINUTES, SignedForm, Token, private};
 use crate::config::INVITE_BYTES_MAX;
 use crate::error::Error;
@@ -78,9 +77,7 @@ fn page(site: &Site, fields: Fields, error: &'static str) -> Result<Response, Er
 pub(crate) async fn send_link(State(site): State<Arc<Site>>, Form(fields): Form<Fields>) -> Result<Response, Error> {
     let Some(email) = Email::parse(&fields.email) else {
         let error = "This is not a mail address. One looks like name@example.org.";
-        let mut response = page(&site, fields, error)?;
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        return Ok(response);
+        return Ok(wrongly_filled(page(&site, fields, error)?));
     };
     let code = Some(fields.invite_code.trim().to_owned()).filter(|code| !code.is_empty());
     site.desk.ask(Asked { email, invite_code: code })?;
