@@ -111,6 +111,15 @@ const ROWS: &[Row] = &[
         edge: "max-age=300, stale-while-revalidate=3600, stale-if-error=86400",
         limits: &["client", "api"],
     },
+    Row { request: "POST /api/v1/exports", route: "exports", browser: "", edge: "", limits: &["client", "export"] },
+    Row {
+        request: "POST /api/v1/report/3512/001/whole",
+        route: "whole-report",
+        browser: "",
+        edge: "",
+        limits: &["client", "export"],
+    },
+    Row { request: "GET /api/v1/jobs/0a/result", route: "jobs", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /api/other", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
@@ -119,8 +128,20 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 9] =
-    ["health", "about-data", "search", "report", "api-search", "api-report", "stats", "api", "cron"];
+const NEED_THE_DATABASE: [&str; 12] = [
+    "health",
+    "about-data",
+    "search",
+    "report",
+    "api-search",
+    "api-report",
+    "exports",
+    "whole-report",
+    "jobs",
+    "stats",
+    "api",
+    "cron",
+];
 
 #[test]
 fn each_request_meets_its_rules() {
@@ -182,6 +203,7 @@ fn limits_are_read_with_their_scope() {
             ("search", shared(StoreFailure::Local), 1),
             ("report", shared(StoreFailure::Local), 1),
             ("api", shared(StoreFailure::Local), 1),
+            ("export", shared(StoreFailure::Local { isolates: NonZeroU32::MIN }), 1),
             ("sign-in", shared(StoreFailure::Closed), 1),
         ]
     );

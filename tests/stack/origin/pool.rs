@@ -157,6 +157,13 @@ async fn everything_works_through_pgbouncer_in_transaction_mode() -> Result<()> 
         }
     }
     assert_eq!(pooled.visitor().get("/health/schema").await?.status, 200);
+    // Nobody is told of work through it, and it is done all the same.
+    let asked = pooled.visitor().ask("POST", &format!("/api/v1/exports?q={}", permit.number)).send().await?;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let job = asked.field("location");
+    until(async || Ok(pooled.visitor().get(&job).await?.json()?["state"] == "done")).await?;
+    let csv = pooled.visitor().get(&format!("{job}/result")).await?.text();
+    assert!(csv.contains(&permit.number), "{csv}");
     Ok(())
 }
 
