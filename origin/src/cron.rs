@@ -155,7 +155,8 @@ pub(crate) async fn status(State(site): State<Arc<Site>>) -> Result<Response, Er
 
 /// `GET /cron/runs/{log_id}`: one run, with its progress while it goes on.
 pub(crate) async fn run(State(site): State<Arc<Site>>, Path(log_id): Path<i64>) -> Result<Response, Error> {
-    let run = log::run(site.databases.primary(), log_id).await?.ok_or_else(|| Error::not_found("There is no such run."))?;
+    let run =
+        log::run(site.databases.primary(), log_id).await?.ok_or_else(|| Error::not_found("There is no such run."))?;
     Ok(Json(run).into_response())
 }
 

@@ -1,9 +1,11 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
 mod data;
+pub(crate) mod plot;
 mod report;
 mod search;
 mod text;
+mod velocity;
 
 use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
@@ -12,6 +14,7 @@ use http::StatusCode;
 pub(crate) use self::data::about_data;
 pub(crate) use self::report::report;
 pub(crate) use self::search::search;
+pub(crate) use self::velocity::velocity;
 use crate::assets;
 use crate::error::Error;
 use crate::permits::limits::{COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_ROWS_MAX, QUERY_CHARS_MAX, VIOLATIONS_MAX};

@@ -11,3 +11,4 @@ pub(crate) mod record;
 pub mod report;
 pub mod search;
 pub mod standing;
+pub(crate) mod velocity;

@@ -30,7 +30,7 @@ use crate::jobs::{self, Context, Queue, Slots, Worker};
 use crate::limit::{self, Limiter};
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::permits::api;
+use crate::permits::{api, velocity};
 use crate::soda::client::Client;
 use crate::{assets, pages, policy, stats};
 
@@ -134,6 +134,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
+        .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
         .route("/about-data", get(pages::about_data))
         .route("/static/{name}", get(assets::serve))
@@ -144,6 +145,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/api/v1/exports", post(jobs::api::export))
         .route("/api/v1/jobs/{job_id}", get(jobs::api::look).delete(jobs::api::cancel))
         .route("/api/v1/jobs/{job_id}/result", get(jobs::api::download))
+        .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
         .route("/health/schema", get(health::schema))

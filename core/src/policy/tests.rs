@@ -91,6 +91,20 @@ const ROWS: &[Row] = &[
     Row { request: "GET /report/3512/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /search/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row {
+        request: "GET /velocity",
+        route: "velocity",
+        browser: "public, max-age=300, stale-while-revalidate=3600",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /api/v1/velocity",
+        route: "api-velocity",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "api"],
+    },
+    Row {
         request: "GET /api/v1/search",
         route: "api-search",
         browser: "private, no-cache",
@@ -128,9 +142,10 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 12] = [
+const NEED_THE_DATABASE: [&str; 14] = [
     "health",
     "about-data",
+    "velocity",
     "search",
     "report",
     "api-search",
@@ -138,6 +153,7 @@ const NEED_THE_DATABASE: [&str; 12] = [
     "exports",
     "whole-report",
     "jobs",
+    "api-velocity",
     "stats",
     "api",
     "cron",
@@ -203,7 +219,7 @@ fn limits_are_read_with_their_scope() {
             ("search", shared(StoreFailure::Local), 1),
             ("report", shared(StoreFailure::Local), 1),
             ("api", shared(StoreFailure::Local), 1),
-            ("export", shared(StoreFailure::Local { isolates: NonZeroU32::MIN }), 1),
+            ("export", shared(StoreFailure::Local), 1),
             ("sign-in", shared(StoreFailure::Closed), 1),
         ]
     );

@@ -55,8 +55,7 @@ pub(super) enum Started {
     Busy,
 }
 
-const COLUMNS: &str =
-    "log_id, job_type, started_at, completed_at, status, progress, counts, error_message, attempts";
+const COLUMNS: &str = "log_id, job_type, started_at, completed_at, status, progress, counts, error_message, attempts";
 
 /// Puts a run into the queue and the log, together. When this returns it outlives every process.
 pub(super) async fn start(pool: &Pool, job: Job, key: Option<&str>) -> Result<Started, Error> {

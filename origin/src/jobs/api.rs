@@ -98,7 +98,8 @@ pub(crate) async fn whole_report(
     if report.truncated.is_empty() {
         return Ok(Redirect::to(&format!("/api/v1{}", parcel.path())).into_response());
     }
-    let payload = Map::from_iter([("block".to_owned(), parcel.block().into()), ("lot".to_owned(), parcel.lot().into())]);
+    let payload =
+        Map::from_iter([("block".to_owned(), parcel.block().into()), ("lot".to_owned(), parcel.lot().into())]);
     ask(&site, Kind::Report, payload, &headers).await
 }
 

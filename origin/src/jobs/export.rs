@@ -50,7 +50,8 @@ pub(super) async fn run(context: &Context, lease: &Lease, payload: &Map<String, 
 
 /// The names that the fields have in JSON too.
 fn header() -> impl Iterator<Item = String> {
-    let name = |column: &str| if column == "neighborhood" { "neighborhoods_analysis_boundaries" } else { column }.to_owned();
+    let name =
+        |column: &str| if column == "neighborhood" { "neighborhoods_analysis_boundaries" } else { column }.to_owned();
     Permit::COLUMNS.iter().map(move |column| name(column)).chain(["matched".to_owned()])
 }
 
@@ -91,7 +92,8 @@ mod tests {
             longitude: Some(-122.5),
             ..Permit::default()
         };
-        let lines = [line(header()).unwrap(), line(cells(Some("@firm".to_owned()), &permit).unwrap()).unwrap()].concat();
+        let lines =
+            [line(header()).unwrap(), line(cells(Some("@firm".to_owned()), &permit).unwrap()).unwrap()].concat();
         let mut reader = csv::Reader::from_reader(&*lines);
         let names = reader.headers().unwrap().clone();
         let row = reader.records().next().unwrap().unwrap();

@@ -218,8 +218,7 @@ impl Queue {
     pub(super) async fn part(&self, job_id: &str, fence: i32, part: i32) -> Result<Option<Vec<u8>>, Error> {
         let sql = "SELECT content FROM job_parts WHERE job_id = $1 AND fence = $2 AND part = $3";
         let reader = Reader::borrow(&self.pool).await?;
-        let rows =
-            reader.query_typed(sql, &[(&job_id, Type::TEXT), (&fence, Type::INT4), (&part, Type::INT4)]).await?;
+        let rows = reader.query_typed(sql, &[(&job_id, Type::TEXT), (&fence, Type::INT4), (&part, Type::INT4)]).await?;
         reader.finish();
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
@@ -241,7 +240,8 @@ impl Queue {
     /// Ends a lease. Says whether it still held; if not, nothing is changed.
     pub(super) async fn settle(&self, job_id: &str, fence: i32, ending: &Ending) -> Result<bool, Error> {
         let lease: [(&(dyn ToSql + Sync), Type); 2] = [(&job_id, Type::TEXT), (&fence, Type::INT4)];
-        let ended = "leased_until = NULL, ended_at = now(), expires_at = now() + retention_seconds * interval '1 second'";
+        let ended =
+            "leased_until = NULL, ended_at = now(), expires_at = now() + retention_seconds * interval '1 second'";
         match ending {
             Ending::Done { counts, result } => {
                 // Portions of attempts that did not end it are of no use.
@@ -397,12 +397,8 @@ pub(super) async fn renew(
     let fences: Vec<i32> = leases.iter().map(|(_, fence, _)| *fence).collect();
     let progress: Vec<Option<&Value>> = leases.iter().map(|(.., progress)| progress.as_ref()).collect();
     let lease = millis(LEASE);
-    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-        (&ids, Type::TEXT_ARRAY),
-        (&fences, Type::INT4_ARRAY),
-        (&progress, Type::JSONB_ARRAY),
-        (&lease, Type::INT4),
-    ];
+    let parameters: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&ids, Type::TEXT_ARRAY), (&fences, Type::INT4_ARRAY), (&progress, Type::JSONB_ARRAY), (&lease, Type::INT4)];
     let rows = client.query_typed(RENEW, &parameters).await?;
     rows.iter().map(|row| Ok(Renewed { job_id: row.try_get(0)?, cancel_requested: row.try_get(1)? })).collect()
 }

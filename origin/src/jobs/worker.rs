@@ -160,7 +160,10 @@ impl Worker {
         let work = async {
             for (job_id, kind, state) in queue::reap(&client).await? {
                 tracing::warn!(
-                    event = "jobs.lease_ended", job_id, kind, state,
+                    event = "jobs.lease_ended",
+                    job_id,
+                    kind,
+                    state,
                     "nobody renewed the lease of {kind} {job_id}: it is {state} now"
                 );
             }
@@ -297,9 +300,7 @@ async fn attempt(context: Arc<Context>, queue: Queue, lease: Lease, taken: Taken
             match kind {
                 Kind::Export => export::run(&context, &lease, &payload).await,
                 Kind::Report => report::run(&context, &lease, &payload).await,
-                Kind::Cron(job) => {
-                    job.work(&context, &lease).await.map(|counts| Outcome { counts, result: None })
-                }
+                Kind::Cron(job) => job.work(&context, &lease).await.map(|counts| Outcome { counts, result: None }),
             }
         };
         let told = async {
@@ -320,7 +321,10 @@ async fn attempt(context: Arc<Context>, queue: Queue, lease: Lease, taken: Taken
     let ending = match ended {
         Ok(Ok(Outcome { counts, result })) => {
             tracing::info!(
-                event = "jobs.done", kind = name, job_id, duration_ms,
+                event = "jobs.done",
+                kind = name,
+                job_id,
+                duration_ms,
                 "{name} {job_id} is done after {duration_ms} ms"
             );
             Ending::Done { counts, result }
@@ -329,7 +333,11 @@ async fn attempt(context: Arc<Context>, queue: Queue, lease: Lease, taken: Taken
             let (error, last) = (format!("{error:#}"), failures + 1 >= terms.attempts_max);
             tracing::error!(
                 event = if last { "jobs.dead" } else { "jobs.failed" },
-                kind = name, job_id, duration_ms, failures = failures + 1, error,
+                kind = name,
+                job_id,
+                duration_ms,
+                failures = failures + 1,
+                error,
                 "{name} {job_id} failed after {duration_ms} ms: {error}"
             );
             Ending::Failed { error, pause: terms.pause(failures + 1, rand::random()) }
@@ -352,7 +360,10 @@ async fn attempt(context: Arc<Context>, queue: Queue, lease: Lease, taken: Taken
     });
     if !matches!(settled.await, Ok(true)) {
         tracing::warn!(
-            event = "jobs.not_settled", kind = name, job_id, fence,
+            event = "jobs.not_settled",
+            kind = name,
+            job_id,
+            fence,
             "the end of {name} {job_id} was not written, because lease {fence} has ended: it is done again"
         );
     }

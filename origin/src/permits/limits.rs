@@ -33,6 +33,9 @@ pub const INSPECTIONS_MAX: usize = 2000;
 /// Plan-review steps in a report: the current revision of the open permits, a dozen each.
 pub const STEPS_MAX: usize = 2000;
 
+/// Stations whose velocity is read, each kind of review for itself. The city has fewer than a hundred stations.
+pub const STATIONS_MAX: i64 = 400;
+
 /// Complaints in a report.
 pub const COMPLAINTS_MAX: usize = 200;
 

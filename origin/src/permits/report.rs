@@ -8,8 +8,8 @@ mod sql;
 
 use jiff::civil::{Date, DateTime};
 use serde::Serialize;
-use tokio_postgres::{Client, Row};
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 use self::routing::Routing;
 use super::limits::{

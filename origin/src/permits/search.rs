@@ -229,7 +229,10 @@ pub(crate) async fn all(
     client: &tokio_postgres::Client,
     query: &Query,
     limit: i64,
-) -> Result<Option<impl Stream<Item = Result<(Option<String>, Permit), tokio_postgres::Error>> + use<>>, tokio_postgres::Error> {
+) -> Result<
+    Option<impl Stream<Item = Result<(Option<String>, Permit), tokio_postgres::Error>> + use<>>,
+    tokio_postgres::Error,
+> {
     for lookup in &query.lookups {
         let (statements, further) = prepare(lookup);
         let bounds = [limit, 0].map(|bound| -> Parameter { (Box::new(bound), Type::INT8) });

@@ -160,7 +160,8 @@ async fn a_run_that_is_tried_again_goes_on_where_it_was() -> Result<()> {
         Ok(run["status"] == "queued" && run["error_message"].is_string())
     })
     .await?;
-    let loaded = "SELECT count(*) FROM ingest_log WHERE last_fetched < (SELECT started_at FROM cron_log) + interval '1 day'";
+    let loaded =
+        "SELECT count(*) FROM ingest_log WHERE last_fetched < (SELECT started_at FROM cron_log) + interval '1 day'";
     assert!(database.number(loaded).await? > 0);
     client.batch_execute("ALTER TABLE away RENAME TO violations; UPDATE ingest_log SET rows_read = 0").await?;
     until(async || Ok(last(&site).await?["status"] == "success")).await?;

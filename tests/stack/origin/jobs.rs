@@ -61,7 +61,10 @@ async fn an_export_is_asked_for_and_fetched_when_it_is_done() -> Result<()> {
     let permit = database.some_permit().await?;
     let job = ask(&site, &format!("/api/v1/exports?q={}", permit.number)).await?;
     let done = until_state(&site, &job, "done").await?;
-    assert_eq!((&done["kind"], &done["attempts"], &done["result"]["truncated"]), (&json!("export"), &json!(1), &json!(false)));
+    assert_eq!(
+        (&done["kind"], &done["attempts"], &done["result"]["truncated"]),
+        (&json!("export"), &json!(1), &json!(false))
+    );
     let csv = result(&site, &job).await?;
     assert_eq!((csv.status, csv.field("content-type").as_str()), (200, "text/csv; charset=utf-8"));
     assert_eq!(csv.field("content-disposition"), "attachment; filename=\"permits.csv\"");
@@ -93,9 +96,8 @@ async fn asking_twice_with_one_key_gives_one_job_and_the_queue_has_an_end() -> R
     let database = Database::create("jobs_keys")?;
     // Nobody works here.
     let site = site(&database, &[("JOB_SLOTS", "0")]).await?;
-    let keyed = async |target: &str, key: &str| {
-        site.visitor().ask("POST", target).field("idempotency-key", key).send().await
-    };
+    let keyed =
+        async |target: &str, key: &str| site.visitor().ask("POST", target).field("idempotency-key", key).send().await;
     let key = "0b8c5b8e-0000-4000-8000-000000000000";
     let answers = try_join_all((0..8).map(|_| keyed(EXPORT, key))).await?;
     let ids: Vec<String> = answers.iter().map(|answer| answer.field("location")).collect();
@@ -175,7 +177,8 @@ async fn jobs_end_when_nobody_wants_them_and_when_they_have_failed_often_enough(
     let database = Database::create("jobs_end")?;
     let client = database.connect().await?;
     client.batch_execute(ROWS).await?;
-    let expired = "INSERT INTO jobs (job_id, kind, payload, sole, state, attempts_max, retention_seconds, ended_at, expires_at)
+    let expired =
+        "INSERT INTO jobs (job_id, kind, payload, sole, state, attempts_max, retention_seconds, ended_at, expires_at)
                    VALUES ('old', 'export', '{}', false, 'done', 1, 1, now(), now() - interval '1 second');
                    INSERT INTO job_parts VALUES ('old', 1, 0, '')";
     client.batch_execute(expired).await?;
