@@ -5,6 +5,7 @@ mod bench_core;
 mod bench_edge;
 mod bench_origin;
 mod bench_visit;
+pub(crate) mod browser;
 pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod conformance;

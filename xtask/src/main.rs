@@ -30,6 +30,8 @@ enum Command {
     Edge(commands::edge::Arguments),
     /// Run the public suite of tests for HTTP caches through the edge.
     Conformance(commands::conformance::Arguments),
+    /// Keep a picture of every page in docs/screenshots/.
+    Screenshots,
     /// Simulate limits that many isolates share: what each mode admits, and how often it asks.
     Simulate(commands::simulate::Arguments),
     /// Remove what `up` and the builds left behind.
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => commands::bench::run(&project, &arguments),
         Command::Edge(arguments) => commands::edge::run(&project, &arguments),
         Command::Conformance(arguments) => commands::conformance::run(&project, &arguments),
+        Command::Screenshots => commands::browser::screenshots(&project),
         Command::Simulate(arguments) => commands::simulate::run(&project, &arguments),
         Command::Clean(arguments) => commands::clean::run(&project, &arguments),
         Command::Doctor => commands::doctor::run(&project),

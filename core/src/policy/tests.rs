@@ -265,7 +265,7 @@ fn a_policy_travels_as_bytes() {
 #[test]
 fn bytes_whose_ids_lead_nowhere_are_refused() {
     let mut parts = Parts::from(policy());
-    parts.routes[0].limits = alloc::vec![LimitId(5)];
+    parts.routes[0].limits = alloc::vec![LimitId(6)];
     let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 

@@ -1,13 +1,13 @@
 //! Loads every dataset of the city, each in its own transaction: what loaded stays although another did not, and is not
-//! loaded again when the run is tried again.
+//! loaded again when the run is tried again. Most nights only what has changed; whole when that is due.
 
 use anyhow::bail;
 use serde_json::json;
 
 use super::job::Counts;
 use crate::jobs::{Context, Lease};
-use crate::soda::datasets::DATASETS;
-use crate::soda::ingest::{self, Progress, Shrink};
+use crate::soda::datasets::{DATASETS, Dataset};
+use crate::soda::ingest::{self, Extent, LoadError, Progress, Report, Shrink};
 
 pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
     let mut counts = lease.checkpoint().clone();
@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
             continue;
         }
         lease.progress(dataset.name, done, DATASETS.len());
-        match ingest::load(&context.config, &context.soda, dataset, Shrink::Refuse, &Progress::silent()).await {
+        match load(context, dataset).await {
             Ok(report) => {
                 let changes = &report.changes;
                 let refused: u64 = report.refused.values().sum();
@@ -39,4 +39,12 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 1, failed.join("; "));
     }
     Ok(counts)
+}
+
+async fn load(context: &Context, dataset: &'static Dataset) -> Result<Report, LoadError> {
+    let (config, soda, silent) = (&context.config, &context.soda, Progress::silent());
+    match ingest::due(config, dataset).await? {
+        Extent::Changes => ingest::load_changes(config, soda, dataset, &silent).await,
+        Extent::Whole => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,
+    }
 }

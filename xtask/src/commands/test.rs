@@ -10,7 +10,7 @@ use seawall_xtask::project::Project;
 use seawall_xtask::step::{Steps, seconds};
 use seawall_xtask::{build, process, screen, tools};
 
-use super::conformance;
+use super::{browser, conformance};
 
 mod no_std;
 
@@ -52,6 +52,8 @@ enum Part {
     Stack,
     /// The component for Spin in its host, with a real Redis.
     Spin,
+    /// The site in a real browser: each page in light, dark and on a phone, by keyboard, and without scripts.
+    Browser,
     /// The public tests for HTTP caches, through the edge.
     Conformance,
     /// The documentation builds without a warning.
@@ -157,6 +159,7 @@ impl Part {
                 cargo("cargo clippy of the host for Spin", &[&clippy[..], &DENY_WARNINGS].concat())?;
                 cargo("cargo test of the component", &arguments)
             }
+            Self::Browser => browser::prove(project, None, steps),
             Self::Conformance => conformance::prove(project, false, steps),
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);

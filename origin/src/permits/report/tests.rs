@@ -86,8 +86,7 @@ fn a_list_beyond_its_bound_is_cut_and_says_so() {
 
 #[test]
 fn each_statement_reads_one_row_beyond_its_bound() {
-    for statement in
-        [&sql::PERMITS, &sql::CONTACTS, &sql::INSPECTIONS, &sql::STEPS, &sql::COMPLAINTS, &sql::VIOLATIONS]
+    for statement in [&sql::PERMITS, &sql::CONTACTS, &sql::INSPECTIONS, &sql::STEPS, &sql::COMPLAINTS, &sql::VIOLATIONS]
     {
         assert!(statement.ends_with("LIMIT $3 + 1"), "{}", **statement);
     }
