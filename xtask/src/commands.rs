@@ -1,5 +1,6 @@
 //! One module for each command, and what they share.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_core;
 mod bench_edge;
@@ -11,6 +12,7 @@ pub(crate) mod clean;
 pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod edge;
+pub(crate) mod load;
 pub(crate) mod simulate;
 pub(crate) mod test;
 pub(crate) mod up;

@@ -16,6 +16,7 @@ pub mod apt;
 mod browser;
 pub mod lockfile;
 mod npm;
+pub mod python;
 mod rust;
 
 pub use browser::{Browser, ensure_browser, installed as installed_browser};

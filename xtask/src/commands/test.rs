@@ -13,6 +13,7 @@ use seawall_xtask::{build, process, screen, tools};
 use super::{browser, conformance};
 
 mod no_std;
+pub(crate) mod workflows;
 
 /// Packages that must compile for every edge, with the adapter that compiles for Workers only.
 const ON_WORKERS: [&str; 6] = ["--package", "seawall-core", "--package", "seawall-edge", "--package", "seawall-worker"];
@@ -42,6 +43,8 @@ enum Part {
     Clippy,
     /// Clippy on both WASM targets.
     Wasm,
+    /// The workflows of CI and deployment, as GitHub would read them.
+    Workflows,
     /// Core without an operating system: a bare-metal target, and a WASM module that imports nothing.
     NoStd,
     /// Tests of each package, documentation's examples included.
@@ -120,6 +123,11 @@ impl Part {
                 }
                 Ok(())
             }
+            Self::Workflows => steps.run("lint the workflows", |_| {
+                let findings = workflows::findings(project)?;
+                ensure!(findings.is_empty(), "the workflows have errors:\n{}", findings.join("\n"));
+                Ok(())
+            }),
             Self::NoStd => {
                 cargo(
                     "build core for a machine without an operating system",
