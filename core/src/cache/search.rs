@@ -1,8 +1,10 @@
 //! `No-Vary-Search`: query parameters that make no difference, by the origin's own word
 //! (draft-ietf-httpbis-no-vary-search-10).
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 use core::cmp::Ordering;
+
+use crate::sorted::SortedMap;
 
 use super::{
     key::{CacheKey, Target},
@@ -97,7 +99,7 @@ impl SearchRule {
 /// longest ago is forgotten, which costs hits.
 #[derive(Clone, Debug, Default)]
 pub struct SearchRules {
-    rules: BTreeMap<CacheKey, (u64, SearchRule)>,
+    rules: SortedMap<CacheKey, (u64, SearchRule)>,
     learned: u64,
 }
 
@@ -181,6 +183,9 @@ fn sort_by_name(pairs: &mut [(&str, &str)]) {
         }
     }
 }
+
+/// Where an origin says it.
+pub const SEARCH_FIELD: &str = "no-vary-search";
 
 /// Most parameters of a query that a rule is applied to; a longer one counts as it is.
 pub const PAIRS_MAX: usize = 32;
