@@ -76,6 +76,16 @@ impl Keep {
         }
     }
 
+    /// What is to be kept beside the response, if it is stored.
+    const fn metadata(&self) -> Option<&Metadata> {
+        match self {
+            Self::Store(metadata) | Self::Update(metadata) | Self::Confirm(metadata) | Self::Join(metadata, _) => {
+                Some(metadata)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the next requests for the key had better not wait for each other: this one's response could not be
     /// shared, and nothing says that the next one's could.
     #[must_use]
@@ -95,25 +105,19 @@ pub fn on_response<Request: Fields, Response: Fields, StoredFields: Fields>(
 ) -> Outcome {
     let Exchange { target, status, response, .. } = *exchange;
     let invalidation = invalidation(&target, status, response, options);
-    let keep = match target.method {
-        "GET" => of_get(exchange, known, options),
-        "HEAD" => of_head(exchange, known, options),
-        _ => Keep::Refuse(Reason::Method),
+    let mut outcome = Outcome {
+        keep: match target.method {
+            "GET" => of_get(exchange, known, options),
+            "HEAD" => of_head(exchange, known, options),
+            _ => Keep::Refuse(Reason::Method),
+        },
+        invalidation,
     };
     // A purge that came while the origin was asked counts for its answer too.
-    let keep = match keep {
-        Keep::Store(metadata) | Keep::Update(metadata) | Keep::Confirm(metadata) | Keep::Join(metadata, _)
-            if purges.check(key, &target, &metadata) == Purged::Gone =>
-        {
-            if status == 304 {
-                Keep::Refetch
-            } else {
-                Keep::Refuse(Reason::Purged)
-            }
-        }
-        keep => keep,
-    };
-    Outcome { keep, invalidation }
+    if outcome.keep.metadata().is_some_and(|metadata| purges.check(key, &target, metadata) == Purged::Gone) {
+        outcome.keep = if status == 304 { Keep::Refetch } else { Keep::Refuse(Reason::Purged) };
+    }
+    outcome
 }
 
 fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(

@@ -132,7 +132,9 @@ pub fn decide<Request: Fields, Response: Fields>(
     }
     let heard = Heard {
         target,
-        request: &|name| request.field(name),
+        authorized: request.field("authorization").is_some(),
+        forbids_storing: options.request_directives == RequestDirectiveUse::Honour
+            && request.field("cache-control").is_some_and(|value| forbids_storing(&value)),
         status,
         fields: ResponseFields::read(response),
         request_time,
@@ -149,8 +151,10 @@ pub fn decide<Request: Fields, Response: Fields>(
 /// An [`Exchange`] whose fields were read: what decides is then the same code for every host's types, once in a program.
 struct Heard<'a> {
     target: Target<'a>,
-    /// A field of the request.
-    request: &'a dyn Fn(&str) -> Option<Cow<'a, str>>,
+    /// Whether the request carried `Authorization`.
+    authorized: bool,
+    /// Whether the request said `no-store`, and the policy honours that.
+    forbids_storing: bool,
     status: u16,
     fields: ResponseFields<'a>,
     request_time: Timestamp,
@@ -223,7 +227,7 @@ fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Sourc
 
 /// The conditions of RFC 9111 §3, and what this cache adds to them.
 fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options: &CacheOptions) -> Result<(), Reason> {
-    let Heard { request, status, ref fields, .. } = *heard;
+    let Heard { status, ref fields, .. } = *heard;
     let understood = UNDERSTOOD.contains(&status) || (status == 206 && options.partial == PartialUse::Store);
     let storable = match options.statuses {
         _ if status == 206 && !understood => return Err(Reason::Partial),
@@ -240,9 +244,7 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     if directives.no_store && !directives.must_understand {
         return Err(Reason::NoStore);
     }
-    if options.request_directives == RequestDirectiveUse::Honour
-        && request("cache-control").is_some_and(|value| forbids_storing(&value))
-    {
+    if heard.forbids_storing {
         return Err(Reason::RequestNoStore);
     }
     if listed.covers(directives.private) {
@@ -254,7 +256,7 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     // RFC 9111 §3.5: only a response that says so may be shared.
     let sharing_stated = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
     let shares = options.authorization == AuthorizationUse::Share && sharing_stated;
-    if !shares && request("authorization").is_some() {
+    if !shares && heard.authorized {
         return Err(Reason::Authorization);
     }
     // RFC 9842 §6: only a client that has the dictionary can read it.
