@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::headers::Fields;
+use crate::headers::{Fields, Names};
 
 use super::structured::{Bare, InvalidStructure, Value, dictionary};
 
@@ -229,8 +229,8 @@ impl RequestDirectives {
     #[must_use]
     pub fn of(request: &impl Fields) -> Self {
         let mut directives = Self::default();
-        let Some(value) = request.field("cache-control") else {
-            let pragma = request.field("pragma");
+        let [cache_control, pragma] = request.fields(&REQUEST_FIELDS);
+        let Some(value) = cache_control else {
             directives.no_cache =
                 pragma.is_some_and(|value| members(&value).any(|member| member.eq_ignore_ascii_case("no-cache")));
             return directives;
@@ -400,6 +400,9 @@ fn trim_end(text: &str) -> &str {
     }
     rest
 }
+
+/// Where a request says what it wants.
+static REQUEST_FIELDS: Names<2> = Names::new(["cache-control", "pragma"]);
 
 /// `stale-while-revalidate`.
 const LONGEST_DIRECTIVE: usize = 22;
