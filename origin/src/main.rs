@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use seawall_origin::config::Config;
 use seawall_origin::soda::client::Client;
 use seawall_origin::soda::datasets::{DATASETS, Dataset};
-use seawall_origin::soda::{ingest, stand_in};
+use seawall_origin::soda::{generated, ingest, stand_in};
 use seawall_origin::{db, logging, policy, sample, server};
 
 /// San Francisco permits: search and property reports from the city's open data.
@@ -26,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Serve the site. Configured by environment variables, see docs/configuration.md
     Serve,
+    /// Ask the server that runs on this machine whether it is ready; exits 1 when it is not
+    Check,
     /// Bring the database's schema up to date
     Migrate,
     /// Load the city's data: whole datasets, replacing what changed
@@ -36,6 +38,18 @@ enum Command {
         /// Load even what deletes more than a tenth of our rows, or empties a column that is in use
         #[arg(long)]
         allow_shrink: bool,
+        /// Load only what has changed since the last load
+        #[arg(long, conflicts_with = "allow_shrink")]
+        changes: bool,
+    },
+    /// Generate a city and load it at once, in place of whatever the tables hold
+    Load {
+        /// Permit rows; everything else follows in proportion
+        #[arg(long, value_name = "PERMITS")]
+        generated: u32,
+        /// Where every choice comes from
+        #[arg(long, default_value_t = sample::Options::default().seed)]
+        seed: u64,
     },
     /// Generate a city as JSON-lines files
     Sample {
@@ -97,10 +111,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve => {
             server::serve(configured()?).await?;
         }
+        Command::Check => server::check(Config::from_env()?.listen).await?,
         Command::Migrate => migrate(&configured()?).await?,
-        Command::Ingest { datasets, allow_shrink } => {
+        Command::Ingest { datasets, allow_shrink, changes } => {
             let shrink = if allow_shrink { ingest::Shrink::Allow } else { ingest::Shrink::Refuse };
-            return load(&configured()?, &datasets, shrink).await;
+            let extent = if changes { ingest::Extent::Changes } else { ingest::Extent::Whole };
+            return load(&configured()?, &datasets, shrink, extent).await;
+        }
+        Command::Load { generated, seed } => {
+            let options = sample::Options { seed, permits: generated, ..sample::Options::default() };
+            let config = configured()?;
+            migrated(&config).await?;
+            return Ok(summarise(&generated::load(&config, options).await?));
         }
         Command::Sample { city, out } => {
             let options = sample::Options { seed: city.seed, permits: city.permits, today: city.today };
@@ -142,24 +164,39 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn load(config: &Config, chosen: &[&'static Dataset], shrink: ingest::Shrink) -> anyhow::Result<ExitCode> {
+/// Refuses a database that is not up to date.
+async fn migrated(config: &Config) -> anyhow::Result<()> {
     let session = db::session(&config.database, "seawall-ingest").await?;
     let pending = db::migrations::pending(&session).await.context("the schema cannot be checked")?;
     anyhow::ensure!(pending.is_empty(), "the schema lacks {}; run `origin migrate` first", pending.join(", "));
-    drop(session);
+    Ok(())
+}
 
+async fn load(
+    config: &Config,
+    chosen: &[&'static Dataset],
+    shrink: ingest::Shrink,
+    extent: ingest::Extent,
+) -> anyhow::Result<ExitCode> {
+    migrated(config).await?;
     let client = Client::new(&config.soda, policy::soda_breaker(&policy::load(config)?)?)?;
     let progress = ingest::Progress::new();
     let mut results = Vec::new();
     for dataset in DATASETS.iter().filter(|dataset| chosen.is_empty() || chosen.iter().any(|one| one.id == dataset.id))
     {
-        let result = ingest::load(config, &client, dataset, shrink, &progress).await;
+        let result = match extent {
+            ingest::Extent::Whole => ingest::load(config, &client, dataset, shrink, &progress).await,
+            ingest::Extent::Changes => ingest::load_changes(config, &client, dataset, &progress).await,
+        };
         progress.end();
         results.push((dataset, result));
     }
-    print!("{}", ingest::summary(&results));
-    let failed = results.iter().any(|(_, result)| result.is_err());
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(summarise(&results))
+}
+
+fn summarise(results: &[(&'static Dataset, Result<ingest::Report, ingest::LoadError>)]) -> ExitCode {
+    print!("{}", ingest::summary(results));
+    if results.iter().any(|(_, result)| result.is_err()) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn dataset(name: &str) -> Result<&'static Dataset, String> {

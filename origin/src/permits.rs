@@ -7,7 +7,9 @@
 pub(crate) mod api;
 pub mod limits;
 pub mod parcel;
+pub mod permit;
 pub(crate) mod record;
 pub mod report;
 pub mod search;
 pub mod standing;
+pub(crate) mod velocity;

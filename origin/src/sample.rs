@@ -22,7 +22,9 @@ mod inspection;
 mod line;
 mod permit;
 mod place;
+mod property;
 mod routing;
+mod trades;
 
 use dice::Dice;
 use permit::Permit;
@@ -58,7 +60,9 @@ pub type Emit<'a> = &'a mut dyn FnMut(&'static Dataset, &str) -> anyhow::Result<
 /// Those of `emit`, and more than [`PERMITS_MAX`] permits.
 pub fn generate(options: &Options, emit: Emit<'_>) -> anyhow::Result<()> {
     anyhow::ensure!(options.permits <= PERMITS_MAX, "at most {PERMITS_MAX} permits can be generated");
-    let mut city = City { dice: Dice::new(options.seed), map: Map::default(), numbers: Numbers::default(), options };
+    let more = Dice::new(options.seed ^ OTHER_STREAM);
+    let mut city =
+        City { dice: Dice::new(options.seed), more, map: Map::default(), numbers: Numbers::default(), options };
     let mut left = options.permits;
     if left >= place::LANDMARK_PERMITS {
         left -= city.parcel(place::landmark(), place::LANDMARK_PERMITS, Addresses::One, emit)?;
@@ -101,8 +105,13 @@ pub fn write(options: &Options, folder: &Path) -> anyhow::Result<Vec<(&'static s
     Ok(written)
 }
 
+/// Sets the second stream of choices apart from the first.
+const OTHER_STREAM: u64 = 0x72_6164_6573;
+
 struct City<'a> {
     dice: Dice,
+    /// For the trades and the assessor, so that what they do leaves the rest of the city as it is.
+    more: Dice,
     map: Map,
     numbers: Numbers,
     options: &'a Options,
@@ -124,6 +133,8 @@ struct Numbers {
     steps: u64,
     complaints_of_year: BTreeMap<i16, u32>,
     items: u64,
+    trade_permits: u64,
+    businesses: u64,
 }
 
 impl City<'_> {
@@ -145,6 +156,8 @@ impl City<'_> {
             inspection::emit(&mut self.dice, &permit, &parcel, today, emit)?;
         }
         enforcement::emit(&mut self.dice, &mut self.numbers, &parcel, rows, today, emit)?;
+        trades::emit(&mut self.more, &mut self.numbers, &parcel, rows, today, emit)?;
+        property::emit(&mut self.more, &mut self.numbers, &parcel, today, emit)?;
         Ok(rows)
     }
 }

@@ -1,6 +1,10 @@
 //! The HTTP server: which route answers what, in which layers, and how it starts and ends.
 
+mod check;
+mod files;
 mod listen;
+
+pub use check::check;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -22,13 +26,13 @@ use crate::cron::{self, Access, Context, Runner};
 use crate::db::Databases;
 use crate::error::Error;
 use crate::health::{self, Watch};
-use crate::http::limits::BODY_BYTES_MAX;
+use crate::http::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, FILES_BESIDE};
 use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, encoding, errors, observe, security};
 use crate::limit::{self, Limiter};
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::permits::api;
+use crate::permits::{api, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, pages, policy, stats};
 
@@ -73,6 +77,7 @@ fn sweep(site: Arc<Site>) {
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let policy = Arc::new(policy::load(&config)?);
     let databases = Databases::open(&config.database, policy::replica_breaker(&policy))?;
+    files::allow(CONNECTIONS_MAX + FILES_BESIDE);
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; choose another address with BIND and PORT", config.listen))?;
@@ -122,12 +127,17 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
+        .route("/permit/{permit_number}", get(pages::permit))
+        .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
+        .route("/privacy", get(pages::privacy))
         .route("/about-data", get(pages::about_data))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api/v1/search", get(api::search))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
+        .route("/api/v1/permit/{permit_number}", get(permit::json))
+        .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
         .route("/health/schema", get(health::schema))

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod datasets;
+pub mod generated;
 pub mod ingest;
 pub mod row;
 pub mod stand_in;

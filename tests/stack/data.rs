@@ -17,6 +17,23 @@ use serde_json::{Value, json};
 use crate::support::city::{Loaded, shared};
 use crate::support::{City, Database, Visitor};
 
+/// All that are loaded.
+const DATASETS: [&str; 13] = [
+    "permits",
+    "contacts",
+    "inspections",
+    "addenda",
+    "complaints",
+    "violations",
+    "electrical_permits",
+    "plumbing_permits",
+    "electrical_contacts",
+    "plumbing_contacts",
+    "plumbing_inspections",
+    "tax_rolls",
+    "businesses",
+];
+
 /// The datasets of which real rows exist.
 const REAL_DATASETS: [&str; 5] = ["permits", "contacts", "addenda", "complaints", "violations"];
 
@@ -86,10 +103,12 @@ async fn every_real_row_is_stored_and_a_repeat_changes_nothing() -> Result<()> {
     let rows: BTreeMap<&str, i64> = before.iter().map(|(table, (rows, _))| (*table, *rows)).collect();
     let expected = [
         ("addenda", 77),
+        ("businesses", 0),
         ("complaints", 1000),
         ("contacts", 19),
         ("inspections", 0),
         ("permits", 20_000),
+        ("tax_rolls", 0),
         ("violations", 1000),
     ];
     assert_eq!(rows, BTreeMap::from(expected));
@@ -186,17 +205,20 @@ async fn the_generated_city_loads_whole_and_a_repeat_changes_nothing() -> Result
     let first = database.ingest(&stand_in.url(), &[])?;
     assert!(first.succeeded, "{}", first.text);
     let contents = database.contents().await?;
-    for (table, (rows, _)) in &contents {
-        let lines = BufReader::new(File::open(city.files().join(format!("{table}.jsonl")))?).lines().count();
-        assert_eq!(usize::try_from(*rows)?, lines, "{table}");
-        assert_eq!(first.of(table)?.inserted, lines as u64, "{table}");
+    let mut published = 0;
+    for name in DATASETS {
+        let lines = BufReader::new(File::open(city.files().join(format!("{name}.jsonl")))?).lines().count();
+        assert_eq!(first.of(name)?.inserted, lines as u64, "{name}");
+        published += lines;
     }
+    let stored = contents.values().map(|(rows, _)| *rows).sum::<i64>();
+    assert_eq!(usize::try_from(stored)?, published);
 
     let repeat = database.ingest(&stand_in.url(), &[])?;
     assert!(repeat.succeeded, "{}", repeat.text);
-    for table in contents.keys() {
-        let loaded = repeat.of(table)?;
-        assert_eq!((loaded.inserted, loaded.updated, loaded.deleted), (0, 0, 0), "{table}");
+    for name in DATASETS {
+        let loaded = repeat.of(name)?;
+        assert_eq!((loaded.inserted, loaded.updated, loaded.deleted), (0, 0, 0), "{name}");
     }
     assert_eq!(database.contents().await?, contents);
     Ok(())
@@ -242,6 +264,114 @@ async fn a_load_that_fails_leaves_the_data_as_it_was() -> Result<()> {
     let load = database.ingest_with(&["--allow-shrink"], &other.url(), &["permits"])?;
     assert!(load.succeeded, "{}", load.text);
     assert_ne!(database.contents().await?, before);
+    Ok(())
+}
+
+/// A publication in the city's API, at once or after so many pages.
+async fn publish(stand_in: &Visitor, change: Value) -> Result<()> {
+    let request = stand_in.ask("POST", "/stand-in/changes").field("content-type", "application/json");
+    let answer = request.text(&change.to_string()).send().await?;
+    ensure!(answer.status == 204, "{change} was refused: {}", answer.text());
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_that_change_while_they_are_read_are_neither_missed_nor_repeated() -> Result<()> {
+    const PERMITS: &str = "i98e-djp9";
+    let database = Database::create("changing")?;
+    let files = scratch::dir("changing-city")?;
+    let row = |number: u32, status: &str| {
+        json!({":id": format!("row-{number:05}"), ":updated_at": "2026-01-01T00:00:00.000Z", "status": status,
+               "record_id": number.to_string(), "permit_number": format!("P{number}")})
+    };
+    let lines: String = (1..=3_500).map(|number| format!("{}\n", row(number, "filed"))).collect();
+    std::fs::write(files.path().join("permits.jsonl"), lines)?;
+    let served = database.origin.stand_in(files.path(), Logs::Keep)?;
+    let stand_in = Visitor::local(served.port);
+    let change = |pages: u32, time: &str, set: Value, remove: Value| {
+        json!({"dataset": PERMITS, "after_pages": pages, "updated_at": format!("2026-01-02T00:00:{time}.000Z"),
+               "set": set, "remove": remove})
+    };
+    let statuses = async || -> Result<(i64, i64, i64)> {
+        let one = database.number("SELECT count(*) FROM permits WHERE status = 'issued'").await?;
+        Ok((
+            database.number("SELECT count(*) FROM permits").await?,
+            one,
+            database.number("SELECT count(DISTINCT permit_number) FROM permits").await?,
+        ))
+    };
+
+    // Pages have 1,000 rows. After the second, one row that was read changes, one that was not, and there are new ones
+    // before and behind the place; an offset would by now have repeated one row and missed another.
+    let set = json!([row(10, "issued"), row(3_000, "issued"), row(0, "issued"), row(9_000, "issued")]);
+    publish(&stand_in, change(2, "10", set, json!([]))).await?;
+    let load = database.ingest(&served.url(), &["permits"])?;
+    assert!(load.succeeded, "{}", load.text);
+    assert_eq!(statuses().await?, (3_502, 4, 3_502), "{}", load.text);
+
+    // A row that was read and is gone: nobody can say which it was, so nothing changes, and the next load is right.
+    publish(&stand_in, change(2, "20", json!([]), json!(["row-00005"]))).await?;
+    let load = database.ingest(&served.url(), &["permits"])?;
+    assert!(!load.succeeded && load.text.contains("withdrew 1 rows"), "{}", load.text);
+    assert_eq!(statuses().await?.0, 3_502);
+    assert!(database.ingest(&served.url(), &["permits"])?.succeeded);
+    assert_eq!(statuses().await?.0, 3_501);
+
+    // Changes alone: 1,500 rows of one moment, which two pages share; while they are read one of the first page changes
+    // again, and a row of long ago.
+    let many: Vec<_> = (1_001..=2_500).map(|number| row(number, "issued")).collect();
+    publish(&stand_in, change(0, "30", json!(many), json!([]))).await?;
+    publish(&stand_in, change(1, "40", json!([row(1_001, "complete"), row(7, "issued")]), json!([]))).await?;
+    let load = database.ingest_with(&["--changes"], &served.url(), &["permits"])?;
+    assert!(load.succeeded, "{}", load.text);
+    let loaded = load.of("permits")?;
+    assert_eq!((loaded.read, loaded.inserted, loaded.updated, loaded.deleted), (1_501, 0, 1_501, 0), "{}", load.text);
+    assert_eq!(statuses().await?, (3_501, 4 + 1_499 + 1, 3_501));
+    assert_eq!(database.number("SELECT count(*) FROM permits WHERE status = 'complete'").await?, 1);
+    let again = database.ingest_with(&["--changes"], &served.url(), &["permits"])?;
+    assert_eq!(again.of("permits")?.read, 0, "{}", again.text);
+
+    // A dataset that was never read whole, or has no keys, has no changes to load.
+    let none = database.ingest_with(&["--changes"], &served.url(), &["contacts"])?;
+    assert!(!none.succeeded && none.text.contains("without --changes"), "{}", none.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn implausible_dates_are_kept_apart() -> Result<()> {
+    let database = Database::create("quarantine")?;
+    let files = scratch::dir("dirty-dates")?;
+    let row = |number: u32, date: &str| json!({"complaint_number": number.to_string(), "date_filed": date});
+    let rows =
+        [row(1, "0200-05-01T00:00:00.000"), row(2, "1960-01-01T00:00:00.000"), row(3, "2020-05-01T00:00:00.000")];
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    std::fs::write(files.path().join("complaints.jsonl"), lines)?;
+    let stand_in = database.origin.stand_in(files.path(), Logs::Keep)?;
+    for _ in 0..2 {
+        let load = database.ingest(&stand_in.url(), &["complaints"])?;
+        assert!(load.succeeded && load.text.contains("date_filed: an implausible date in 2 rows"), "{}", load.text);
+        assert_eq!(database.number("SELECT count(*) FROM complaints").await?, 3);
+        assert_eq!(database.number("SELECT count(date_filed) FROM complaints").await?, 1);
+        let kept =
+            "SELECT count(*) FROM ingest_quarantine WHERE dataset_id = 'gm2e-bten' AND column_name = 'date_filed'
+            AND (row_key, value) IN (('1', '0200-05-01T00:00:00.000'), ('2', '1960-01-01T00:00:00.000'))";
+        assert_eq!(database.number(kept).await?, 2);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_generated_city_is_loaded_without_a_server() -> Result<()> {
+    let database = Database::create("generated_at_once")?;
+    let mut command = database.origin.command(&["load"]);
+    command.args(["--generated", "2500"]);
+    let output = command.output().context("cannot run the origin")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(database.number("SELECT count(*) FROM permits WHERE source = 'building'").await?, 2_500, "{text}");
+    for table in ["contacts", "inspections", "addenda", "complaints", "violations", "tax_rolls", "businesses"] {
+        assert!(database.number(&format!("SELECT count(*) FROM {table}")).await? > 100, "{table}");
+    }
     Ok(())
 }
 

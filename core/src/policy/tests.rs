@@ -60,6 +60,13 @@ const ROWS: &[Row] = &[
         limits: &["client"],
     },
     Row {
+        request: "GET /privacy",
+        route: "privacy",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /about-data",
         route: "about-data",
         browser: "public, max-age=3600, stale-while-revalidate=86400",
@@ -91,6 +98,34 @@ const ROWS: &[Row] = &[
     Row { request: "GET /report/3512/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /search/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row {
+        request: "GET /permit/201508053399",
+        route: "permit",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "report"],
+    },
+    Row {
+        request: "GET /api/v1/permit/201508053399",
+        route: "api-permit",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "report"],
+    },
+    Row {
+        request: "GET /velocity",
+        route: "velocity",
+        browser: "public, max-age=300, stale-while-revalidate=3600",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /api/v1/velocity",
+        route: "api-velocity",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "api"],
+    },
+    Row {
         request: "GET /api/v1/search",
         route: "api-search",
         browser: "private, no-cache",
@@ -119,8 +154,21 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 9] =
-    ["health", "about-data", "search", "report", "api-search", "api-report", "stats", "api", "cron"];
+const NEED_THE_DATABASE: [&str; 13] = [
+    "health",
+    "about-data",
+    "permit",
+    "velocity",
+    "search",
+    "report",
+    "api-search",
+    "api-report",
+    "api-permit",
+    "api-velocity",
+    "stats",
+    "api",
+    "cron",
+];
 
 #[test]
 fn each_request_meets_its_rules() {

@@ -1,19 +1,20 @@
-//! Loads every dataset of the city, each in its own transaction: what loaded stays although another did not.
+//! Loads every dataset of the city, each in its own transaction: what loaded stays although another did not. Most
+//! nights only what has changed; whole when that is due.
 
 use anyhow::bail;
 use serde_json::json;
 
 use super::job::{Context, Counts};
 use super::log::Log;
-use crate::soda::datasets::DATASETS;
-use crate::soda::ingest::{self, Progress, Shrink};
+use crate::soda::datasets::{DATASETS, Dataset};
+use crate::soda::ingest::{self, Extent, LoadError, Progress, Report, Shrink};
 
 pub(super) async fn run(context: &Context, log: &Log) -> anyhow::Result<Counts> {
     let mut counts = Counts::new();
     let mut failed = Vec::new();
     for (done, dataset) in DATASETS.iter().enumerate() {
         log.progress(dataset.name, done, DATASETS.len()).await;
-        match ingest::load(&context.config, &context.soda, dataset, Shrink::Refuse, &Progress::silent()).await {
+        match load(context, dataset).await {
             Ok(report) => {
                 let changes = &report.changes;
                 let refused: u64 = report.refused.values().sum();
@@ -34,4 +35,12 @@ pub(super) async fn run(context: &Context, log: &Log) -> anyhow::Result<Counts> 
         bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 1, failed.join("; "));
     }
     Ok(counts)
+}
+
+async fn load(context: &Context, dataset: &'static Dataset) -> Result<Report, LoadError> {
+    let (config, soda, silent) = (&context.config, &context.soda, Progress::silent());
+    match ingest::due(config, dataset).await? {
+        Extent::Changes => ingest::load_changes(config, soda, dataset, &silent).await,
+        Extent::Whole => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,
+    }
 }

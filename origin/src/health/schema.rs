@@ -34,6 +34,28 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "businesses",
+        &[
+            "row_key",
+            "occurrence",
+            "certificate_number",
+            "ttxid",
+            "ownership_name",
+            "dba_name",
+            "full_business_address",
+            "city",
+            "state",
+            "business_zip",
+            "dba_start_date",
+            "dba_end_date",
+            "location_start_date",
+            "location_end_date",
+            "parking_tax",
+            "transient_occupancy_tax",
+            "data_as_of",
+        ],
+    ),
+    (
         "complaints",
         &[
             "row_key",
@@ -98,8 +120,19 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
     ),
     (
         "ingest_log",
-        &["dataset_id", "dataset_name", "last_fetched", "rows_read", "rows_stored", "rows_refused", "data_as_of"],
+        &[
+            "dataset_id",
+            "dataset_name",
+            "last_fetched",
+            "rows_read",
+            "rows_stored",
+            "rows_refused",
+            "data_as_of",
+            "updated_through",
+            "last_full",
+        ],
     ),
+    ("ingest_quarantine", &["dataset_id", "column_name", "value", "row_key", "seen_at"]),
     ("ingest_refused", &["dataset_id", "reason", "row", "refused_at"]),
     (
         "inspections",
@@ -164,6 +197,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
             "longitude",
             "latitude",
             "data_as_of",
+            "source",
         ],
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
@@ -180,6 +214,39 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
             "p90_days",
             "sample_count",
             "updated_at",
+        ],
+    ),
+    (
+        "tax_rolls",
+        &[
+            "row_key",
+            "occurrence",
+            "block",
+            "lot",
+            "tax_year",
+            "property_location",
+            "parcel_number",
+            "zoning_code",
+            "use_code",
+            "use_definition",
+            "property_class_code",
+            "property_class_code_definition",
+            "year_property_built",
+            "number_of_stories",
+            "number_of_units",
+            "number_of_rooms",
+            "number_of_bedrooms",
+            "number_of_bathrooms",
+            "lot_area",
+            "property_area",
+            "assessed_land_value",
+            "assessed_improvement_value",
+            "assessed_personal_property",
+            "assessed_fixtures",
+            "current_sales_date",
+            "neighborhood",
+            "supervisor_district",
+            "data_as_of",
         ],
     ),
     (
@@ -281,7 +348,7 @@ mod tests {
         assert_eq!(json["status"], "broken");
         assert_eq!(
             json["tables"]["permits"],
-            serde_json::json!({"status": "broken", "columns": 33, "missing_columns": ["lot"]})
+            serde_json::json!({"status": "broken", "columns": 34, "missing_columns": ["lot"]})
         );
         assert_eq!(json["tables"]["addenda"]["status"], "missing");
         assert_eq!(json["tables"]["contacts"]["status"], "ok");

@@ -138,6 +138,6 @@ mod tests {
         assert_eq!(views[0].loaded, "Feb 27, 2024, 10:05 UTC");
         assert_eq!((views[0].read.as_str(), views[0].refused.as_str()), ("20,001", "1"));
         assert_eq!(views[1].loaded, "not loaded yet");
-        assert_eq!(views[6].name, "Another");
+        assert_eq!(views.last().unwrap().name, "Another");
     }
 }

@@ -3,6 +3,7 @@
 //! A parcel can have hundreds of permits, so the page spends bytes: the newest permits in full until
 //! [`CARDS_BYTES_MAX`] is used up, older ones on a line each, and what is left is counted and linked as JSON.
 
+mod timeline;
 mod view;
 
 use std::sync::Arc;
@@ -25,7 +26,10 @@ use crate::server::Site;
 const CARDS_BYTES_MAX: usize = 50_000;
 
 /// Bytes of permits on a line each.
-const ROWS_BYTES_MAX: usize = 24_000;
+const ROWS_BYTES_MAX: usize = 12_000;
+
+/// Bytes of the plot of the years, with three bars and a row of its table for each.
+const TIMELINE_BYTES_MAX: usize = 12_000;
 
 /// Bytes of complaints, and of notices of violation.
 const LIST_BYTES_MAX: usize = 8_000;
@@ -36,7 +40,9 @@ const PLACE_CHARS_MAX: usize = 120;
 /// Bytes of everything else: head, figures, headings, footer, the longest address.
 const FRAME_BYTES_MAX: usize = 10_000;
 
-const _: () = assert!(CARDS_BYTES_MAX + ROWS_BYTES_MAX + 2 * LIST_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
+const _: () = assert!(
+    CARDS_BYTES_MAX + ROWS_BYTES_MAX + TIMELINE_BYTES_MAX + 2 * LIST_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX
+);
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -48,6 +54,7 @@ struct ReportPage {
     neighborhood: String,
     figures: Vec<Figure>,
     bounded: String,
+    timeline: String,
     permits: Vec<String>,
     compact: Vec<String>,
     permits_left: usize,
@@ -95,6 +102,7 @@ impl ReportPage {
             neighborhood: clip(report.neighborhood.as_deref().unwrap_or_default(), PLACE_CHARS_MAX),
             figures: Figure::all(&report.summary),
             bounded: bounded(&report.truncated),
+            timeline: timeline::plot(report)?,
             permits_left: report.permits.len() - permits.len() - compact.len(),
             permits,
             compact,

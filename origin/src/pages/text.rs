@@ -35,6 +35,18 @@ pub(super) fn thousands(number: i64) -> String {
     text
 }
 
+/// `1,235`, `12.5`, `0.03`: as many decimals as the size calls for.
+pub(super) fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        // A whole number, or one so great that its decimals say nothing.
+        size if size.fract() < 1e-9 || size >= 100.0 => return thousands(value.round() as i64),
+        size if size >= 1.0 => 1,
+        _ => 3,
+    };
+    let text = format!("{value:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// `1 permit`, `2 permits`
 pub(super) fn count(number: i64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
@@ -49,6 +61,19 @@ pub(super) fn sentence(text: &str) -> String {
     }
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A query parameter's value: everything but unreserved characters as percent and hexadecimal.
+pub(super) fn encode(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            text.push_str(&crate::digest::hex(&[byte]).to_ascii_uppercase());
+        }
+        text
+    })
 }
 
 #[cfg(test)]
@@ -85,6 +110,15 @@ mod tests {
             assert_eq!(money(amount), expected);
         }
         assert_eq!((count(1, "permit"), count(1200, "permit")), ("1 permit".into(), "1,200 permits".into()));
+    }
+
+    #[test]
+    fn figures_have_the_decimals_that_their_size_calls_for() {
+        for (value, expected) in
+            [(0.0, "0"), (0.03, "0.03"), (0.0001, "0"), (2.0, "2"), (12.25, "12.2"), (99.95, "100"), (1_234.5, "1,235")]
+        {
+            assert_eq!(figure(value), expected, "{value}");
+        }
     }
 
     #[test]

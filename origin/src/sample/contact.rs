@@ -63,6 +63,23 @@ fn row(dice: &mut Dice, id: u64, permit: &Permit, place: u32, role: &'static str
         .end()
 }
 
+/// A firm of the trades, as it appears on each of its permits.
+pub(super) struct Firm {
+    pub(super) name: String,
+    pub(super) license: u32,
+    pub(super) business: u32,
+}
+
+/// One of the firms; the same come back.
+pub(super) fn firm(dice: &mut Dice) -> Firm {
+    let mut own = Dice::new(u64::from(AGENTS + dice.small(FIRMS - 1, 2)));
+    let name = format!("{} {}", own.pick(LAST_NAMES), own.pick(TRADES));
+    Firm { name, license: own.between(300_000, 1_099_999), business: own.between(300_000, 1_199_999) }
+}
+
+/// How many firms of the trades there are.
+const FIRMS: u32 = 2_000;
+
 /// How many people there are.
 const AGENTS: u32 = 3_000;
 

@@ -54,8 +54,6 @@ pub struct Query {
 pub struct Page {
     /// The rows, as they came.
     pub rows: Vec<Value>,
-    /// When the dataset last changed, in the API's words; pages of one reading agree on it.
-    pub last_modified: Option<String>,
 }
 
 /// A text value for `$where`, quoted so that it stays one value.
@@ -130,12 +128,13 @@ impl Client {
         }
     }
 
-    /// How many rows a dataset has, asked as patiently as a page.
+    /// How many rows of a dataset meet a condition, asked as patiently as a page.
     ///
     /// # Errors
     /// As [`Client::page_patiently`], or malformed when the answer is not one count.
-    pub async fn count(&self, dataset_id: &str) -> Result<u64, SodaError> {
-        let query = Query { select: Some("count(*) as count".to_owned()), ..Query::default() };
+    pub async fn count(&self, dataset_id: &str, filter: Option<&str>) -> Result<u64, SodaError> {
+        let filter = filter.map(str::to_owned);
+        let query = Query { select: Some("count(*) as count".to_owned()), filter, ..Query::default() };
         let page = self.page_patiently(dataset_id, &query).await?;
         let count = page.rows.first().and_then(|row| row.get("count"));
         let number = count.and_then(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok()));
@@ -160,7 +159,6 @@ impl Client {
         let status = response.status();
         let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let retry_after = header("retry-after").and_then(|value| retry::after_header(&value));
-        let last_modified = header("last-modified");
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| SodaError::of(error, self.timeout))? {
             if body.len() + chunk.len() > self.body_bytes_max {
@@ -173,7 +171,7 @@ impl Client {
             return Err(SodaError::Status { status: status.as_u16(), code, message, retry_after });
         }
         let rows = serde_json::from_slice(&body).map_err(|error| SodaError::Malformed(error.to_string()))?;
-        Ok(Page { rows, last_modified })
+        Ok(Page { rows })
     }
 
     fn admit(&self) -> Result<Permit, SodaError> {

@@ -1,29 +1,31 @@
-//! The loader: reads whole datasets over HTTP and makes our tables equal to them.
+//! The loader: reads datasets over HTTP and makes our tables equal to them.
 //!
 //! Pages stream through `COPY` into a temporary table, so memory holds a few pages, never a dataset. One
 //! transaction then inserts, updates and deletes what differs: readers see the old rows or the new ones, never half
 //! a load, and loading the same data again changes nothing. A load that ends early changes nothing at all: rows
 //! that were not read must not be taken for rows that the city withdrew. So does one that would take away too much,
 //! which `guard` decides.
+//!
+//! A whole load reads by the city's row identifier and then once more what has changed meanwhile; a load of changes
+//! reads by the time of the change. Both go on from the last row they have, never from a count of rows, so a dataset
+//! that changes under them costs them no row ([`fetch`] says why). Loads of changes find no deletions, and of datasets
+//! without keys a changed row cannot be told from a new one: [`due`] says when a whole load is needed.
 
-use std::collections::BTreeMap;
-use std::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::SinkExt as _;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::client::{Client, Page, Query, SodaError};
+use super::client::{Client, Page, SodaError};
 use super::datasets::Dataset;
-use super::row::{Encoder, Refusal};
+use super::row::Refusal;
 use crate::config::{Config, Pooler};
 use crate::db;
 
+mod fetch;
 mod guard;
 mod merge;
 mod progress;
+mod read;
 mod report;
 
 pub use guard::{DELETED_PERCENT_MAX, FILLED_PERCENT_MIN, REFUSED_PERCENT_MAX};
@@ -31,12 +33,15 @@ pub use merge::Changes;
 pub use progress::Progress;
 pub use report::{Report, summary};
 
+use read::Read;
 use report::grouped;
 
 /// Rows of one load that are kept in `ingest_refused`; all are counted. Enough to see what is wrong.
 pub const REFUSED_KEPT_MAX: usize = 1_000;
 /// Rows of one dataset. The largest has four million; a server that never ends its pages is cut off here.
 pub const ROWS_MAX: u64 = 50_000_000;
+/// A dataset is read whole when it last was this long ago: it finds what the city has deleted.
+pub const WHOLE_EVERY: Duration = Duration::from_secs(6 * 24 * 60 * 60);
 
 /// Why a load failed. Our table is then as it was.
 #[derive(Debug, thiserror::Error)]
@@ -97,9 +102,17 @@ pub enum LoadError {
         /// Rows in our table.
         held: u64,
     },
-    /// The dataset changed between two pages, so they do not fit together.
-    #[error("the city republished the dataset while it was being read; nothing was changed, load it again")]
-    Republished,
+    /// Rows that were read are gone now, and nobody says which.
+    #[error(
+        "the city withdrew {} rows while the dataset was being read; nothing was changed, load it again", grouped(*gone)
+    )]
+    Republished {
+        /// How many more were read than there are.
+        gone: u64,
+    },
+    /// Changes were asked for, and a whole load has to come first.
+    #[error("changes of {0} cannot be loaded before a whole load of it; load it without --changes")]
+    NoChanges(&'static str),
     /// The pages do not end.
     #[error("more than {ROWS_MAX} rows; nothing was changed")]
     Endless,
@@ -120,7 +133,16 @@ pub enum Shrink {
     Allow,
 }
 
-/// Loads one dataset.
+/// How much of a dataset is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it; what is not read is deleted.
+    Whole,
+    /// What has changed since the last load.
+    Changes,
+}
+
+/// Loads one dataset whole.
 ///
 /// # Errors
 /// Says why the load failed; the table is then as it was.
@@ -132,34 +154,118 @@ pub async fn load(
     progress: &Progress,
 ) -> Result<Report, LoadError> {
     let started = Instant::now();
+    let mut session = begin(config, dataset).await?;
+    let expected = client.count(dataset.id, dataset.filter).await?;
+    let newest = fetch::newest_change(client, dataset).await?;
+    progress.begin(dataset.name, expected);
+    merge::prepare(&session, dataset).await?;
+
+    let mut read = Read::new(dataset, ROWS_MAX, newest.clone());
+    let whole = fetch::Walk::by_identifier(dataset, config.soda.page_size);
+    read.copy(&session, fetch::start(client.clone(), whole), progress).await?;
+    if let Some(newest) = newest {
+        let since = fetch::Walk::by_change_after(dataset, config.soda.page_size, newest);
+        read.copy(&session, fetch::start(client.clone(), since), progress).await?;
+    }
+    read.forget_older(&session).await?;
+    check_count(client, dataset, expected, read.rows).await?;
+    finish(&mut session, dataset, read, shrink, Extent::Whole, started, progress).await
+}
+
+/// Loads what has changed in a dataset since its last load.
+///
+/// # Errors
+/// As [`load`], and when there is nothing to start from ([`due`] is whole then).
+pub async fn load_changes(
+    config: &Config,
+    client: &Client,
+    dataset: &'static Dataset,
+    progress: &Progress,
+) -> Result<Report, LoadError> {
+    let started = Instant::now();
+    let mut session = begin(config, dataset).await?;
+    let through = merge::updated_through(&session, dataset).await?.filter(|_| dataset.has_keys());
+    let through = through.ok_or(LoadError::NoChanges(dataset.name))?;
+    progress.begin(dataset.name, 0);
+    merge::prepare(&session, dataset).await?;
+    let mut read = Read::new(dataset, ROWS_MAX, Some(through.clone()));
+    let walk = fetch::Walk::by_change_after(dataset, config.soda.page_size, through.clone());
+    read.copy(&session, fetch::start(client.clone(), walk), progress).await?;
+    read.forget_older(&session).await?;
+    finish(&mut session, dataset, read, Shrink::Refuse, Extent::Changes, started, progress).await
+}
+
+/// Loads rows that come from elsewhere, page by page, as the whole dataset.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_pages(
+    config: &Config,
+    dataset: &'static Dataset,
+    pages: mpsc::Receiver<Result<Page, SodaError>>,
+    progress: &Progress,
+) -> Result<Report, LoadError> {
+    let started = Instant::now();
+    let mut session = begin(config, dataset).await?;
+    merge::prepare(&session, dataset).await?;
+    let mut read = Read::new(dataset, ROWS_MAX, None);
+    read.copy(&session, pages, progress).await?;
+    finish(&mut session, dataset, read, Shrink::Allow, Extent::Whole, started, progress).await
+}
+
+/// What a regular load of the dataset has to read: changes, unless it has no keys, was never read whole, or that was
+/// [`WHOLE_EVERY`] ago.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn due(config: &Config, dataset: &'static Dataset) -> Result<Extent, LoadError> {
+    let session = db::session(&config.database, "seawall-ingest").await.map_err(LoadError::Session)?;
+    let recent = merge::read_whole_within(&session, dataset, WHOLE_EVERY).await?;
+    Ok(if recent && dataset.has_keys() { Extent::Changes } else { Extent::Whole })
+}
+
+/// A session that holds the dataset's lock until it ends.
+async fn begin(config: &Config, dataset: &'static Dataset) -> Result<tokio_postgres::Client, LoadError> {
     if config.database.pooler == Pooler::PgBouncer && config.database.direct_url.is_none() {
         return Err(LoadError::Session(anyhow::anyhow!(
             "a load needs a session of its own, which PgBouncer does not give: set DATABASE_URL_DIRECT"
         )));
     }
-    let mut session = db::session(&config.database, "seawall-ingest").await.map_err(LoadError::Session)?;
-    // The lock ends with the session.
+    let session = db::session(&config.database, "seawall-ingest").await.map_err(LoadError::Session)?;
     let locked: bool = session.query_one(LOCK, &[&LOCK_CLASS, &dataset.id]).await?.get(0);
-    if !locked {
-        return Err(LoadError::Busy(dataset.name));
-    }
-    let expected = client.count(dataset.id).await?;
-    progress.begin(dataset.name, expected);
-    merge::prepare(&session, dataset).await?;
+    if locked { Ok(session) } else { Err(LoadError::Busy(dataset.name)) }
+}
 
-    let read = copy(&session, client, dataset, config.soda.page_size, progress).await?;
-    if read.rows < expected {
-        return Err(LoadError::Short { expected, read: read.rows });
+/// Compares what was read with what the city says it has, before and after: rows come and go.
+async fn check_count(client: &Client, dataset: &Dataset, expected: u64, read: u64) -> Result<(), LoadError> {
+    let now = client.count(dataset.id, dataset.filter).await?;
+    if read < now.min(expected) {
+        return Err(LoadError::Short { expected: now.min(expected), read });
     }
-    if read.rows == 0 {
-        let held = merge::held(&session, dataset).await?;
+    if read > now {
+        return Err(LoadError::Republished { gone: read - now });
+    }
+    Ok(())
+}
+
+async fn finish(
+    session: &mut tokio_postgres::Client,
+    dataset: &'static Dataset,
+    read: Read,
+    shrink: Shrink,
+    extent: Extent,
+    started: Instant,
+    progress: &Progress,
+) -> Result<Report, LoadError> {
+    if read.rows == 0 && extent == Extent::Whole {
+        let held = merge::held(session, dataset).await?;
         if held > 0 {
             return Err(LoadError::Empty { held });
         }
     }
     guard::refusals(read.rows, &read.refused)?;
     progress.merge();
-    let changes = merge::merge(&mut session, dataset, &read, shrink).await?;
+    let changes = merge::merge(session, dataset, &read, shrink, extent).await?;
     Ok(Report {
         dataset,
         read: read.rows,
@@ -170,145 +276,6 @@ pub async fn load(
     })
 }
 
-/// What was read of one dataset.
-struct Read {
-    rows: u64,
-    /// As [`ROWS_MAX`].
-    rows_max: u64,
-    last_modified: Option<String>,
-    refused: BTreeMap<Refusal, u64>,
-    /// The first refused rows, at most [`REFUSED_KEPT_MAX`].
-    kept: Vec<(Refusal, Value)>,
-    encoder: Encoder,
-}
-
-impl Read {
-    const fn new(dataset: &'static Dataset, rows_max: u64) -> Self {
-        Self {
-            rows: 0,
-            rows_max,
-            last_modified: None,
-            refused: BTreeMap::new(),
-            kept: Vec::new(),
-            encoder: Encoder::new(dataset),
-        }
-    }
-
-    /// Takes one page, and gives the lines to copy.
-    fn page(&mut self, page: Page) -> Result<String, LoadError> {
-        if page.last_modified.is_some() && self.last_modified.is_some() && page.last_modified != self.last_modified {
-            return Err(LoadError::Republished);
-        }
-        self.last_modified = page.last_modified.or_else(|| self.last_modified.take());
-        self.rows += page.rows.len() as u64;
-        if self.rows > self.rows_max {
-            return Err(LoadError::Endless);
-        }
-        let mut lines = String::new();
-        for row in page.rows {
-            if let Err(refusal) = self.encoder.encode(&row, &mut lines) {
-                *self.refused.entry(refusal).or_default() += 1;
-                if self.kept.len() < REFUSED_KEPT_MAX {
-                    self.kept.push((refusal, row));
-                }
-            }
-        }
-        Ok(lines)
-    }
-}
-
-/// Streams every page of the dataset into the temporary table.
-async fn copy(
-    session: &tokio_postgres::Client,
-    client: &Client,
-    dataset: &'static Dataset,
-    page_size: usize,
-    progress: &Progress,
-) -> Result<Read, LoadError> {
-    let mut read = Read::new(dataset, ROWS_MAX);
-    // One page waits while one is being fetched and one is being copied.
-    let (sender, mut pages) = mpsc::channel(1);
-    let fetching = tokio::spawn(fetch(client.clone(), dataset.id, page_size, sender));
-    let mut sink = pin!(session.copy_in::<_, Bytes>(&merge::copy_statement(dataset)).await?);
-    while let Some(page) = pages.recv().await {
-        sink.send(Bytes::from(read.page(page?)?)).await?;
-        progress.rows(read.rows);
-    }
-    sink.finish().await?;
-    // The channel is closed, so the task has ended; a panic in it is a bug and shows as a short load.
-    drop(fetching);
-    Ok(read)
-}
-
-/// Fetches page after page until a short one, or an error, which is sent on as the last item.
-async fn fetch(
-    client: Client,
-    dataset_id: &'static str,
-    page_size: usize,
-    sender: mpsc::Sender<Result<Page, SodaError>>,
-) {
-    let mut offset = 0;
-    loop {
-        // Without an order SODA may give a row on two pages and another on none.
-        let query =
-            Query { order: Some(":id".to_owned()), limit: Some(page_size), offset: Some(offset), ..Query::default() };
-        let page = client.page_patiently(dataset_id, &query).await;
-        let rows = page.as_ref().map_or(0, |page| page.rows.len());
-        // A closed channel means that the load has failed on the other side.
-        if sender.send(page).await.is_err() || rows < page_size {
-            return;
-        }
-        offset += rows as u64;
-    }
-}
-
 /// Keeps these locks apart from those of other purposes.
 const LOCK_CLASS: i32 = 0x50DA;
 const LOCK: &str = "SELECT pg_try_advisory_lock($1, hashtext($2))";
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn page(rows: usize, last_modified: Option<&str>) -> Page {
-        let row = |number| json!({"record_id": format!("{number}"), "permit_number": "1"});
-        Page { rows: (0..rows).map(row).collect(), last_modified: last_modified.map(str::to_owned) }
-    }
-
-    fn read(rows_max: u64) -> Read {
-        Read::new(&super::super::datasets::DATASETS[0], rows_max)
-    }
-
-    #[test]
-    fn a_dataset_that_does_not_end_is_cut_off() {
-        let mut read = read(20);
-        assert_eq!(read.page(page(20, None)).unwrap().lines().count(), 20);
-        assert!(matches!(read.page(page(1, None)), Err(LoadError::Endless)));
-    }
-
-    #[test]
-    fn pages_of_two_publications_do_not_fit_together() {
-        for (stamps, fits) in [
-            (&[None, None][..], true),
-            (&[Some("a"), None, Some("a")], true),
-            (&[Some("a"), None, Some("b")], false),
-            (&[None, Some("a"), Some("b")], false),
-        ] {
-            let mut read = read(ROWS_MAX);
-            let taken = stamps.iter().try_for_each(|stamp| read.page(page(1, *stamp)).map(drop));
-            assert_eq!(taken.is_ok(), fits, "{stamps:?}");
-        }
-    }
-
-    #[test]
-    fn refused_rows_are_all_counted_and_the_first_are_kept() {
-        let mut read = read(ROWS_MAX);
-        let rows = vec![json!({"permit_number": "1"}); REFUSED_KEPT_MAX + 1];
-        assert_eq!(read.page(Page { rows, last_modified: None }).unwrap(), "");
-        let counted = (REFUSED_KEPT_MAX + 1) as u64;
-        assert_eq!(read.refused, [(Refusal::Missing("record_id"), counted)].into());
-        assert_eq!((read.rows, read.kept.len()), (counted, REFUSED_KEPT_MAX));
-    }
-}

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +21,14 @@ pub const CODE_BYTES_MAX: usize = 256;
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Hexadecimal digits of a digest key: 128 bits, so that two of the city's rows never meet by chance.
 const DIGEST_DIGITS: usize = 32;
+
+/// Years in which the city's systems recorded what happened: the first of their records are of the seventies, and a few
+/// permits bear a date of the next months. Dates such as 0200 and 1960 are slips of a typist or a program.
+pub const RECORDED_YEARS: RangeInclusive<i16> = 1970..=2099;
+/// Implausible dates of one load that are kept as they came; all are counted.
+pub const QUARANTINE_KEPT_MAX: usize = 1_000;
+/// Hexadecimal digits that tell the addresses of one trade permit apart.
+const ADDRESS_DIGITS: usize = 12;
 
 /// Why a row was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +63,8 @@ pub enum Flaw {
     OutOfRange,
     /// Stored as absent: not a date and time.
     NotATimestamp,
+    /// Stored as absent and quarantined: a date outside [`RECORDED_YEARS`].
+    Implausible,
     /// Stored as absent: an object or list where text should be.
     NotText,
     /// Stored as absent: not a point.
@@ -74,6 +85,7 @@ impl Flaw {
             Self::NotANumber => "not a number",
             Self::OutOfRange => "a number out of range",
             Self::NotATimestamp => "not a date and time",
+            Self::Implausible => "an implausible date",
             Self::NotText => "not text",
             Self::NotAPoint => "not a point",
             Self::TooLong => "too long",
@@ -86,11 +98,23 @@ impl Flaw {
 /// How often each column had each flaw. No larger than columns times flaws.
 pub type Flaws = BTreeMap<(&'static str, Flaw), u64>;
 
+/// A date that was not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The column it was meant for.
+    pub column: &'static str,
+    /// As it came.
+    pub value: String,
+    /// The city's name for the row, or our key.
+    pub row_key: Option<String>,
+}
+
 /// Reads rows of one dataset and writes them as `COPY` text.
 #[derive(Debug)]
 pub struct Encoder {
     dataset: &'static Dataset,
     flaws: Flaws,
+    quarantine: Vec<Quarantined>,
     line: String,
 }
 
@@ -98,7 +122,7 @@ impl Encoder {
     /// An encoder for the rows of one load.
     #[must_use]
     pub const fn new(dataset: &'static Dataset) -> Self {
-        Self { dataset, flaws: Flaws::new(), line: String::new() }
+        Self { dataset, flaws: Flaws::new(), quarantine: Vec::new(), line: String::new() }
     }
 
     /// The names of the columns that a line holds, in its order.
@@ -117,6 +141,12 @@ impl Encoder {
         &self.flaws
     }
 
+    /// The implausible dates so far, at most [`QUARANTINE_KEPT_MAX`].
+    #[must_use]
+    pub fn quarantine(&self) -> &[Quarantined] {
+        &self.quarantine
+    }
+
     /// Appends one line for `row`; a refused row appends nothing.
     ///
     /// # Errors
@@ -125,8 +155,9 @@ impl Encoder {
         let fields = row.as_object().ok_or(Refusal::NotAnObject)?;
         self.line.clear();
         // Where the content ends that a digest covers: everything but the stamp of the extract, which changes
-        // every night for every row.
+        // every night for every row, and what follows it.
         let mut content_end = 0;
+        let mut doubted = 0;
         for (index, column) in self.dataset.columns.iter().enumerate() {
             if index > 0 {
                 self.line.push('\t');
@@ -135,11 +166,24 @@ impl Encoder {
                 content_end = self.line.len();
             }
             match read(column, fields, &mut self.flaws)? {
-                Some(value) => escape(&value, &mut self.line),
-                None => self.line.push_str("\\N"),
+                Read::Value(value) => escape(&value, &mut self.line),
+                Read::Absent => self.line.push_str("\\N"),
+                Read::Implausible(value) => {
+                    self.line.push_str("\\N");
+                    if self.quarantine.len() < QUARANTINE_KEPT_MAX {
+                        let value = value.chars().take(CODE_BYTES_MAX).collect();
+                        self.quarantine.push(Quarantined { column: column.name, value, row_key: None });
+                        doubted += 1;
+                    }
+                }
             }
         }
-        if let Some(key) = self.row_key(fields, content_end) {
+        let key = self.row_key(fields, content_end);
+        let known_as = key.clone().or_else(|| code(fields.get("record_id")?));
+        for doubt in self.quarantine.iter_mut().rev().take(doubted) {
+            doubt.row_key.clone_from(&known_as);
+        }
+        if let Some(key) = key {
             escape(&key, out);
             out.push_str("\t1\t");
         }
@@ -165,19 +209,34 @@ impl Encoder {
     }
 }
 
-fn read<'a>(
-    column: &Column,
-    fields: &'a Map<String, Value>,
-    flaws: &mut Flaws,
-) -> Result<Option<Cow<'a, str>>, Refusal> {
+/// What became of one field.
+enum Read<'a> {
+    Value(Cow<'a, str>),
+    Absent,
+    /// A date that is not believed, as it came.
+    Implausible(Cow<'a, str>),
+}
+
+fn read<'a>(column: &Column, fields: &'a Map<String, Value>, flaws: &mut Flaws) -> Result<Read<'a>, Refusal> {
+    let word = |name| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let found = match column.from {
-        From::Constant(value) => return Ok(Some(Cow::Borrowed(value))),
-        From::Role => Ok(Some(Cow::Borrowed(role(fields.get("role").and_then(Value::as_str).unwrap_or_default())))),
+        From::Constant(value) => return Ok(Read::Value(Cow::Borrowed(value))),
+        From::Role => Ok(Some(Cow::Borrowed(role(word("role"))))),
+        From::ContactType => Ok(Some(Cow::Borrowed(contact_type(word("contact_type"))))),
+        From::TradeRecord(trade) => Ok(trade_record(trade, fields).map(Cow::Owned)),
+        From::Joined(names) => {
+            let parts: Vec<_> = names.iter().map(|name| word(name).trim()).filter(|part| !part.is_empty()).collect();
+            Ok((!parts.is_empty()).then(|| Cow::Owned(parts.join(" "))))
+        }
         From::FullName => Ok(full_name(fields)),
         From::Longitude => coordinate(fields.get("location"), "longitude", 0),
         From::Latitude => coordinate(fields.get("location"), "latitude", 1),
         From::Field(name) => plain(fields.get(name)),
         From::FirstOf(names) => plain(names.iter().find_map(|name| fields.get(*name).filter(|value| !value.is_null()))),
+    };
+    let came = match &found {
+        Ok(Some(value)) if column.kind == Kind::Recorded => Some(value.clone()),
+        _ => None,
     };
     let parsed = found.and_then(|value| match value {
         Some(value) => parse(column, value, flaws),
@@ -185,12 +244,15 @@ fn read<'a>(
     });
     match parsed {
         Ok(None) if column.required => Err(Refusal::Missing(column.name)),
-        Ok(value) => Ok(value),
+        Ok(value) => Ok(value.map_or(Read::Absent, Read::Value)),
         Err(Flaw::TooLong) if column.required => Err(Refusal::TooLong(column.name)),
         Err(_) if column.required => Err(Refusal::Missing(column.name)),
         Err(flaw) => {
             *flaws.entry((column.name, flaw)).or_default() += 1;
-            Ok(None)
+            Ok(match came {
+                Some(value) if flaw == Flaw::Implausible => Read::Implausible(value),
+                _ => Read::Absent,
+            })
         }
     }
 }
@@ -234,8 +296,11 @@ fn parse<'a>(column: &Column, value: Cow<'a, str>, flaws: &mut Flaws) -> Result<
             if fits { Ok(Some(Cow::Owned(format!("{number:.0}")))) } else { Err(Flaw::OutOfRange) }
         }
         Kind::Float => finite(&value).map(|number| Some(Cow::Owned(number.to_string()))),
-        Kind::Timestamp => {
+        Kind::Timestamp | Kind::Recorded => {
             let time: jiff::civil::DateTime = value.trim().parse().map_err(|_| Flaw::NotATimestamp)?;
+            if column.kind == Kind::Recorded && !RECORDED_YEARS.contains(&time.year()) {
+                return Err(Flaw::Implausible);
+            }
             // Postgres has no year zero, and the city has no permits from before Christ.
             if time.year() < 1 { Err(Flaw::OutOfRange) } else { Ok(Some(Cow::Owned(time.to_string()))) }
         }
@@ -278,6 +343,28 @@ fn coordinate<'a>(location: Option<&'a Value>, name: &str, index: usize) -> Resu
             found.ok_or(Flaw::NotAPoint).and_then(|value| plain(Some(value)))
         }
         Some(_) => Err(Flaw::NotAPoint),
+    }
+}
+
+/// The trades publish a row for each address of a permit and no key: the number and the address are one.
+fn trade_record(trade: &str, fields: &Map<String, Value>) -> Option<String> {
+    let number = code(fields.get("permit_number")?)?;
+    let mut address = Sha256::new();
+    for name in ["street_number", "street_name", "street_suffix", "unit", "block", "lot"] {
+        address.update(fields.get(name).and_then(code).unwrap_or_default());
+        address.update([0]);
+    }
+    let mut digest = hex(&address.finalize());
+    digest.truncate(ADDRESS_DIGITS);
+    Some(format!("{trade}:{number}:{digest}"))
+}
+
+/// The electrical contacts' word for a part in a permit, in ours.
+fn contact_type(city: &str) -> &'static str {
+    match city.trim().to_lowercase().as_str() {
+        "contractor" => "contractor",
+        "owner" => "owner",
+        _ => "other",
     }
 }
 

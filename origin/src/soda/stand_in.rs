@@ -3,13 +3,14 @@
 //! It speaks the wire format of `/resource/<id>.json`: values are text, absent fields are left out, errors are
 //! SODA's JSON. Of the query language it knows what `query` says and refuses the rest as SODA refuses what it
 //! does not understand, so a query that works here means the same there. Errors, delays and broken connections
-//! are ordered through `POST /stand-in/faults`; `DELETE` ends them all. `GET /stand-in/stats` counts requests.
+//! are ordered through `POST /stand-in/faults`; `DELETE` ends them all. Rows are changed, added and deleted through
+//! `POST /stand-in/changes`, perhaps only after so many more pages. `GET /stand-in/stats` counts requests.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -25,11 +26,13 @@ use tokio::task::JoinHandle;
 
 use crate::sample;
 
+mod change;
 mod connection;
 mod fault;
 mod query;
 mod table;
 
+use change::Change;
 use connection::{Breakable, Cut};
 use fault::Fault;
 use query::{Answer, Problem, Request};
@@ -65,7 +68,8 @@ impl Server {
         let tables = Tables::load(&options.data, options.generate.as_ref())?;
         let served = tables.served().map(|(name, rows)| (name.to_owned(), rows)).collect();
         let state = Arc::new(Shared {
-            tables,
+            tables: RwLock::new(tables),
+            changes: Mutex::default(),
             app_token: options.app_token,
             faults: Mutex::default(),
             requests: Mutex::default(),
@@ -73,6 +77,7 @@ impl Server {
         let router = Router::new()
             .route("/resource/{file}", get(resource))
             .route("/stand-in/faults", post(add_fault).delete(clear_faults))
+            .route("/stand-in/changes", post(add_change))
             .route("/stand-in/stats", get(stats))
             .with_state(state);
         let listener = Breakable::bind(options.address).await?;
@@ -111,7 +116,9 @@ impl Drop for Server {
 }
 
 struct Shared {
-    tables: Tables,
+    tables: RwLock<Tables>,
+    /// What waits for its page.
+    changes: Mutex<Vec<Change>>,
     app_token: Option<String>,
     faults: Mutex<Vec<Fault>>,
     requests: Mutex<BTreeMap<String, u64>>,
@@ -146,7 +153,9 @@ async fn resource(
         }
         return response;
     }
-    match answer(&shared, dataset_id, raw.as_deref().unwrap_or_default(), &headers, fault.omit) {
+    let answered = answer(&shared, dataset_id, raw.as_deref().unwrap_or_default(), &headers, fault.omit);
+    change::after_page(&shared, dataset_id, raw.as_deref().unwrap_or_default());
+    match answered {
         Ok(body) => rows(body, &fault),
         Err(problem) => error(&problem),
     }
@@ -158,7 +167,8 @@ fn answer(shared: &Shared, id: &str, raw: &str, headers: &HeaderMap, omit: usize
     {
         return Err(Problem::new(StatusCode::FORBIDDEN, "permission_denied", "Invalid app_token specified"));
     }
-    let Some(table) = shared.tables.get(id) else {
+    let tables = shared.tables.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(table) = tables.get(id) else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "dataset.missing", "Not found"));
     };
     let request = Request::parse(raw, table)?;
@@ -173,11 +183,7 @@ fn answer(shared: &Shared, id: &str, raw: &str, headers: &HeaderMap, omit: usize
 }
 
 fn rows(body: String, fault: &Fault) -> Response {
-    let last_modified = if fault.republished { REPUBLISHED } else { LAST_MODIFIED };
-    let headers = [
-        (header::CONTENT_TYPE, "application/json;charset=utf-8".to_owned()),
-        (header::LAST_MODIFIED, last_modified.to_owned()),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/json;charset=utf-8")];
     let Some(bytes) = fault.truncate.filter(|bytes| *bytes < body.len()) else {
         return (headers, body).into_response();
     };
@@ -197,9 +203,6 @@ fn error(problem: &Problem) -> Response {
 
 /// Long enough for the part before a break to be on its way, or the peer would see no answer at all.
 const BREAK_AFTER: Duration = Duration::from_millis(50);
-/// The data never changes while the stand-in runs, but it can be made to look so.
-const LAST_MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
-const REPUBLISHED: &str = "Fri, 02 Jan 2026 00:00:00 GMT";
 
 async fn add_fault(State(shared): State<Arc<Shared>>, Json(fault): Json<Fault>) -> Response {
     if let Err(message) = fault.check() {
@@ -216,6 +219,13 @@ async fn add_fault(State(shared): State<Arc<Shared>>, Json(fault): Json<Fault>) 
 async fn clear_faults(State(shared): State<Arc<Shared>>) -> StatusCode {
     lock(&shared.faults).clear();
     StatusCode::NO_CONTENT
+}
+
+async fn add_change(State(shared): State<Arc<Shared>>, Json(change): Json<Change>) -> Response {
+    match change::add(&shared, change) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(message) => (StatusCode::BAD_REQUEST, format!("{message:#}")).into_response(),
+    }
 }
 
 async fn stats(State(shared): State<Arc<Shared>>) -> Json<Value> {

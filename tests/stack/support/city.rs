@@ -17,7 +17,8 @@ use tokio_postgres::NoTls;
 use super::visitor::Visitor;
 
 /// Tables with the city's data.
-const TABLES: [&str; 6] = ["addenda", "complaints", "contacts", "inspections", "permits", "violations"];
+const TABLES: [&str; 8] =
+    ["addenda", "businesses", "complaints", "contacts", "inspections", "permits", "tax_rolls", "violations"];
 
 /// A server that tests which run at the same time share, and a database in it. When the last of them ends, the server
 /// does.

@@ -103,6 +103,43 @@ fn the_fullest_parcel_stays_within_a_page() {
 }
 
 #[test]
+fn the_timeline_has_the_last_years_and_leaves_out_dates_that_cannot_be_true() {
+    let filed = |year: i16| {
+        let mut history = permit("x", 0);
+        history.permit.filed_date = Some(date(year, 1, 1).at(0, 0, 0, 0));
+        history
+    };
+    let mut report = report([200, 1988, 2000, 2015, 2024, 2024].map(filed).into());
+    let html = timeline::plot(&report).unwrap();
+    assert!(html.contains("Filed between 1988 and 2024, most of them in 2024. 1 more lie before 2000."), "{html}");
+    assert_eq!((html.matches("<rect").count(), html.matches("<tr>").count()), (3, 1 + timeline::YEARS_MAX));
+    assert!(!html.contains("legend") && html.contains("<th scope=\"row\">2024</th><td class=\"n\">2</td>"), "{html}");
+
+    report.permits = vec![filed(200)];
+    assert_eq!(timeline::plot(&report).unwrap(), "");
+}
+
+#[test]
+fn the_fullest_timeline_stays_in_its_bytes() {
+    let days = |n: usize| Some(date(1990 + i16::try_from(n % 36).unwrap(), 1, 1).at(0, 0, 0, 0));
+    let mut report = report(Vec::new());
+    report.complaints =
+        (0..COMPLAINTS_MAX).map(|n| Complaint { date_filed: days(n), ..Complaint::default() }).collect();
+    report.violations =
+        (0..VIOLATIONS_MAX).map(|n| Violation { date_filed: days(n), ..Violation::default() }).collect();
+    report.permits = (0..PERMIT_ROWS_MAX)
+        .map(|n| {
+            let mut history = permit("x", 0);
+            history.permit.filed_date = days(n);
+            history
+        })
+        .collect();
+    let html = timeline::plot(&report).unwrap();
+    assert_eq!(html.matches("<rect").count(), 3 * timeline::YEARS_MAX);
+    assert!(html.len() <= TIMELINE_BYTES_MAX, "{}", html.len());
+}
+
+#[test]
 fn what_fits_is_shown_whole() {
     let page = ReportPage::of(&report((0..10).map(|_| permit("short", 1)).collect())).unwrap();
     assert_eq!((page.permits.len(), page.compact.len(), page.permits_left), (10, 0, 0));

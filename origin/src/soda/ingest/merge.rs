@@ -1,14 +1,16 @@
 //! The database's side of a load: the temporary table, and the transaction that makes ours equal to it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio_postgres::{Client, GenericClient};
 
 use super::guard::{self, Filled};
-use super::{LoadError, REFUSED_KEPT_MAX, Read, Shrink};
+use super::read::Read;
+use super::{Extent, LoadError, REFUSED_KEPT_MAX, Shrink};
 use crate::soda::datasets::{Dataset, From, Key};
-use crate::soda::row::{Encoder, Refusal};
+use crate::soda::row::{Encoder, QUARANTINE_KEPT_MAX, Refusal};
 
 /// What a load did to the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,17 +37,47 @@ impl Changes {
 
 /// Creates the temporary table `incoming`.
 pub(super) async fn prepare(session: &Client, dataset: &Dataset) -> Result<(), tokio_postgres::Error> {
-    let table = dataset.name;
-    session.batch_execute(&format!("SET work_mem = '{WORK_MEM}'; CREATE TEMP TABLE incoming (LIKE {table})")).await
+    let table = dataset.table;
+    session
+        .batch_execute(&format!(
+            "SET work_mem = '{WORK_MEM}'; CREATE TEMP TABLE incoming (soda_id text, place bigint, LIKE {table})"
+        ))
+        .await
 }
 
 pub(super) fn copy_statement(dataset: &'static Dataset) -> String {
-    format!("COPY incoming ({}) FROM STDIN", Encoder::columns(dataset).join(", "))
+    format!("COPY incoming (soda_id, place, {}) FROM STDIN", Encoder::columns(dataset).join(", "))
+}
+
+/// Deletes all but the last reading of each row.
+pub(super) const FORGET_OLDER: &str = "DELETE FROM incoming USING (
+        SELECT soda_id, max(place) AS last FROM incoming WHERE soda_id IS NOT NULL
+        GROUP BY soda_id HAVING count(*) > 1
+    ) again WHERE incoming.soda_id = again.soda_id AND incoming.place < again.last";
+
+/// Up to when the dataset's changes are known.
+pub(super) async fn updated_through(
+    session: &Client,
+    dataset: &Dataset,
+) -> Result<Option<String>, tokio_postgres::Error> {
+    let statement = "SELECT updated_through FROM ingest_log WHERE dataset_id = $1";
+    Ok(session.query_opt(statement, &[&dataset.id]).await?.and_then(|row| row.get(0)))
+}
+
+/// Whether the dataset was read whole, and its changes are known, since so long ago.
+pub(super) async fn read_whole_within(
+    session: &Client,
+    dataset: &Dataset,
+    within: Duration,
+) -> Result<bool, tokio_postgres::Error> {
+    let statement = "SELECT EXISTS (SELECT FROM ingest_log WHERE dataset_id = $1 AND updated_through IS NOT NULL
+        AND last_full > now() - make_interval(secs => $2))";
+    Ok(session.query_one(statement, &[&dataset.id, &within.as_secs_f64()]).await?.get(0))
 }
 
 /// How many rows the table holds now.
 pub(super) async fn held(session: &impl GenericClient, dataset: &Dataset) -> Result<u64, tokio_postgres::Error> {
-    let statement = format!("SELECT count(*) FROM {} ours WHERE {}", dataset.name, own_rows(dataset));
+    let statement = format!("SELECT count(*) FROM {} ours WHERE {}", dataset.table, own_rows(dataset));
     let row = session.query_one(&statement, &[]).await?;
     Ok(row.get::<_, i64>(0).cast_unsigned())
 }
@@ -73,14 +105,19 @@ pub(super) async fn merge(
     dataset: &'static Dataset,
     read: &Read,
     shrink: Shrink,
+    extent: Extent,
 ) -> Result<Changes, LoadError> {
     let statements = Statements::new(dataset);
-    let table = dataset.name;
+    let table = dataset.table;
     let transaction = session.transaction().await?;
-    transaction.execute("DELETE FROM ingest_refused WHERE dataset_id = $1", &[&dataset.id]).await?;
+    if extent == Extent::Whole {
+        transaction.execute("DELETE FROM ingest_refused WHERE dataset_id = $1", &[&dataset.id]).await?;
+        transaction.execute("DELETE FROM ingest_quarantine WHERE dataset_id = $1", &[&dataset.id]).await?;
+    }
     let (reasons, rows): (Vec<_>, Vec<_>) =
         read.kept.iter().map(|(refusal, row)| (refusal.to_string(), stored_form(row))).unzip();
     transaction.execute(KEEP_REFUSED, &[&dataset.id, &reasons, &rows]).await?;
+    keep_quarantine(&transaction, dataset, read).await?;
 
     let mut changes = Changes::default();
     match dataset.key {
@@ -97,10 +134,12 @@ pub(super) async fn merge(
     guard::refusals(read.rows, &all_refused(dataset, &read.refused, changes.repeated))?;
     transaction.batch_execute("ANALYZE incoming").await?;
     let held = held(&transaction, dataset).await?;
-    guard::columns(held, &filled(&transaction, dataset, &statements).await?, shrink)?;
-    // Deleting is how they are counted: on an error the transaction ends without effect.
-    changes.deleted = transaction.execute(&statements.delete, &[]).await?;
-    guard::deletions(held, changes.deleted, shrink)?;
+    if extent == Extent::Whole {
+        guard::columns(held, &filled(&transaction, dataset, &statements).await?, shrink)?;
+        // Deleting is how they are counted: on an error the transaction ends without effect.
+        changes.deleted = transaction.execute(&statements.delete, &[]).await?;
+        guard::deletions(held, changes.deleted, shrink)?;
+    }
     changes.updated = transaction.execute(&statements.update, &[]).await?;
     changes.inserted = transaction.execute(&statements.insert, &[]).await?;
     let staged: i64 = transaction.query_one("SELECT count(*) FROM incoming", &[]).await?.get(0);
@@ -108,7 +147,17 @@ pub(super) async fn merge(
 
     let rows_read = i64::try_from(read.rows).unwrap_or(i64::MAX);
     let refused = rows_read - staged;
-    transaction.execute(LOG, &[&dataset.id, &dataset.title, &rows_read, &staged, &refused]).await?;
+    let stored = match extent {
+        Extent::Whole => staged,
+        Extent::Changes => i64::try_from(held + changes.inserted).unwrap_or(i64::MAX),
+    };
+    let whole = extent == Extent::Whole;
+    transaction
+        .execute(LOG, &[&dataset.id, &dataset.title, &rows_read, &stored, &refused, &read.updated_through, &whole])
+        .await?;
+    if !whole {
+        transaction.execute(FORGET_REFUSED, &[&dataset.id, &(REFUSED_KEPT_MAX as i64)]).await?;
+    }
     transaction.commit().await?;
     let changed = changes.deleted + changes.updated + changes.inserted > 0;
     if changed && let Err(error) = session.batch_execute(&format!("ANALYZE {table}")).await {
@@ -142,11 +191,38 @@ const KEEP_REFUSED: &str = "INSERT INTO ingest_refused (dataset_id, reason, row)
     SELECT $1, reason, row::jsonb FROM unnest($2::text[], $3::text[]) AS kept (reason, row)";
 
 const LOG: &str = "INSERT INTO ingest_log
-        (dataset_id, dataset_name, last_fetched, rows_read, rows_stored, rows_refused, data_as_of)
-    VALUES ($1, $2, now(), $3, $4, $5, (SELECT max(data_as_of) FROM incoming))
+        (dataset_id, dataset_name, last_fetched, rows_read, rows_stored, rows_refused, data_as_of, updated_through,
+         last_full)
+    VALUES ($1, $2, now(), $3, $4, $5, (SELECT max(data_as_of) FROM incoming), $6, CASE WHEN $7 THEN now() END)
     ON CONFLICT (dataset_id) DO UPDATE SET
         dataset_name = excluded.dataset_name, last_fetched = excluded.last_fetched, rows_read = excluded.rows_read,
-        rows_stored = excluded.rows_stored, rows_refused = excluded.rows_refused, data_as_of = excluded.data_as_of";
+        rows_stored = excluded.rows_stored, rows_refused = excluded.rows_refused,
+        data_as_of = coalesce(excluded.data_as_of, ingest_log.data_as_of),
+        updated_through = excluded.updated_through, last_full = coalesce(excluded.last_full, ingest_log.last_full)";
+
+/// Loads of changes add to what was refused: the newest stay.
+const FORGET_REFUSED: &str = "DELETE FROM ingest_refused WHERE ctid IN (
+        SELECT ctid FROM ingest_refused WHERE dataset_id = $1 ORDER BY refused_at DESC OFFSET $2)";
+
+/// Keeps the implausible dates of a load beside those that are there, up to the bound of one load.
+async fn keep_quarantine(
+    session: &impl GenericClient,
+    dataset: &Dataset,
+    read: &Read,
+) -> Result<(), tokio_postgres::Error> {
+    let doubts = read.encoder.quarantine();
+    let columns: Vec<_> = doubts.iter().map(|doubt| doubt.column).collect();
+    let values: Vec<_> = doubts.iter().map(|doubt| doubt.value.replace('\0', "")).collect();
+    let keys: Vec<_> = doubts.iter().map(|doubt| doubt.row_key.as_deref()).collect();
+    let statement = "INSERT INTO ingest_quarantine (dataset_id, column_name, value, row_key)
+        SELECT $1, column_name, value, row_key
+        FROM unnest($2::text[], $3::text[], $4::text[]) AS doubt (column_name, value, row_key)";
+    session.execute(statement, &[&dataset.id, &columns, &values, &keys]).await?;
+    let beyond = "DELETE FROM ingest_quarantine WHERE ctid IN (
+        SELECT ctid FROM ingest_quarantine WHERE dataset_id = $1 ORDER BY seen_at DESC OFFSET $2)";
+    session.execute(beyond, &[&dataset.id, &(QUARANTINE_KEPT_MAX as i64)]).await?;
+    Ok(())
+}
 
 /// The statements that depend on the dataset's columns. Names come from constants, never from data.
 struct Statements {
@@ -162,7 +238,7 @@ struct Statements {
 
 impl Statements {
     fn new(dataset: &'static Dataset) -> Self {
-        let table = dataset.name;
+        let table = dataset.table;
         let columns = Encoder::columns(dataset);
         let all = columns.join(", ");
         let keys = dataset.key_columns();

@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// A dataset of `expected` rows begins.
-    pub(super) fn begin(&self, dataset: &'static str, rows: u64) {
+    pub(crate) fn begin(&self, dataset: &'static str, rows: u64) {
         match &mut *self.lock() {
             Shown::Bar(bar) => {
                 *bar = ProgressBar::new(rows).with_style(style()).with_prefix(dataset);
@@ -97,7 +97,7 @@ impl Default for Progress {
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:<12} {wide_bar} {human_pos}/{human_len} {per_sec} {eta} left {msg}")
+    ProgressStyle::with_template("{prefix:<20} {wide_bar} {human_pos}/{human_len} {per_sec} {eta} left {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 

@@ -67,9 +67,12 @@ pub fn summary(results: &[(&'static Dataset, Result<Report, LoadError>)]) -> Str
     text
 }
 
+/// The longest name of a dataset.
+const NAME_WIDTH: usize = 20;
+
 fn line(cells: [&str; 9]) -> String {
     let [name, numbers @ ..] = cells;
-    let mut text = format!("{name:<12}");
+    let mut text = format!("{name:<NAME_WIDTH$}");
     for number in numbers {
         let _ = write!(text, " {number:>10}");
     }
@@ -123,9 +126,9 @@ mod tests {
         assert_eq!(
             summary(&[(permits, Ok(report)), (failed, Err(error))]),
             "\
-dataset            read     stored   inserted    updated  unchanged    deleted    refused       time
-permits          20,003     20,001     20,000          1          0          4          2      3.1 s
-addenda          failed          -          -          -          -          -          -          -
+dataset                    read     stored   inserted    updated  unchanged    deleted    refused       time
+permits                  20,003     20,001     20,000          1          0          4          2      3.1 s
+addenda                  failed          -          -          -          -          -          -          -
 permits: refused 2: record_id is missing
 permits: estimated_cost: not a number in 1 rows
 addenda: failed: the city's API announced 5 rows and sent 3; nothing was changed, load it again

@@ -45,6 +45,7 @@ fn a_row_of_the_wire_becomes_typed_columns() {
         ("permit_number", "201601288200"),
         ("proposed_units", "1"),
         ("record_id", "1410598100118"),
+        ("source", "building"),
         ("status", "complete"),
     ];
     assert_eq!(stored, expected.map(|(column, value)| (column, value.to_owned())).into());
@@ -58,7 +59,8 @@ fn a_field_that_cannot_be_read_is_absent_and_counted() {
         ("estimated_cost", json!("inf"), "estimated_cost", "a number out of range"),
         ("existing_units", json!("1e12"), "existing_units", "a number out of range"),
         ("filed_date", json!("02/27/2024"), "filed_date", "not a date and time"),
-        ("filed_date", json!("0000-01-01T00:00:00.000"), "filed_date", "a number out of range"),
+        ("filed_date", json!("0000-01-01T00:00:00.000"), "filed_date", "an implausible date"),
+        ("data_as_of", json!("0000-01-01T00:00:00.000"), "data_as_of", "a number out of range"),
         ("status", json!({"a": 1}), "status", "not text"),
         ("location", json!("here"), "latitude", "not a point"),
         ("location", json!({"coordinates": []}), "latitude", "not a point"),
@@ -154,4 +156,67 @@ fn the_older_form_of_a_location_is_read_too() {
     let row = json!({"record_id": "1", "permit_number": "2", "location": {"latitude": "37.5", "longitude": "-122.25"}});
     let (stored, _) = encode("permits", &row).unwrap();
     assert_eq!((stored["longitude"].as_str(), stored["latitude"].as_str()), ("-122.25", "37.5"));
+}
+
+#[test]
+fn implausible_dates_are_quarantined_with_their_row() {
+    let dataset = dataset("complaints");
+    let mut encoder = Encoder::new(dataset);
+    let mut out = String::new();
+    for (number, date, kept) in [
+        ("1", "0200-06-12T00:00:00.000", true),
+        ("2", "1960-01-01T00:00:00.000", true),
+        ("3", "1970-01-01T00:00:00.000", false),
+        ("4", "2100-01-01T00:00:00.000", true),
+    ] {
+        let before = encoder.quarantine().len();
+        encoder.encode(&json!({"complaint_number": number, "date_filed": date}), &mut out).unwrap();
+        let kept_now = &encoder.quarantine()[before..];
+        let expected = Quarantined { column: "date_filed", value: date.to_owned(), row_key: Some(number.to_owned()) };
+        assert_eq!(kept_now, if kept { std::slice::from_ref(&expected) } else { &[] }, "{date}");
+    }
+    let row = json!({"complaint_number": "5", "date_filed": "1960-01-01T00:00:00.000"});
+    for _ in 0..QUARANTINE_KEPT_MAX {
+        encoder.encode(&row, &mut out).unwrap();
+    }
+    assert_eq!(encoder.quarantine().len(), QUARANTINE_KEPT_MAX);
+    assert_eq!(encoder.flaws()[&("date_filed", Flaw::Implausible)], QUARANTINE_KEPT_MAX as u64 + 3);
+    // A lot may have been sold long ago.
+    let mut encoder = Encoder::new(Dataset::find("tax_rolls").unwrap());
+    let row =
+        json!({"block": "1", "lot": "2", "closed_roll_year": "2025", "current_sales_date": "1951-01-01T00:00:00"});
+    encoder.encode(&row, &mut out).unwrap();
+    assert!(encoder.flaws().is_empty() && out.contains("1951"));
+}
+
+#[test]
+fn a_trades_permit_has_a_row_for_each_address() {
+    let key = |address: Value| {
+        let mut row = json!({"permit_number": "E1", "block": "0001"});
+        row.as_object_mut().unwrap().extend(address.as_object().unwrap().clone());
+        let (stored, _) = encode("electrical_permits", &row).unwrap();
+        assert_eq!((stored["source"].as_str(), stored["permit_type"].as_str()), ("electrical", "electrical"));
+        stored["record_id"].clone()
+    };
+    let one = key(json!({"street_number": "1", "street_name": "Bay"}));
+    assert!(one.starts_with("electrical:E1:") && one.len() == 14 + ADDRESS_DIGITS, "{one}");
+    assert_eq!(one, key(json!({"street_number": "1", "street_name": "Bay", "status": "issued"})));
+    assert_ne!(one, key(json!({"street_number": "11", "street_name": "Bay"})));
+    assert_eq!(encode("plumbing_permits", &json!({"block": "1"})).unwrap_err(), Refusal::Missing("record_id"));
+}
+
+#[test]
+fn the_fields_that_the_old_site_missed_are_read() {
+    let row = json!({
+        "block": "3507", "lot": "004", "closed_roll_year": "2024.0", "assessed_personal_property_value": "5.0",
+        "assessed_fixtures_value": "6", "assessor_neighborhood": "Mission"
+    });
+    let (stored, flaws) = encode("tax_rolls", &row).unwrap();
+    let read = ["row_key", "tax_year", "assessed_personal_property", "assessed_fixtures", "neighborhood"];
+    assert_eq!(read.map(|column| stored[column].as_str()), ["3507:004:2024.0", "2024", "5", "6", "Mission"]);
+    assert!(flaws.is_empty(), "{flaws:?}");
+    let row = json!({"permit_number": "E1", "contact_type": "OTHERS", "company_name": "A Co", "street_number": "5",
+        "street": "Bay", "street_suffix": "St"});
+    let (stored, _) = encode("electrical_contacts", &row).unwrap();
+    assert_eq!((&*stored["role"], &*stored["firm_name"], &*stored["address"]), ("other", "A Co", "5 Bay St"));
 }

@@ -23,8 +23,6 @@ pub(super) struct Fault {
     pub(super) truncate: Option<usize>,
     /// Leave out so many rows at the end of the page.
     pub(super) omit: usize,
-    /// Answer as if the dataset had been republished since.
-    pub(super) republished: bool,
     /// For so many requests; absent until cleared.
     remaining: Option<u32>,
 }

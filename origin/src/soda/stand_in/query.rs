@@ -2,7 +2,7 @@
 //!
 //! `$limit` (1,000 when absent), `$offset`, `$order` (fields, each `ASC` or `DESC`), `$select` (`*`, `:*`, fields, or
 //! `count(*)` with an optional name), and `$where`: comparisons of a field with a text or a number by `=`, `!=`,
-//! `<>`, `<`, `<=`, `>`, `>=`, and `IS [NOT] NULL`, joined by `AND`. A parameter named like a field compares for
+//! `<>`, `<`, `<=`, `>`, `>=`, and `IS [NOT] NULL`, joined by `AND` and `OR`, with parentheses. A parameter named like a field compares for
 //! equality, as in SODA. Everything else is refused.
 
 use std::cmp::Ordering;
@@ -102,7 +102,7 @@ impl Request {
                 "$limit" => request.limit = number()?,
                 "$offset" => request.offset = number()?,
                 "$select" => request.select = Select::parse(&value, table)?,
-                "$where" => request.conditions.extend(filter::parse(&value, table)?),
+                "$where" => request.conditions.push(filter::parse(&value, table)?),
                 "$order" => request.order = order(&value, table)?,
                 other if other.starts_with('$') => {
                     let message = format!("Unrecognized arguments [{other}]");
@@ -125,11 +125,25 @@ impl Request {
             // Rows are kept in this order.
             matching.by_ref().skip(self.offset).take(self.limit).collect()
         } else {
-            let mut keyed: Vec<_> = matching.map(|row| (row.fields(), row)).collect();
-            keyed.sort_by(|(a, _), (b, _)| self.compare(a, b));
-            keyed.into_iter().map(|(_, row)| row).skip(self.offset).take(self.limit).collect()
+            self.sorted(matching).into_iter().skip(self.offset).take(self.limit).collect()
         };
         Answer::Rows(rows.into_iter().map(|row| self.select.apply(row)).collect())
+    }
+
+    fn sorted<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Vec<&'a Row> {
+        if self.order.iter().all(|(field, _)| field.starts_with(':')) {
+            // SODA's own fields are at hand and always there.
+            let key = |row: &Row, field: &str| row.system(field).unwrap_or_default().to_owned();
+            let mut rows: Vec<_> = rows.collect();
+            rows.sort_by(|a, b| {
+                let by = |(field, direction): &(String, Direction)| direction.of(key(a, field).cmp(&key(b, field)));
+                self.order.iter().map(by).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
+            });
+            return rows;
+        }
+        let mut keyed: Vec<_> = rows.map(|row| (row.fields(), row)).collect();
+        keyed.sort_by(|(a, _), (b, _)| self.compare(a, b));
+        keyed.into_iter().map(|(_, row)| row).collect()
     }
 
     /// Ties keep the order of `:id`, so that pages fit together.
@@ -142,12 +156,18 @@ impl Request {
                 (Some(_), None) => Ordering::Less,
                 (None, None) => Ordering::Equal,
             };
-            match direction {
-                Direction::Ascending => ordering,
-                Direction::Descending => ordering.reverse(),
-            }
+            direction.of(ordering)
         };
         self.order.iter().map(|(field, direction)| by(field, direction)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
+impl Direction {
+    const fn of(self, ordering: Ordering) -> Ordering {
+        match self {
+            Self::Ascending => ordering,
+            Self::Descending => ordering.reverse(),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
 
 use crate::sample;
-use crate::soda::datasets::{DATASETS, Dataset};
+use crate::soda::datasets::{DATASETS, Dataset, From};
 
 /// Names under which extracts of a dataset are passed around, beside its own.
 const OTHER_NAMES: &[(&str, &str)] =
@@ -72,12 +72,23 @@ impl Tables {
                 tables.insert(id, table);
             }
         }
+        for (id, table) in &mut tables {
+            table.know_fields(id);
+        }
         anyhow::ensure!(!tables.is_empty(), "nothing to serve: name files with --data, or a seed with --generate");
         Ok(Self { tables, served })
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Table> {
         self.tables.get(id)
+    }
+
+    /// A table that is about to change; a new one for a dataset of ours that is not served yet.
+    pub(super) fn change(&mut self, id: &str) -> anyhow::Result<&mut Table> {
+        let dataset = Dataset::find(id).with_context(|| format!("{id}: no dataset goes by this name"))?;
+        let table = self.tables.entry(dataset.id).or_default();
+        table.know_fields(dataset.id);
+        Ok(table)
     }
 
     pub(super) fn served(&self) -> impl Iterator<Item = (&str, usize)> {
@@ -101,6 +112,15 @@ impl Table {
         Ok(table)
     }
 
+    /// A dataset has its fields whether or not a row has a value for them.
+    fn know_fields(&mut self, id: &str) {
+        let columns = Dataset::find(id).map_or(&[][..], |dataset| dataset.columns);
+        self.fields.extend(columns.iter().filter_map(|column| match column.from {
+            From::Field(name) => Some(name.to_owned()),
+            _ => None,
+        }));
+    }
+
     /// Adds one row, made fit for the wire.
     pub(super) fn push_line(&mut self, line: &str) -> anyhow::Result<()> {
         let mut fields: Map<String, Value> = serde_json::from_str(line).context("not a JSON object")?;
@@ -108,7 +128,7 @@ impl Table {
         let mut system = |name: &str| {
             let value = fields.remove(name);
             as_sent &= value.is_none();
-            value.and_then(|value| value.as_str().map(Box::from))
+            value.and_then(|value| value.as_str().map(Into::into))
         };
         let (id, created_at, updated_at) = (system(":id"), system(":created_at"), system(":updated_at"));
         let before = fields.len();
@@ -134,6 +154,16 @@ impl Table {
 }
 
 impl Row {
+    /// One of the three fields that SODA only tells when asked.
+    pub(super) fn system(&self, name: &str) -> Option<&str> {
+        match name {
+            ":id" => Some(&self.id),
+            ":created_at" => Some(&self.created_at),
+            ":updated_at" => Some(&self.updated_at),
+            _ => None,
+        }
+    }
+
     /// All fields, with the three that SODA only tells when asked.
     pub(super) fn fields(&self) -> Map<String, Value> {
         // Every row was parsed when it was read.

@@ -42,7 +42,7 @@ fn page(limit: usize, offset: u64) -> Query {
 async fn pages_hold_every_row_once() {
     let server = server(None).await;
     let client = client(&server, None, Duration::from_secs(10));
-    let count = client.count(PERMITS).await.unwrap();
+    let count = client.count(PERMITS, None).await.unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for offset in (0..count).step_by(70) {
         for row in client.query(PERMITS, &page(70, offset)).await.unwrap().rows {

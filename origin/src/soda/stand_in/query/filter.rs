@@ -1,4 +1,4 @@
-//! `$where`: comparisons joined by `AND`.
+//! `$where`: comparisons joined by `AND` and `OR`, with parentheses.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -9,9 +9,18 @@ use serde_json::Value;
 use super::{Problem, column};
 use crate::soda::stand_in::table::{Row, Table};
 
+/// What a row has to be.
+#[derive(Debug, PartialEq)]
+pub(super) enum Condition {
+    /// One comparison of a field.
+    Field(Comparison),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+}
+
 /// One comparison of a field.
 #[derive(Debug, PartialEq)]
-pub(super) struct Condition {
+pub(super) struct Comparison {
     field: String,
     test: Test,
 }
@@ -42,11 +51,21 @@ enum Literal {
 
 impl Condition {
     pub(super) fn equal(field: String, value: &str) -> Self {
-        Self { field, test: Test::Compare(Operator::Equal, Literal::Text(value.to_owned())) }
+        Self::Field(Comparison { field, test: Test::Compare(Operator::Equal, Literal::Text(value.to_owned())) })
     }
 
-    /// As in SQL, a comparison with an absent value does not hold.
     pub(super) fn holds(&self, row: &Row) -> bool {
+        match self {
+            Self::Field(comparison) => comparison.holds(row),
+            Self::All(conditions) => conditions.iter().all(|condition| condition.holds(row)),
+            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(row)),
+        }
+    }
+}
+
+impl Comparison {
+    /// As in SQL, a comparison with an absent value does not hold.
+    fn holds(&self, row: &Row) -> bool {
         // Most rows fail an equality, and most of those show it without being parsed.
         if let Test::Compare(Operator::Equal, Literal::Text(text)) = &self.test
             && plain(text)
@@ -55,6 +74,9 @@ impl Condition {
         {
             return false;
         }
+        if let (Test::Compare(operator, literal), Some(text)) = (&self.test, row.system(&self.field)) {
+            return literal.compare(&Value::from(text)).is_some_and(|ordering| operator.fits(ordering));
+        }
         let fields = row.fields();
         let value = fields.get(&self.field);
         match (&self.test, value) {
@@ -62,15 +84,21 @@ impl Condition {
             (Test::IsNotNull, value) => value.is_some(),
             (Test::Compare(..), None) => false,
             (Test::Compare(operator, literal), Some(value)) => {
-                literal.compare(value).is_some_and(|ordering| match operator {
-                    Operator::Equal => ordering.is_eq(),
-                    Operator::NotEqual => ordering.is_ne(),
-                    Operator::Less => ordering.is_lt(),
-                    Operator::LessOrEqual => ordering.is_le(),
-                    Operator::Greater => ordering.is_gt(),
-                    Operator::GreaterOrEqual => ordering.is_ge(),
-                })
+                literal.compare(value).is_some_and(|ordering| operator.fits(ordering))
             }
+        }
+    }
+}
+
+impl Operator {
+    const fn fits(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Equal => ordering.is_eq(),
+            Self::NotEqual => ordering.is_ne(),
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
         }
     }
 }
@@ -101,31 +129,65 @@ pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-pub(super) fn parse(text: &str, table: &Table) -> Result<Vec<Condition>, Problem> {
+/// Parentheses within parentheses: a query of ours has two.
+const DEPTH_MAX: usize = 8;
+
+pub(super) fn parse(text: &str, table: &Table) -> Result<Condition, Problem> {
     let mut words = Words { text, chars: text.chars().peekable() };
+    let (condition, end) = any(&mut words, table, DEPTH_MAX)?;
+    if end.is_some() { Err(words.expected("AND, OR or the end")) } else { Ok(condition) }
+}
+
+/// Conditions joined by `OR`, and the word after them.
+fn any(words: &mut Words<'_>, table: &Table, depth: usize) -> Result<(Condition, Option<Word>), Problem> {
     let mut conditions = Vec::new();
     loop {
-        let Some(Word::Name(name)) = words.next()? else { return Err(words.expected("a field")) };
-        let test = match words.next()? {
-            Some(Word::Operator(operator)) => match words.next()? {
-                Some(Word::Text(value)) => Test::Compare(operator, Literal::Text(value)),
-                Some(Word::Number(value)) => Test::Compare(operator, Literal::Number(value)),
-                _ => return Err(words.expected("a text in single quotes or a number")),
-            },
-            Some(word) if word.is("IS") => match words.next()? {
-                Some(word) if word.is("NULL") => Test::IsNull,
-                Some(word) if word.is("NOT") && words.next()?.is_some_and(|word| word.is("NULL")) => Test::IsNotNull,
-                _ => return Err(words.expected("NULL or NOT NULL")),
-            },
-            _ => return Err(words.expected("a comparison")),
-        };
-        conditions.push(Condition { field: column(&name, table)?, test });
-        match words.next()? {
-            None => return Ok(conditions),
-            Some(word) if word.is("AND") => {}
-            Some(_) => return Err(words.expected("AND")),
+        let (condition, after) = all(words, table, depth)?;
+        conditions.push(condition);
+        match after {
+            Some(word) if word.is("OR") => {}
+            after => return Ok((Condition::Any(conditions), after)),
         }
     }
+}
+
+/// Conditions joined by `AND`, and the word after them.
+fn all(words: &mut Words<'_>, table: &Table, depth: usize) -> Result<(Condition, Option<Word>), Problem> {
+    let mut conditions = Vec::new();
+    loop {
+        conditions.push(one(words, table, depth)?);
+        match words.next()? {
+            Some(word) if word.is("AND") => {}
+            after => return Ok((Condition::All(conditions), after)),
+        }
+    }
+}
+
+fn one(words: &mut Words<'_>, table: &Table, depth: usize) -> Result<Condition, Problem> {
+    let name = match words.next()? {
+        Some(Word::Open) if depth > 0 => {
+            return match any(words, table, depth - 1)? {
+                (condition, Some(Word::Close)) => Ok(condition),
+                _ => Err(words.expected("a closing parenthesis")),
+            };
+        }
+        Some(Word::Name(name)) => name,
+        _ => return Err(words.expected("a field")),
+    };
+    let test = match words.next()? {
+        Some(Word::Operator(operator)) => match words.next()? {
+            Some(Word::Text(value)) => Test::Compare(operator, Literal::Text(value)),
+            Some(Word::Number(value)) => Test::Compare(operator, Literal::Number(value)),
+            _ => return Err(words.expected("a text in single quotes or a number")),
+        },
+        Some(word) if word.is("IS") => match words.next()? {
+            Some(word) if word.is("NULL") => Test::IsNull,
+            Some(word) if word.is("NOT") && words.next()?.is_some_and(|word| word.is("NULL")) => Test::IsNotNull,
+            _ => return Err(words.expected("NULL or NOT NULL")),
+        },
+        _ => return Err(words.expected("a comparison")),
+    };
+    Ok(Condition::Field(Comparison { field: column(&name, table)?, test }))
 }
 
 enum Word {
@@ -133,6 +195,8 @@ enum Word {
     Text(String),
     Number(f64),
     Operator(Operator),
+    Open,
+    Close,
 }
 
 impl Word {
@@ -155,6 +219,8 @@ impl Words<'_> {
         while self.chars.next_if(|c| c.is_whitespace()).is_some() {}
         let Some(first) = self.chars.next() else { return Ok(None) };
         let word = match first {
+            '(' => Word::Open,
+            ')' => Word::Close,
             '\'' => Word::Text(self.quoted()?),
             '`' => {
                 let name = self.run(String::new(), |c| c != '`');

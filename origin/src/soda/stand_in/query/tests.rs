@@ -42,6 +42,11 @@ fn conditions_select_rows() {
     check("$where=who = 'O''Hara'", Ok(&["004A"]));
     check("$where=`lot`='005'", Ok(&["005"]));
     check("$where=:updated_at > '2025-12-31'", Ok(&["004A", "005", "004"]));
+    check("$where=lot='004' OR lot='005' AND block='0026'", Ok(&["005", "004"]));
+    check("$where=(lot='004' OR lot='005') AND block='0026'", Ok(&["005"]));
+    check("$where=(lot='004'", Err("query.compiler.malformed"));
+    check("$where=lot='004')", Err("query.compiler.malformed"));
+    check(&format!("$where={}lot='004'{}", "(".repeat(9), ")".repeat(9)), Err("query.compiler.malformed"));
     check("block=0026&lot=004A", Ok(&["004A"]));
     check("$where=block='9999'", Ok(&[]));
 }
@@ -77,8 +82,6 @@ fn what_is_not_understood_is_refused() {
         "$where=block",
         "$where=block=",
         "$where=block='0026",
-        "$where=block='1' or lot='2'",
-        "$where=(block='1')",
         "$where=upper(block)='1'",
         "$where=block like 'a%25'",
         "$where=block=='1'",
