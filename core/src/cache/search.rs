@@ -1,8 +1,10 @@
 //! `No-Vary-Search`: query parameters that make no difference, by the origin's own word
 //! (draft-ietf-httpbis-no-vary-search-10).
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 use core::cmp::Ordering;
+
+use crate::sorted::SortedMap;
 
 use super::{
     key::{CacheKey, Target},
@@ -94,7 +96,7 @@ impl SearchRule {
 /// longest ago is forgotten, which costs hits.
 #[derive(Clone, Debug, Default)]
 pub struct SearchRules {
-    rules: BTreeMap<CacheKey, (u64, SearchRule)>,
+    rules: SortedMap<CacheKey, (u64, SearchRule)>,
     learned: u64,
 }
 
