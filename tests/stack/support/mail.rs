@@ -1,7 +1,5 @@
 //! A mail server, and what it has taken.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use seawall_xtask::process::Logs;
 use seawall_xtask::project::Project;
@@ -32,11 +30,6 @@ impl MailServer {
     /// Its `SMTP_URL`.
     pub(crate) fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.server.port)
-    }
-
-    /// Where its mails are, and where `go` lets those through that are held.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// The mails to `address`, oldest first.
