@@ -14,14 +14,15 @@ trap 'rm -f "$head" "$body"' EXIT
 ask() {
   local deadline=$((SECONDS + within_seconds)) found=none
   while :; do
-    found=$(curl --silent --show-error --max-time 10 --dump-header "$head" --output "$body" \
+    found=$(curl --silent --show-error --compressed --max-time 10 --dump-header "$head" --output "$body" \
       --write-out '%{http_code}' "$site$1" || true)
     if [ "$found" = "$2" ] && grep --quiet --fixed-strings "$3" "$body"; then
       echo "ok    $1"
       return
     fi
     if [ "$SECONDS" -ge "$deadline" ]; then
-      echo "error: $site$1 answers $found, expected $2 with \"$3\"" >&2
+      echo "error: $site$1 answers $found, expected $2 with \"$3\". Its first bytes:" >&2
+      head --bytes=500 "$body" >&2
       exit 1
     fi
     sleep 2

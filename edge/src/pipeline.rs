@@ -305,6 +305,11 @@ fn kept<'a, H: Headers>(request: &H, names: impl Iterator<Item = &'a str>) -> H 
 /// Says who is asking, as the platform saw it.
 fn for_the_origin<P: Platform>(mut request: Request<P>) -> Request<P> {
     request.headers.set("x-forwarded-proto", &request.scheme);
+    // Whoever names no coding may take any (RFC 9110 §12.5.3), and many take none. A platform's own client that names one
+    // where we do not would let a page through that its visitor cannot read.
+    if request.headers.field("accept-encoding").is_none() {
+        request.headers.set("accept-encoding", "identity");
+    }
     if let Some(client) = request.client {
         request.headers.set("x-forwarded-for", &client.to_string());
     }

@@ -50,6 +50,19 @@ fn request_fields_reach_the_origin_and_vary_tells_them_apart() {
 }
 
 #[test]
+fn what_passes_comes_in_a_coding_that_its_client_can_read() {
+    let (world, edge) = world();
+    world.origin(|request| {
+        let asked = seawall_core::headers::Fields::field(&request.headers, "accept-encoding");
+        Reply::ok(&asked.unwrap_or_default(), &[])
+    });
+    let post = Request::get("/a").method("POST");
+    assert_eq!(body(&world.send(&edge, post)), "identity", "none was named, so none is asked for");
+    let post = Request::get("/a").method("POST").with("accept-encoding", "br");
+    assert_eq!(body(&world.send(&edge, post)), "br");
+}
+
+#[test]
 fn only_what_says_so_is_shared_where_requests_are_authorized() {
     for (directives, shared) in [("max-age=60", false), ("max-age=60, public", true), ("s-maxage=60", true)] {
         let (world, edge) = world();
