@@ -4,7 +4,7 @@
 // notice when the module has panicked, which costs a quarter of what an answer from memory does. Here handlers are called as
 // they are, and a panic is noticed where it surfaces.
 
-import Edge, { Limiter, Purger } from "built";
+import Edge, { Collapser, Limiter, Purger } from "built";
 
 const { fetch, scheduled } = Edge.prototype;
 
@@ -32,7 +32,7 @@ function run(handler, event, env, ctx) {
   }
 }
 
-export { Limiter, Purger };
+export { Collapser, Limiter, Purger };
 
 export default {
   fetch: (request, env, ctx) => run(fetch, request, env, ctx),

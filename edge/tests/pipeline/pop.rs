@@ -59,10 +59,9 @@ fn concurrent_misses_of_all_isolates_make_one_call() {
 
 #[test]
 fn without_the_object_each_isolate_makes_one_call_and_says_so() {
-    for (faults, longest_ms) in [
-        (Faults { pop: 1000, ..Faults::default() }, 1_000),
-        (Faults { pop_hangs: 1000, ..Faults::default() }, 1_500),
-    ] {
+    for (faults, longest_ms) in
+        [(Faults { pop: 1000, ..Faults::default() }, 1_000), (Faults { pop_hangs: 1000, ..Faults::default() }, 1_500)]
+    {
         let (world, edges) = place(3);
         world.faults(faults);
         crowd(&world, &edges, 10);

@@ -11,6 +11,7 @@ mod host;
 mod kv;
 mod metrics;
 mod origin;
+mod pop;
 mod purge;
 mod ready;
 mod settings;
@@ -124,6 +125,7 @@ fn refusal(refused: &Refused<'_>) -> worker::Result<web_sys::Response> {
 /// The whole way through the pipeline.
 async fn whole(request: &web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
     let isolate = isolate(&env)?;
+    pop::learn_place(request);
     let host = Host::new(env, context)?;
     let Some(request) = convert(request) else {
         return Err(worker::Error::from("the runtime gave a request without an absolute URL"));
