@@ -220,7 +220,10 @@ async fn isolates_of_one_place_share_a_call_and_outlive_the_one_that_makes_it() 
     let lost = crowd(&fleet, 0, "/shared/two");
     upstream.call(2).await?;
     fleet.set_collapse(false).await?;
+    let asked = fleet.collapse_questions().await?;
     assert!(all(lost).await?.iter().all(|answer| answer.status == 503));
+    // It is told twice.
+    until(async || Ok(fleet.collapse_questions().await? >= asked + 2)).await?;
     fleet.set_collapse(true).await?;
     upstream.answer(|_| Reply::text("again"));
     let asked = fleet.collapse_questions().await?;
