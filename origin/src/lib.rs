@@ -13,6 +13,7 @@ pub mod http;
 mod limit;
 pub mod logging;
 mod metrics;
+mod openapi;
 mod page_cache;
 pub mod pages;
 pub mod permits;

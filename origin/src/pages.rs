@@ -1,5 +1,6 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
+mod api;
 mod data;
 mod permit;
 pub(crate) mod plot;
@@ -13,6 +14,7 @@ use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
+pub(crate) use self::api::api;
 pub(crate) use self::data::about_data;
 pub(crate) use self::permit::permit;
 pub(crate) use self::prose::{methodology, privacy};

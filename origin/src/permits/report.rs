@@ -7,6 +7,7 @@ pub mod routing;
 mod sql;
 
 use jiff::civil::{Date, DateTime};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -21,7 +22,7 @@ use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 
 /// Everything about one parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Report {
     pub(crate) block: String,
     pub(crate) lot: String,
@@ -39,7 +40,7 @@ pub(crate) struct Report {
 }
 
 /// The counts at the top of the report.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Summary {
     pub(crate) permits: usize,
     /// Permits in review or issued and not finished.
@@ -54,7 +55,7 @@ pub(crate) struct Summary {
 }
 
 /// One permit and what belongs to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PermitHistory {
     /// The newest row of the permit.
     #[serde(flatten)]
@@ -72,7 +73,7 @@ pub(crate) struct PermitHistory {
 }
 
 /// Where the city shows the parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Links {
     /// The planning department's property map.
     pub(crate) parcel: String,

@@ -8,6 +8,7 @@ mod sql;
 mod street;
 
 use jiff::civil::DateTime;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -47,7 +48,7 @@ impl Page {
 }
 
 /// One page of what a search found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Found {
     /// What was looked up.
     pub(crate) query: String,
@@ -71,7 +72,7 @@ pub(crate) struct Found {
 }
 
 /// One permit with every address it was granted for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Hit {
     pub(crate) permit_number: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +98,7 @@ pub(crate) struct Hit {
 }
 
 /// One address of a permit, and the report of its parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Place {
     pub(crate) record_id: String,
     pub(crate) address: String,
