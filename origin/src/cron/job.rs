@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::log::Log;
 use super::{caches, nightly, prune, velocity};
-use crate::config::Config;
-use crate::db::Databases;
-use crate::page_cache::PageCache;
-use crate::soda::client::Client;
+use crate::jobs::{Context, Lease};
 
 /// A job, one run of which may go on at a time, over all processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,23 +20,8 @@ pub enum Job {
     Prune,
 }
 
-/// What a run works with.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(super) config: Config,
-    pub(super) soda: Client,
-    pub(super) databases: Databases,
-    pub(super) cache: PageCache,
-}
-
-impl Context {
-    pub(crate) fn new(config: Config, soda: Client, databases: Databases, cache: PageCache) -> Self {
-        Self { config, soda, databases, cache }
-    }
-}
-
 /// What a run counted.
-pub(super) type Counts = Map<String, Value>;
+pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
@@ -76,21 +57,22 @@ impl Job {
         }
     }
 
-    /// The number of its lock, below the class of cron.
-    pub(super) const fn lock(self) -> i32 {
+    /// How often a run may fail; then it has failed for good.
+    pub(crate) const fn attempts_max(self) -> i32 {
         match self {
-            Self::Nightly => 1,
-            Self::VelocityRefresh => 2,
-            Self::Prune => 3,
-            Self::ComputeCaches => 4,
+            // The city's API is away for minutes at a time, and what was loaded is not loaded again.
+            Self::Nightly => 4,
+            Self::VelocityRefresh | Self::Prune => 2,
+            // It is asked for again soon.
+            Self::ComputeCaches => 1,
         }
     }
 
     /// Does the work.
-    pub(super) async fn work(self, context: &Context, log: &Log) -> anyhow::Result<Counts> {
+    pub(crate) async fn work(self, context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
         match self {
-            Self::Nightly => nightly::run(context, log).await,
-            Self::VelocityRefresh => velocity::run(context).await,
+            Self::Nightly => nightly::run(context, lease).await,
+            Self::VelocityRefresh => velocity::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
             Self::Prune => prune::run(context).await,
         }
