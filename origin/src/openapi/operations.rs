@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::jobs::api::JobAnswer;
 use crate::permits::permit::PermitFile;
 use crate::permits::report::Report;
 use crate::permits::search::Found;
@@ -40,6 +41,16 @@ const LOT: Parameter = in_path("lot", "The lot, with its letter if it has one.",
 
 const PERMIT_NUMBER: Parameter = in_path("permit_number", "The number, as the city writes it.", "201508053399");
 
+const JOB: Parameter = in_path("job_id", "What the answer to the order called it.", "0123456789abcdef0123456789abcdef");
+const TEXT: Parameter = Parameter {
+    name: "q",
+    place: "query",
+    required: true,
+    kind: "string",
+    means: "What is looked for, as one would type it; up to 120 characters.",
+    example: "1455 Market St",
+};
+
 /// `GET path`, which answers 200 with a `T`.
 fn get<T: JsonSchema>(
     path: &'static str,
@@ -67,14 +78,7 @@ pub(super) fn all() -> Vec<Operation> {
             "Permits by number, address, block and lot, street, person or firm",
             "One page of permits, the newest first.",
             &[
-                Parameter {
-                    name: "q",
-                    place: "query",
-                    required: true,
-                    kind: "string",
-                    means: "What is looked for, as one would type it; up to 120 characters.",
-                    example: "1455 Market St",
-                },
+                TEXT,
                 Parameter {
                     name: "page",
                     place: "query",
@@ -103,6 +107,51 @@ pub(super) fn all() -> Vec<Operation> {
             "Percentiles of the days between arrival and finish, for each station with at least ten reviews.",
             &[],
         ),
+        Operation {
+            method: "post",
+            status: 202,
+            ..get::<JobAnswer>(
+                "/api/v1/exports",
+                "Order everything that a search finds, as CSV",
+                "The job, whose address is in Location. With an Idempotency-Key, the same order gets the same job.",
+                &[TEXT],
+            )
+        },
+        Operation {
+            method: "post",
+            status: 202,
+            ..get::<JobAnswer>(
+                "/api/v1/report/{block}/{lot}/whole",
+                "Order a report of more rows than one answer holds",
+                "The job, whose address is in Location; 303 to the report where that is whole already.",
+                &[BLOCK, LOT],
+            )
+        },
+        get::<JobAnswer>(
+            "/api/v1/jobs/{job_id}",
+            "How an order is coming on",
+            "The job; Retry-After says when to ask again.",
+            &[JOB],
+        ),
+        Operation {
+            method: "delete",
+            ..get::<JobAnswer>(
+                "/api/v1/jobs/{job_id}",
+                "Take an order back",
+                "The job, which is cancelled; 202 when it will be, 409 when it has ended.",
+                &[JOB],
+            )
+        },
+        Operation {
+            method: "get",
+            path: "/api/v1/jobs/{job_id}/result",
+            summary: "Fetch what was ordered",
+            parameters: &[JOB],
+            status: 200,
+            gives: "The file: CSV for an export, JSON for a report; 409 while there is none.",
+            media_type: "text/csv",
+            answer: |_| json_schema!({ "type": "string" }),
+        },
         Operation {
             method: "get",
             path: "/api/v1/openapi.json",
