@@ -1,5 +1,7 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
+pub(crate) mod account;
+pub(crate) mod admin;
 mod api;
 mod data;
 mod permit;
@@ -7,6 +9,7 @@ pub(crate) mod plot;
 mod prose;
 mod report;
 mod search;
+pub(crate) mod sign_in;
 mod text;
 mod velocity;
 
@@ -23,6 +26,7 @@ pub(crate) use self::search::search;
 pub(crate) use self::velocity::velocity;
 use crate::assets;
 use crate::error::Error;
+use crate::http::errors::Written;
 use crate::permits::limits::QUERY_CHARS_MAX;
 
 /// Largest page. A page that shows the city's texts divides it among its parts and cuts each text; long lists give
@@ -62,6 +66,13 @@ impl Frame {
 fn render(template: &impl Template) -> Result<Response, Error> {
     let html = template.render().map_err(Error::bug)?;
     Ok(Html(html).into_response())
+}
+
+/// A page with a form that was filled in wrongly: 400, with what is wrong beside its field.
+fn wrongly_filled(mut page: Response) -> Response {
+    *page.status_mut() = StatusCode::BAD_REQUEST;
+    page.extensions_mut().insert(Written);
+    page
 }
 
 /// Renders parts in order until the next one would not fit.

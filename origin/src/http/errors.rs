@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use serde::Serialize;
 
-use super::observe::RequestId;
+use super::observe::{RequestId, shown};
 use crate::error::Error;
 use crate::pages;
 
@@ -32,11 +32,15 @@ pub(crate) struct Problem<'a> {
     request_id: &'a str,
 }
 
+/// Marks an error answer whose page is written already: a form with what is wrong in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written;
+
 /// Gives every error answer its body. An answer that wrote its own body, such as that of `/health`, passes.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let for_programs = speaks_json(request.uri().path());
     let id = request.extensions().get::<RequestId>().cloned();
-    let path = request.uri().path().to_owned();
+    let path = shown(request.uri().path()).to_owned();
     let response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
@@ -44,7 +48,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     }
     let error = match response.extensions().get::<Error>() {
         Some(error) => error.clone(),
-        None if is_ours(response.headers()) => return response,
+        None if response.extensions().get::<Written>().is_some() || is_ours(response.headers()) => return response,
         None => Error::from_status(status),
     };
     if status.is_server_error() {
