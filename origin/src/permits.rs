@@ -7,6 +7,7 @@
 pub(crate) mod api;
 pub mod limits;
 pub mod parcel;
+pub mod permit;
 pub(crate) mod record;
 pub mod report;
 pub mod search;

@@ -32,7 +32,7 @@ use crate::http::{cache, deadline, encoding, errors, observe, security};
 use crate::limit::{self, Limiter};
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::permits::{api, velocity};
+use crate::permits::{api, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, pages, policy, stats};
 
@@ -127,13 +127,16 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
+        .route("/permit/{permit_number}", get(pages::permit))
         .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
+        .route("/privacy", get(pages::privacy))
         .route("/about-data", get(pages::about_data))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api/v1/search", get(api::search))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
+        .route("/api/v1/permit/{permit_number}", get(permit::json))
         .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))

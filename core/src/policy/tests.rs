@@ -60,6 +60,13 @@ const ROWS: &[Row] = &[
         limits: &["client"],
     },
     Row {
+        request: "GET /privacy",
+        route: "privacy",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /about-data",
         route: "about-data",
         browser: "public, max-age=3600, stale-while-revalidate=86400",
@@ -90,6 +97,20 @@ const ROWS: &[Row] = &[
     Row { request: "GET /report/3512", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /report/3512/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /search/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row {
+        request: "GET /permit/201508053399",
+        route: "permit",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "report"],
+    },
+    Row {
+        request: "GET /api/v1/permit/201508053399",
+        route: "api-permit",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "report"],
+    },
     Row {
         request: "GET /velocity",
         route: "velocity",
@@ -133,14 +154,16 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 11] = [
+const NEED_THE_DATABASE: [&str; 13] = [
     "health",
     "about-data",
+    "permit",
     "velocity",
     "search",
     "report",
     "api-search",
     "api-report",
+    "api-permit",
     "api-velocity",
     "stats",
     "api",

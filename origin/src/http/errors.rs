@@ -57,8 +57,9 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
             "{path} answered {status}: {internal}"
         );
     }
+    let retry_after_s = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let id = id.as_ref().map_or("", RequestId::as_str);
-    let mut written = if for_programs { problem(&error, id) } else { pages::error(&error, id) };
+    let mut written = if for_programs { problem(&error, id) } else { pages::error(&error, id, retry_after_s) };
     *written.status_mut() = status;
     for name in KEPT {
         if let Some(value) = response.headers().get(&name) {

@@ -10,7 +10,7 @@ use askama::Template;
 use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
 
-use super::text::{clip, count, date, money, sentence};
+use super::text::{clip, count, date, encode, money, sentence};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
@@ -174,19 +174,6 @@ fn note(found: &Found) -> String {
         (Some(kind), None) => format!("Matched as {}. Newest first.", kind.words()),
         (None, _) => String::new(),
     }
-}
-
-/// A query parameter's value: everything but unreserved characters as percent and hexadecimal.
-fn encode(value: &str) -> String {
-    value.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push('%');
-            text.push_str(&crate::digest::hex(&[byte]).to_ascii_uppercase());
-        }
-        text
-    })
 }
 
 impl HitView {

@@ -63,6 +63,19 @@ pub(super) fn sentence(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
+/// A query parameter's value: everything but unreserved characters as percent and hexadecimal.
+pub(super) fn encode(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            text.push_str(&crate::digest::hex(&[byte]).to_ascii_uppercase());
+        }
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use self::routing::Routing;
+pub(super) use self::sql::TODAY;
 use super::limits::{COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX};
 use super::parcel::Parcel;
 use super::record::{Complaint, Contact, Inspection, Permit, Step, Violation};
@@ -113,7 +114,7 @@ impl ReadOnly for Parcel {
         let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
             biased;
             reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            reader.query_typed(sql::TODAY, &[]),
+            reader.query_typed(TODAY, &[]),
             ask(&sql::PERMITS),
             ask(&sql::CONTACTS),
             ask(&sql::INSPECTIONS),
@@ -135,7 +136,7 @@ impl ReadOnly for Parcel {
     }
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     rows: &[Row],
     read: impl Fn(&Row, usize) -> Result<T, tokio_postgres::Error>,
 ) -> Result<Vec<T>, tokio_postgres::Error> {
@@ -170,7 +171,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         },
     );
     for permit in &mut permits {
-        permit.contacts.sort_by_key(rank);
+        permit.contacts.sort_by_key(by_role);
     }
 
     let summary = summary(&permits, &rows.complaints, &rows.violations);
@@ -190,7 +191,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
 
 /// Keeps the first `max` rows and says whether there were more. Each statement reads one row beyond its bound, so
 /// that a list that just fits is not taken for a cut one.
-fn cut<T>(rows: &mut Vec<T>, max: usize) -> bool {
+pub(super) fn cut<T>(rows: &mut Vec<T>, max: usize) -> bool {
     let more = rows.len() > max;
     rows.truncate(max);
     more
@@ -246,7 +247,7 @@ fn attach<T>(
 }
 
 /// The applicant first, then who builds, designs and calculates, then everyone else as they came.
-fn rank(contact: &Contact) -> u8 {
+pub(super) fn by_role(contact: &Contact) -> u8 {
     if contact.is_applicant.as_deref().is_some_and(|flag| flag.eq_ignore_ascii_case("y")) {
         return 1;
     }
@@ -279,7 +280,7 @@ fn summary(permits: &[PermitHistory], complaints: &[Complaint], violations: &[Vi
 }
 
 /// The permit in the building department's tracker. Permit numbers are letters and digits.
-fn tracker(permit_number: &str) -> String {
+pub(super) fn tracker(permit_number: &str) -> String {
     let number: String = permit_number.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("https://dbiweb02.sfgov.org/dbipts/default.aspx?page=PermitDetails&PermitNumber={number}")
 }
