@@ -17,53 +17,74 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use seawall_core::policy::Policy;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use crate::accounts::{self, Accounts, Desk};
 use crate::config::{Config, CronWorker};
-use crate::cron::{self, Access, Context, Runner};
+use crate::cron::{self, Access};
 use crate::db::Databases;
 use crate::error::Error;
 use crate::health::{self, Watch};
 use crate::http::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, FILES_BESIDE};
 use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, encoding, errors, observe, security};
+use crate::jobs::{self, Context, Queue, Slots, Worker};
 use crate::limit::{self, Limiter};
+use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
+use crate::pages::{account, admin, sign_in};
 use crate::permits::{api, permit, velocity};
 use crate::soda::client::Client;
-use crate::{assets, pages, policy, stats};
+use crate::{assets, openapi, pages, policy, stats};
 
 /// What the routes share.
 pub(crate) struct Site {
     pub(crate) databases: Databases,
     pub(crate) watch: Watch,
-    pub(crate) cron: Runner,
+    pub(crate) context: Arc<Context>,
+    pub(crate) jobs: Queue,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) desk: Desk,
 }
 
 impl Site {
     fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
         let cache = PageCache::new(databases.primary().clone());
-        let cron = Runner::new(Context::new(config.clone(), soda, databases.clone(), cache.clone()));
+        let jobs = Queue::new(databases.primary().clone());
+        let context =
+            Arc::new(Context { config: config.clone(), soda, databases: databases.clone(), cache: cache.clone() });
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
-        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron, limiter, cache }))
+        let accounts = Accounts::new(config.accounts.clone())?;
+        let mailer = Mailer::new(&config.accounts)?;
+        let desk = Desk::open(Arc::clone(&accounts), databases.primary().clone(), mailer);
+        let watch = Watch::new(config.database.clone());
+        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, accounts, desk }))
     }
 }
 
-/// Marks runs that a process left behind, when the database is there. The next run of a job would do it too.
-fn sweep(site: Arc<Site>) {
-    tokio::spawn(async move {
-        if let Err(error) = site.cron.sweep().await {
-            let error = format!("{error:#}");
-            tracing::warn!(event = "cron.not_swept", error, "runs that were left behind are not marked yet: {error}");
+/// Starts the worker of this process. The second half ends when its jobs have ended or their leases are returned.
+fn work(config: &Config, site: &Site) -> (watch::Sender<bool>, JoinHandle<()>) {
+    let (stop, stopping) = watch::channel(false);
+    let cron = if config.cron_worker == CronWorker::Off { 0 } else { CRON_SLOTS };
+    let slots = Slots { visitors: config.job_slots, cron };
+    let worker = Worker::new(Arc::clone(&site.context), site.jobs.clone(), slots);
+    let working = tokio::spawn(async move {
+        if slots.visitors + slots.cron > 0 {
+            worker.run(stopping).await;
         }
     });
+    (stop, working)
 }
+
+/// Jobs at fixed times that a process runs at once: a long load keeps none of the short ones waiting.
+const CRON_SLOTS: usize = 2;
 
 /// Serves until the process is told to stop (SIGINT or SIGTERM), then lets running requests finish.
 ///
@@ -85,9 +106,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     println!("origin listening on http://{address}");
     tracing::info!(event = "server.listening", %address, "listening on http://{address}");
     let site = Site::new(&config, &policy, databases.clone())?;
-    if config.cron_worker != CronWorker::Off {
-        sweep(Arc::clone(&site));
-    }
+    let (stop, working) = work(&config, &site);
     let refused = Mutex::new(None);
     let stopped = async {
         let warm = async {
@@ -110,7 +129,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let router = router(Arc::clone(&site), policy, access).layer(from_fn_with_state(samples, metrics::layer));
     listen::run(listener, router, listen::Bounds::SITE, stopped).await;
-    site.cron.stop().await;
+    site.desk.close().await;
+    stop.send_replace(true);
+    // A panic of the worker is in the log; leases that it held end by themselves.
+    let _ = working.await;
     // The router is gone, so the writer ends when what is queued is written.
     let _ = tokio::time::timeout(metrics::WRITE_TIME_MAX, writer).await;
     databases.close();
@@ -123,6 +145,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 /// Every route in its layers. A layer added later lies further out.
 fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
     let limiter = Arc::clone(&site.limiter);
+    let accounts = Arc::clone(&site.accounts);
     Router::new()
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
@@ -132,10 +155,27 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/methodology", get(pages::methodology))
         .route("/privacy", get(pages::privacy))
         .route("/about-data", get(pages::about_data))
+        .route("/auth/login", get(sign_in::sign_in))
+        .route("/auth/send-link", post(sign_in::send_link))
+        .route("/auth/sent", get(sign_in::sent))
+        .route("/auth/verify/{token}", get(sign_in::link).post(sign_in::verify))
+        .route("/auth/logout", post(sign_in::sign_out))
+        .route("/auth/logout-everywhere", post(sign_in::sign_out_everywhere))
+        .route("/account", get(account::account))
+        .route("/account/watch", post(account::watch))
+        .route("/account/unwatch", post(account::unwatch))
+        .route("/account/brief", post(account::brief))
+        .route("/admin", get(admin::admin))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
+        .route("/api", get(pages::api))
+        .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/v1/search", get(api::search))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
+        .route("/api/v1/report/{block}/{lot}/whole", post(jobs::api::whole_report))
+        .route("/api/v1/exports", post(jobs::api::export))
+        .route("/api/v1/jobs/{job_id}", get(jobs::api::look).delete(jobs::api::cancel))
+        .route("/api/v1/jobs/{job_id}/result", get(jobs::api::download))
         .route("/api/v1/permit/{permit_number}", get(permit::json))
         .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))
@@ -147,6 +187,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .fallback(|| async { Error::not_found("There is nothing at this address.") })
         .with_state(site)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(accounts, accounts::origin_check))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(from_fn(deadline::layer))
         .layer(from_fn_with_state(Arc::new(Gates::new(Arc::clone(&policy))), overload::layer))

@@ -1,5 +1,7 @@
 //! The origin's program over a real Postgres, PgBouncer and Redis: what it does when one of them is slow, full or gone.
 
+/// Signing in, forms, and what is said to whom.
+mod accounts;
 /// Without its database.
 mod away;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
@@ -8,6 +10,8 @@ mod cron;
 mod faults;
 /// What `/health` says, and what asking costs.
 mod health;
+/// Work that takes longer than a request: asked for, done once to effect whatever becomes of processes, fetched.
+mod jobs;
 /// One limit for all processes, with Redis and without.
 mod limits;
 /// Counters and times, for Prometheus and in the database.

@@ -73,19 +73,16 @@ impl SearchRule {
         if !self.order_counts {
             sort_by_name(pairs);
         }
-        let key = CacheKey::of_path(target).below(SEARCH_DOMAIN, |hash| {
-            use sha2::Digest;
-            hash.update([u8::from(self.order_counts), u8::from(self.only_names_count)]);
+        let key = CacheKey::of_path(target).below(SEARCH_DOMAIN, |hashed| {
+            hashed.bytes(&[u8::from(self.order_counts), u8::from(self.only_names_count)]);
             for name in &self.names {
-                hash.update([NAME]);
-                hash.update((name.len() as u64).to_le_bytes());
-                hash.update(name);
+                hashed.bytes(&[NAME]);
+                hashed.part(name);
             }
             for (name, value) in pairs {
                 for part in [name, value] {
-                    hash.update([PAIR]);
-                    hash.update((decoded(part).count() as u64).to_le_bytes());
-                    decoded(part).for_each(|byte| hash.update([byte]));
+                    hashed.bytes(&[PAIR]);
+                    hashed.part_with(decoded(part).count(), decoded(part));
                 }
             }
         });
@@ -194,7 +191,7 @@ pub const NAMES_MAX: usize = 32;
 /// Most paths whose rule is remembered.
 pub const RULES_MAX: usize = 256;
 
-const SEARCH_DOMAIN: &[u8] = b"seawall search 1\0";
+const SEARCH_DOMAIN: &[u8] = b"search 2\0";
 const NAME: u8 = 1;
 const PAIR: u8 = 2;
 

@@ -126,6 +126,20 @@ const ROWS: &[Row] = &[
         limits: &["client", "api"],
     },
     Row {
+        request: "GET /api",
+        route: "api-page",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /api/v1/openapi.json",
+        route: "api-description",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /api/v1/search",
         route: "api-search",
         browser: "private, no-cache",
@@ -146,15 +160,30 @@ const ROWS: &[Row] = &[
         edge: "max-age=300, stale-while-revalidate=3600, stale-if-error=86400",
         limits: &["client", "api"],
     },
+    Row { request: "POST /api/v1/exports", route: "exports", browser: "", edge: "", limits: &["client", "export"] },
+    Row {
+        request: "POST /api/v1/report/3512/001/whole",
+        route: "whole-report",
+        browser: "",
+        edge: "",
+        limits: &["client", "export"],
+    },
+    Row { request: "GET /api/v1/jobs/0a/result", route: "jobs", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /api/other", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
-    Row { request: "GET /auth/send-link", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /auth/send-link", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /auth/login", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "POST /auth/verify/00ff", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "POST /account/watch", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /account", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /admin", route: "admin", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /admin/perf", route: "admin", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /no/such/page", route: "everything-else", browser: "", edge: "", limits: &["client"] },
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 13] = [
+const NEED_THE_DATABASE: [&str; 19] = [
     "health",
     "about-data",
     "permit",
@@ -163,11 +192,17 @@ const NEED_THE_DATABASE: [&str; 13] = [
     "report",
     "api-search",
     "api-report",
+    "exports",
+    "whole-report",
+    "jobs",
     "api-permit",
     "api-velocity",
     "stats",
     "api",
     "cron",
+    "auth",
+    "account",
+    "admin",
 ];
 
 #[test]
@@ -230,6 +265,7 @@ fn limits_are_read_with_their_scope() {
             ("search", shared(StoreFailure::Local), 1),
             ("report", shared(StoreFailure::Local), 1),
             ("api", shared(StoreFailure::Local), 1),
+            ("export", shared(StoreFailure::Local), 1),
             ("sign-in", shared(StoreFailure::Closed), 1),
         ]
     );
@@ -275,7 +311,7 @@ fn a_policy_travels_as_bytes() {
 #[test]
 fn bytes_whose_ids_lead_nowhere_are_refused() {
     let mut parts = Parts::from(policy());
-    parts.routes[0].limits = alloc::vec![LimitId(5)];
+    parts.routes[0].limits = alloc::vec![LimitId(6)];
     let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 

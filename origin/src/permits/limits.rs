@@ -47,3 +47,6 @@ pub const COMPLAINTS_MAX: usize = 200;
 
 /// Notices of violation in a report.
 pub const VIOLATIONS_MAX: usize = 300;
+
+/// How many times as long the lists of a report may be that a job makes: an address that stands for a whole airport.
+pub const WHOLE_TIMES: usize = 10;

@@ -7,13 +7,16 @@ pub mod routing;
 mod sql;
 
 use jiff::civil::{Date, DateTime};
+use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 use self::routing::Routing;
 pub(super) use self::sql::TODAY;
-use super::limits::{COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX};
+use super::limits::{
+    COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
+};
 use super::parcel::Parcel;
 use super::record::{Complaint, Contact, Inspection, Permit, Step, Violation};
 use super::standing::{Stage, Standing};
@@ -21,7 +24,7 @@ use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 
 /// Everything about one parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Report {
     pub(crate) block: String,
     pub(crate) lot: String,
@@ -39,7 +42,7 @@ pub(crate) struct Report {
 }
 
 /// The counts at the top of the report.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Summary {
     pub(crate) permits: usize,
     /// Permits in review or issued and not finished.
@@ -54,7 +57,7 @@ pub(crate) struct Summary {
 }
 
 /// One permit and what belongs to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PermitHistory {
     /// The newest row of the permit.
     #[serde(flatten)]
@@ -72,15 +75,55 @@ pub(crate) struct PermitHistory {
 }
 
 /// Where the city shows the parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Links {
     /// The planning department's property map.
     pub(crate) parcel: String,
 }
 
+/// Rows of each list at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    permits: usize,
+    contacts: usize,
+    inspections: usize,
+    steps: usize,
+    complaints: usize,
+    violations: usize,
+}
+
+impl Bounds {
+    /// For one page: what a request can wait for.
+    pub(crate) const PAGE: Self = Self {
+        permits: PERMIT_ROWS_MAX,
+        contacts: CONTACTS_MAX,
+        inspections: INSPECTIONS_MAX,
+        steps: STEPS_MAX,
+        complaints: COMPLAINTS_MAX,
+        violations: VIOLATIONS_MAX,
+    };
+
+    /// For a report that a job makes.
+    pub(crate) const WHOLE: Self = Self {
+        permits: WHOLE_TIMES * PERMIT_ROWS_MAX,
+        contacts: WHOLE_TIMES * CONTACTS_MAX,
+        inspections: WHOLE_TIMES * INSPECTIONS_MAX,
+        steps: WHOLE_TIMES * STEPS_MAX,
+        complaints: WHOLE_TIMES * COMPLAINTS_MAX,
+        violations: WHOLE_TIMES * VIOLATIONS_MAX,
+    };
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::PAGE
+    }
+}
+
 /// What the database said, before it is put together.
 #[derive(Debug, Default)]
 struct Rows {
+    bounds: Bounds,
     today: Date,
     permits: Vec<Permit>,
     contacts: Vec<Contact>,
@@ -101,39 +144,51 @@ pub(crate) async fn find(databases: &Databases, parcel: &Parcel) -> Result<Optio
 impl ReadOnly for Parcel {
     type Answer = Option<Report>;
 
-    /// Reads the report; `None` when nothing is known about the parcel.
-    ///
-    /// Seven statements in one round trip, whatever the parcel.
     async fn read(&self, reader: &Reader) -> Result<Option<Report>, tokio_postgres::Error> {
-        let (blocks, lots) = (self.block_spellings(), self.lot_spellings());
-        let (blocks, lots) = (&blocks, &lots);
-        let ask = |statement: &'static str| async move {
-            reader.query_typed(statement, &[(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY)]).await
-        };
-        // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
-        let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
-            biased;
-            reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            reader.query_typed(TODAY, &[]),
-            ask(&sql::PERMITS),
-            ask(&sql::CONTACTS),
-            ask(&sql::INSPECTIONS),
-            ask(&sql::STEPS),
-            ask(&sql::COMPLAINTS),
-            ask(&sql::VIOLATIONS),
-            reader.batch_execute("COMMIT"),
-        )?;
-        let rows = Rows {
-            today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
-            permits: all(&permits, Permit::read)?,
-            contacts: all(&contacts, Contact::read)?,
-            inspections: all(&inspections, Inspection::read)?,
-            steps: all(&steps, Step::read)?,
-            complaints: all(&complaints, Complaint::read)?,
-            violations: all(&violations, Violation::read)?,
-        };
-        Ok(assemble(self, rows))
+        read(reader, self, Bounds::PAGE).await
     }
+}
+
+/// Reads the report; `None` when nothing is known about the parcel.
+///
+/// Seven statements in one round trip, whatever the parcel.
+pub(crate) async fn read(
+    client: &Client,
+    parcel: &Parcel,
+    bounds: Bounds,
+) -> Result<Option<Report>, tokio_postgres::Error> {
+    let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
+    let (blocks, lots) = (&blocks, &lots);
+    let ask = |statement: &'static str, bound: usize| async move {
+        let bound = bound as i64;
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY), (&bound, Type::INT8)];
+        client.query_typed(statement, &parameters).await
+    };
+    // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
+    let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
+        biased;
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        client.query_typed(TODAY, &[]),
+        ask(&sql::PERMITS, bounds.permits),
+        ask(&sql::CONTACTS, bounds.contacts),
+        ask(&sql::INSPECTIONS, bounds.inspections),
+        ask(&sql::STEPS, bounds.steps),
+        ask(&sql::COMPLAINTS, bounds.complaints),
+        ask(&sql::VIOLATIONS, bounds.violations),
+        client.batch_execute("COMMIT"),
+    )?;
+    let rows = Rows {
+        bounds,
+        today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
+        permits: all(&permits, Permit::read)?,
+        contacts: all(&contacts, Contact::read)?,
+        inspections: all(&inspections, Inspection::read)?,
+        steps: all(&steps, Step::read)?,
+        complaints: all(&complaints, Complaint::read)?,
+        violations: all(&violations, Violation::read)?,
+    };
+    Ok(assemble(parcel, rows))
 }
 
 pub(super) fn all<T>(
@@ -147,13 +202,14 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
     if rows.permits.is_empty() && rows.complaints.is_empty() && rows.violations.is_empty() {
         return None;
     }
+    let bounds = rows.bounds;
     let bounded = [
-        ("permits", cut(&mut rows.permits, PERMIT_ROWS_MAX)),
-        ("contacts", cut(&mut rows.contacts, CONTACTS_MAX)),
-        ("inspections", cut(&mut rows.inspections, INSPECTIONS_MAX)),
-        ("routing", cut(&mut rows.steps, STEPS_MAX)),
-        ("complaints", cut(&mut rows.complaints, COMPLAINTS_MAX)),
-        ("violations", cut(&mut rows.violations, VIOLATIONS_MAX)),
+        ("permits", cut(&mut rows.permits, bounds.permits)),
+        ("contacts", cut(&mut rows.contacts, bounds.contacts)),
+        ("inspections", cut(&mut rows.inspections, bounds.inspections)),
+        ("routing", cut(&mut rows.steps, bounds.steps)),
+        ("complaints", cut(&mut rows.complaints, bounds.complaints)),
+        ("violations", cut(&mut rows.violations, bounds.violations)),
     ];
     let truncated = bounded.iter().filter(|(_, more)| *more).map(|(name, _)| *name).collect();
 
@@ -212,7 +268,7 @@ fn address(rows: &Rows) -> Option<String> {
 fn group(rows: Vec<Permit>) -> Vec<PermitHistory> {
     let mut permits: Vec<PermitHistory> = Vec::new();
     for row in rows {
-        // At most PERMIT_ROWS_MAX rows, and rows of one permit mostly follow each other.
+        // At most a few thousand rows, and rows of one permit mostly follow each other.
         match permits.iter_mut().rev().find(|known| known.permit.permit_number == row.permit_number) {
             Some(known) => known.other_records.push(row),
             None => permits.push(PermitHistory {

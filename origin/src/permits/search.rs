@@ -7,12 +7,14 @@ pub mod query;
 mod sql;
 mod street;
 
+use futures_util::{Stream, StreamExt as _};
 use jiff::civil::DateTime;
+use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use self::query::{Kind, Lookup, Query};
+use self::query::{Kind, Lookup, Query, Street};
+use self::sql::Statements;
 use super::limits::{PAGE_MAX, PAGE_SIZE};
 use super::parcel::Parcel;
 use super::record::Permit;
@@ -47,7 +49,7 @@ impl Page {
 }
 
 /// One page of what a search found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Found {
     /// What was looked up.
     pub(crate) query: String,
@@ -71,7 +73,7 @@ pub(crate) struct Found {
 }
 
 /// One permit with every address it was granted for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Hit {
     pub(crate) permit_number: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +99,7 @@ pub(crate) struct Hit {
 }
 
 /// One address of a permit, and the report of its parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Place {
     pub(crate) record_id: String,
     pub(crate) address: String,
@@ -177,36 +179,39 @@ struct Hits {
     results: Vec<Hit>,
 }
 
-async fn ask(reader: &Reader, lookup: &Lookup, page: Page) -> Result<Hits, tokio_postgres::Error> {
-    let limit = i64::from(PAGE_SIZE);
-    let offset = i64::from(page.offset());
-    let rows = match lookup {
-        Lookup::PermitNumber(number) => {
-            read(reader, &sql::BY_PERMIT_NUMBER, limit, offset, &[(number, Type::TEXT)]).await?
-        }
+/// A value for a statement, and its type.
+type Parameter = (Box<dyn ToSql + Send + Sync>, Type);
+
+fn text(text: String) -> Parameter {
+    (Box::new(text), Type::TEXT)
+}
+
+fn texts(texts: &[impl ToString]) -> Parameter {
+    (Box::new(texts.iter().map(ToString::to_string).collect::<Vec<_>>()), Type::TEXT_ARRAY)
+}
+
+/// The statements for a look-up, and what they take from `$3` on.
+fn prepare(lookup: &Lookup) -> (&'static Statements, Vec<Parameter>) {
+    let on = |street: &Street| vec![texts(&street.all_names()), texts(&street.suffixes), texts(&street.whole)];
+    match lookup {
+        Lookup::PermitNumber(number) => (&sql::BY_PERMIT_NUMBER, vec![text(number.clone())]),
         Lookup::Parcel(parcel) => {
-            let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
-            let parameters: [Parameter<'_>; 2] = [(&blocks, Type::TEXT_ARRAY), (&lots, Type::TEXT_ARRAY)];
-            read(reader, &sql::BY_PARCEL, limit, offset, &parameters).await?
+            (&sql::BY_PARCEL, vec![texts(&parcel.block_spellings()), texts(&parcel.lot_spellings())])
         }
         Lookup::Address { number, street } => {
-            let names = street.all_names();
-            let parameters: [Parameter<'_>; 4] = [
-                (&names, Type::TEXT_ARRAY),
-                (&street.suffixes, Type::TEXT_ARRAY),
-                (&street.whole, Type::TEXT_ARRAY),
-                (number, Type::TEXT),
-            ];
-            read(reader, &sql::BY_ADDRESS, limit, offset, &parameters).await?
+            (&sql::BY_ADDRESS, on(street).into_iter().chain([text(number.clone())]).collect())
         }
-        Lookup::Street(street) => {
-            let names = street.all_names();
-            let parameters: [Parameter<'_>; 3] =
-                [(&names, Type::TEXT_ARRAY), (&street.suffixes, Type::TEXT_ARRAY), (&street.whole, Type::TEXT_ARRAY)];
-            read(reader, &sql::BY_STREET, limit, offset, &parameters).await?
-        }
-        Lookup::Name(words) => read(reader, &sql::BY_NAME, limit, offset, &[(&pattern(words), Type::TEXT)]).await?,
-    };
+        Lookup::Street(street) => (&sql::BY_STREET, on(street)),
+        Lookup::Name(words) => (&sql::BY_NAME, vec![text(pattern(words))]),
+    }
+}
+
+async fn ask(reader: &Reader, lookup: &Lookup, page: Page) -> Result<Hits, tokio_postgres::Error> {
+    let (limit, offset) = (i64::from(PAGE_SIZE), i64::from(page.offset()));
+    let (statements, further) = prepare(lookup);
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&limit, Type::INT8), (&offset, Type::INT8)];
+    parameters.extend(further.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())));
+    let rows = reader.query_typed(&statements.page, &parameters).await?;
     let mut hits = Hits { total: 0, capped: false, results: Vec::new() };
     for row in &rows {
         hits.total = row.try_get(0)?;
@@ -219,18 +224,27 @@ async fn ask(reader: &Reader, lookup: &Lookup, page: Page) -> Result<Hits, tokio
     Ok(hits)
 }
 
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
-
-async fn read(
-    reader: &Reader,
-    statement: &str,
+/// Everything that a query finds, row by row, with the name that matched: at most `limit` rows of the first look-up that
+/// finds any. Only a few rows are in memory at a time.
+pub(crate) async fn all(
+    client: &tokio_postgres::Client,
+    query: &Query,
     limit: i64,
-    offset: i64,
-    parameters: &[Parameter<'_>],
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let mut all: Vec<Parameter<'_>> = vec![(&limit, Type::INT8), (&offset, Type::INT8)];
-    all.extend(parameters.iter().cloned());
-    reader.query_typed(statement, &all).await
+) -> Result<
+    Option<impl Stream<Item = Result<(Option<String>, Permit), tokio_postgres::Error>> + use<>>,
+    tokio_postgres::Error,
+> {
+    for lookup in &query.lookups {
+        let (statements, further) = prepare(lookup);
+        let bounds = [limit, 0].map(|bound| -> Parameter { (Box::new(bound), Type::INT8) });
+        let parameters = bounds.into_iter().chain(further);
+        let rows = client.query_typed_raw(&statements.all, parameters).await?;
+        let mut rows = Box::pin(rows.peekable());
+        if rows.as_mut().peek().await.is_some() {
+            return Ok(Some(rows.map(|row| row.and_then(|row| Ok((row.try_get(0)?, Permit::read(&row, 1)?))))));
+        }
+    }
+    Ok(None)
 }
 
 /// Adds a row to the hit it belongs to; rows of one permit follow each other.

@@ -1,11 +1,8 @@
 //! The statements of the report. `$1` holds the spellings of the block and `$2` those of the lot; none needs another's
-//! rows. Each reads one row beyond its bound, which tells a list that was cut from one that just fits.
+//! rows. `$3` is the bound; each reads one row beyond it, which tells a list that was cut from one that just fits.
 
 use std::sync::LazyLock;
 
-use crate::permits::limits::{
-    COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX,
-};
 use crate::permits::record::{Complaint, Contact, Inspection, Permit, Step, Violation};
 
 /// The date in San Francisco by the database's clock, which the rows were written by.
@@ -18,7 +15,7 @@ pub(super) static PERMITS: LazyLock<String> = LazyLock::new(|| {
     let columns = Permit::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM permits WHERE block = ANY($1) AND lot = ANY($2)
-        ORDER BY filed_date DESC NULLS LAST, permit_number DESC, record_id LIMIT {PERMIT_ROWS_MAX} + 1"
+        ORDER BY filed_date DESC NULLS LAST, permit_number DESC, record_id LIMIT $3 + 1"
     )
 });
 
@@ -26,7 +23,7 @@ pub(super) static CONTACTS: LazyLock<String> = LazyLock::new(|| {
     let columns = Contact::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM contacts WHERE permit_number IN ({NUMBERS})
-        ORDER BY permit_number DESC, row_key, occurrence LIMIT {CONTACTS_MAX} + 1"
+        ORDER BY permit_number DESC, row_key, occurrence LIMIT $3 + 1"
     )
 });
 
@@ -34,7 +31,7 @@ pub(super) static INSPECTIONS: LazyLock<String> = LazyLock::new(|| {
     let columns = Inspection::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM inspections WHERE reference_number IN ({NUMBERS})
-        ORDER BY reference_number DESC, scheduled_date DESC NULLS LAST, row_key, occurrence LIMIT {INSPECTIONS_MAX} + 1"
+        ORDER BY reference_number DESC, scheduled_date DESC NULLS LAST, row_key, occurrence LIMIT $3 + 1"
     )
 });
 
@@ -50,7 +47,7 @@ pub(super) static STEPS: LazyLock<String> = LazyLock::new(|| {
                 {NUMBERS} AND lower(status) IN ('filed', 'plancheck', 'issued', 'reinstated')
             )
         ) latest WHERE revision = 1
-        ORDER BY application_number DESC, step NULLS LAST, row_key, occurrence LIMIT {STEPS_MAX} + 1"
+        ORDER BY application_number DESC, step NULLS LAST, row_key, occurrence LIMIT $3 + 1"
     )
 });
 
@@ -58,7 +55,7 @@ pub(super) static COMPLAINTS: LazyLock<String> = LazyLock::new(|| {
     let columns = Complaint::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM complaints WHERE block = ANY($1) AND lot = ANY($2)
-        ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, row_key, occurrence LIMIT {COMPLAINTS_MAX} + 1"
+        ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, row_key, occurrence LIMIT $3 + 1"
     )
 });
 
@@ -67,6 +64,6 @@ pub(super) static VIOLATIONS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {columns} FROM violations WHERE block = ANY($1) AND lot = ANY($2)
         ORDER BY date_filed DESC NULLS LAST, complaint_number DESC, item_sequence_number, row_key, occurrence
-        LIMIT {VIOLATIONS_MAX} + 1"
+        LIMIT $3 + 1"
     )
 });
