@@ -16,6 +16,7 @@ mod pop;
 mod purge;
 mod ready;
 mod settings;
+#[cfg(seawall_redis)]
 mod upstash;
 mod waiters;
 
