@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod admin;
 mod data;
+pub(crate) mod perf;
 mod permit;
 pub(crate) mod plot;
 mod prose;
