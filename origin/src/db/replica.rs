@@ -59,7 +59,8 @@ impl Replica {
             // A pool whose connections are all lent says nothing about the replica; the wait for one has a bound of its own,
             // so that it does not look like a replica that hangs.
             let lent = tokio::time::timeout(CHECKOUT_TIME_MAX, Reader::borrow(&self.pool)).await;
-            let lent = lent.unwrap_or_else(|_| if self.is_full() { Err(CheckoutError::Exhausted) } else { Err(hangs()) });
+            let lent =
+                lent.unwrap_or_else(|_| if self.is_full() { Err(CheckoutError::Exhausted) } else { Err(hangs()) });
             let reader = lent.map_err(Failure::Checkout)?;
             let answer = work.read(&reader).await.map_err(Failure::Statement)?;
             reader.finish();

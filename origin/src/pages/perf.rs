@@ -56,7 +56,11 @@ pub(crate) async fn page(State(site): State<Arc<Site>>, Admin(_): Admin) -> Resu
     let latency = Plot {
         title: "Time to answer over the last 24 hours".to_owned(),
         unit: "ms",
-        description: format!("Over the whole day half of all requests took up to {}, and nineteen of twenty up to {}.", overall("p50_ms"), overall("p95_ms")),
+        description: format!(
+            "Over the whole day half of all requests took up to {}, and nineteen of twenty up to {}.",
+            overall("p50_ms"),
+            overall("p95_ms")
+        ),
         form: Form::Lines,
         label: "Half hour from (UTC)",
         labels: labels.clone(),
@@ -83,15 +87,15 @@ pub(crate) async fn page(State(site): State<Arc<Site>>, Admin(_): Admin) -> Resu
             Tile { name: "callers waiting", value: count(&pool["waiting"]) },
             Tile {
                 name: "page cache hits",
-                value: cache["hit_permille"].as_u64().map_or_else(|| "–".to_owned(), |hits| format!("{}.{} %", hits / 10, hits % 10)),
+                value: cache["hit_permille"]
+                    .as_u64()
+                    .map_or_else(|| "–".to_owned(), |hits| format!("{}.{} %", hits / 10, hits % 10)),
             },
         ],
         latency: latency.html("latency")?,
         traffic: traffic.html("traffic")?,
-        lists: [("Slowest routes", "slowest"), ("Busiest routes", "busiest")].map(|(title, name)| List {
-            title,
-            routes: list(name).iter().map(Route::of).collect(),
-        }),
+        lists: [("Slowest routes", "slowest"), ("Busiest routes", "busiest")]
+            .map(|(title, name)| List { title, routes: list(name).iter().map(Route::of).collect() }),
         computed: figures["_cached_at"].as_str().unwrap_or("just now").to_owned(),
     };
     Ok(private(render(&page)?))
@@ -104,8 +108,7 @@ pub(crate) async fn json(State(site): State<Arc<Site>>, Admin(_): Admin) -> Resu
 
 /// The day's figures, which all processes share, with those of this process and this moment.
 async fn figures(site: &Site) -> Result<Value, Error> {
-    let mut figures: Map<String, Value> =
-        site.cache.get_cached_or_compute(&Figures(site.databases.clone())).await?;
+    let mut figures: Map<String, Value> = site.cache.get_cached_or_compute(&Figures(site.databases.clone())).await?;
     figures.insert("pool".to_owned(), json!(site.databases.primary().stats()));
     figures.insert("replica".to_owned(), json!(site.databases.replica().map(|replica| replica.pool().stats())));
     let (hits, asked) = site.cache.hits();
