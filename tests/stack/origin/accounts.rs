@@ -285,7 +285,7 @@ async fn how_fast_the_site_is(accounts: &Accounts, user: &Member<'_>, admin: &Me
     let page = admin.get("/admin/perf").await?;
     assert_eq!((page.status, page.field("cache-control")), (200, "no-store".to_owned()));
     let text = page.text();
-    for part in ["<polyline", "<rect", "The same as a table", "GET /slow", "page cache hits"] {
+    for part in ["<circle", "<rect", "The same as a table", "GET /slow", "page cache hits"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     Ok(())
