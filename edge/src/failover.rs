@@ -13,7 +13,7 @@ use seawall_core::{
 use crate::{
     Edge, Platform,
     limits::ORIGINS_MAX,
-    message::{Request, Response},
+    message::{Headers, Request, Response},
     platform::FetchError,
     settings::EDGE_SECRET_FIELD,
 };
