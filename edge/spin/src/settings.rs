@@ -1,9 +1,6 @@
 //! The variables of spin.toml, as the pipeline and this adapter take them.
 
-use seawall_edge::{
-    Settings,
-    settings::{Build, Secret},
-};
+use seawall_edge::{Settings, settings::Build};
 use spin_sdk::variables::{self, Error};
 
 use crate::host;
@@ -37,10 +34,10 @@ pub(crate) async fn read() -> Result<(Settings, Places), String> {
     let origins = origins
         .ok_or_else(|| format!("the variable origin is {origin:?}: give an address such as https://origin.example"))?;
     let settings = Settings {
-        control_secret: text(CONTROL_SECRET).await.and_then(secret),
+        control_secret: Settings::secret(CONTROL_SECRET, text(CONTROL_SECRET).await, host::log),
         // Spin starts no jobs by the clock; the origin's own timer does (docs/operating/spin.md).
         cron_secret: None,
-        maintenance: text(MAINTENANCE).await.and_then(|word| switch(MAINTENANCE, &word)),
+        maintenance: Settings::switch(MAINTENANCE, text(MAINTENANCE).await.as_deref(), host::log),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
@@ -75,27 +72,6 @@ async fn text(name: &str) -> Option<String> {
             None
         }
     }
-}
-
-/// A switch; anything but its two words is as if it were not set, and the log says so.
-fn switch(name: &str, word: &str) -> Option<bool> {
-    match word {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => {
-            host::log(&format!("edge.settings {name}=unknown: it may be on or off"));
-            None
-        }
-    }
-}
-
-/// A secret. One that is too short to be one opens nothing, and the log says so.
-fn secret(text: String) -> Option<Secret> {
-    let secret = Secret::new(text);
-    if secret.is_none() {
-        host::log("edge.settings secret=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints");
-    }
-    secret
 }
 
 /// The origin's address, or several, separated by commas.
