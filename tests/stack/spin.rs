@@ -1,5 +1,8 @@
-use anyhow::Result;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
 use seawall_scenarios::Platform;
+use seawall_xtask::scratch;
 
 use crate::scenarios::play_all;
 use crate::support::{Edge, Reply, Upstream};
@@ -44,3 +47,44 @@ async fn a_purge_of_each_kind_reaches_every_instance() -> Result<()> {
     }
     Ok(())
 }
+
+/// More entries than may stay, and more of them ended than a sweep looks at: sweeps bring both down, and take what ends
+/// soonest.
+#[tokio::test]
+async fn a_sweep_keeps_the_store_within_its_bounds() -> Result<()> {
+    let folder = scratch::dir("key-value")?;
+    let file = |kind: &str, entry: u32| {
+        let name = format!("{kind}/{entry:064x}");
+        folder.path().join(name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
+    };
+    // The host's clock is two minutes ahead of this one at its start.
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
+    for entry in 0..ENTRIES_MAX + 300 {
+        let ends_ms = if entry < 300 { now_ms - 1 } else { now_ms + 600_000 };
+        std::fs::write(file("ends", entry), ends_ms.to_be_bytes())?;
+        std::fs::write(file("response", entry), "x")?;
+    }
+    let marks = || -> Result<u32> {
+        let start: String = "ends/".bytes().map(|byte| format!("{byte:02x}")).collect();
+        let names = std::fs::read_dir(folder.path())?.filter_map(Result::ok);
+        Ok(names.filter(|file| file.file_name().to_str().is_some_and(|name| name.starts_with(&start))).count() as u32)
+    };
+    let upstream = Upstream::start(|_| Reply::text("page").field("content-length", "4")).await?;
+    let state = folder.path().to_str().context("the folder's name is UTF-8")?.to_owned();
+    let edge = Edge::on_spin_with(&upstream.url(), &["--key-value", &state])?;
+    // One save in 64 sweeps, on average.
+    let (mut stored, mut most) = (0, 0);
+    while stored < 64 * 30 && (stored == 0 || marks()? > ENTRIES_MAX) {
+        for _ in 0..32 {
+            stored += 1;
+            assert_eq!(edge.visitor((stored % 200) as u8 + 1).get(&format!("/report/{stored}/1")).await?.status, 200);
+        }
+        most = marks()?.max(most);
+    }
+    assert!(marks()? <= ENTRIES_MAX, "{} of {most} are left after {stored} more", marks()?);
+    assert!(edge.until_stored(&format!("/report/{stored}/1")).await?.field("cache-status").contains("hit"));
+    Ok(())
+}
+
+/// As in edge/spin/src/store/sweep.rs.
+const ENTRIES_MAX: u32 = 8_000;

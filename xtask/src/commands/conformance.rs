@@ -132,7 +132,8 @@ pub(crate) fn prove(project: &Project, edge: Edge, record: bool, steps: &Steps) 
     summary(&outcomes).into_iter().for_each(|line| screen::line(&line));
     if reasons == Edge::Spin.reasons() {
         let worker = read_json(&project.path(Edge::Worker.result()))?;
-        let behind = behind(&read(worker.get("tests").context("the recorded result has no tests")?)?, &outcomes);
+        let worker = read(worker.get("tests").context("the recorded result has no tests")?)?;
+        let behind = behind(&worker, &outcomes);
         ensure!(behind.len() <= BEHIND_MAX, "more than {BEHIND_MAX} required tests behind the Worker: {behind:?}");
     }
     let unexplained = unexplained(&outcomes, &explained);
