@@ -1,11 +1,15 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
+pub(crate) mod account;
+pub(crate) mod admin;
+mod api;
 mod data;
 mod permit;
 pub(crate) mod plot;
 mod prose;
 mod report;
 mod search;
+pub(crate) mod sign_in;
 mod text;
 mod velocity;
 
@@ -13,6 +17,7 @@ use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
+pub(crate) use self::api::api;
 pub(crate) use self::data::about_data;
 pub(crate) use self::permit::permit;
 pub(crate) use self::prose::{methodology, privacy};
@@ -21,6 +26,7 @@ pub(crate) use self::search::search;
 pub(crate) use self::velocity::velocity;
 use crate::assets;
 use crate::error::Error;
+use crate::http::errors::Written;
 use crate::permits::limits::QUERY_CHARS_MAX;
 
 /// Largest page. A page that shows the city's texts divides it among its parts and cuts each text; long lists give
@@ -60,6 +66,13 @@ impl Frame {
 fn render(template: &impl Template) -> Result<Response, Error> {
     let html = template.render().map_err(Error::bug)?;
     Ok(Html(html).into_response())
+}
+
+/// A page with a form that was filled in wrongly: 400, with what is wrong beside its field.
+fn wrongly_filled(mut page: Response) -> Response {
+    *page.status_mut() = StatusCode::BAD_REQUEST;
+    page.extensions_mut().insert(Written);
+    page
 }
 
 /// Renders parts in order until the next one would not fit.

@@ -126,6 +126,20 @@ const ROWS: &[Row] = &[
         limits: &["client", "api"],
     },
     Row {
+        request: "GET /api",
+        route: "api-page",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /api/v1/openapi.json",
+        route: "api-description",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /api/v1/search",
         route: "api-search",
         browser: "private, no-cache",
@@ -158,12 +172,18 @@ const ROWS: &[Row] = &[
     Row { request: "GET /api/other", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
-    Row { request: "GET /auth/send-link", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /auth/send-link", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /auth/login", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "POST /auth/verify/00ff", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "POST /account/watch", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /account", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /admin", route: "admin", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /admin/perf", route: "admin", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /no/such/page", route: "everything-else", browser: "", edge: "", limits: &["client"] },
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 16] = [
+const NEED_THE_DATABASE: [&str; 19] = [
     "health",
     "about-data",
     "permit",
@@ -180,6 +200,9 @@ const NEED_THE_DATABASE: [&str; 16] = [
     "stats",
     "api",
     "cron",
+    "auth",
+    "account",
+    "admin",
 ];
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{caches, nightly, prune, velocity};
+use super::{caches, nightly, prune, signals, velocity};
 use crate::jobs::{Context, Lease};
 
 /// A job, one run of which may go on at a time, over all processes.
@@ -14,6 +14,8 @@ pub enum Job {
     Nightly,
     /// Works out how long plan review takes at each station.
     VelocityRefresh,
+    /// Works out what is wrong, slow or forgotten.
+    Signals,
     /// Computes what the page cache keeps, before it is asked for.
     ComputeCaches,
     /// Deletes what is too old to be of use.
@@ -25,7 +27,7 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Nightly, Self::VelocityRefresh, Self::ComputeCaches, Self::Prune];
+    pub const ALL: [Self; 5] = [Self::Nightly, Self::VelocityRefresh, Self::Signals, Self::ComputeCaches, Self::Prune];
 
     /// The job of that name.
     #[must_use]
@@ -39,6 +41,7 @@ impl Job {
         match self {
             Self::Nightly => "nightly",
             Self::VelocityRefresh => "velocity-refresh",
+            Self::Signals => "signals",
             Self::ComputeCaches => "compute-caches",
             Self::Prune => "prune",
         }
@@ -52,6 +55,8 @@ impl Job {
             Self::Nightly => Duration::from_secs(3 * 60 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
+            // Three statements, each over the whole of the permits and the longest over all steps of review.
+            Self::Signals => Duration::from_secs(15 * 60),
             // One statement for each entry, and portions of a second each.
             Self::ComputeCaches | Self::Prune => Duration::from_secs(5 * 60),
         }
@@ -62,7 +67,7 @@ impl Job {
         match self {
             // The city's API is away for minutes at a time, and what was loaded is not loaded again.
             Self::Nightly => 4,
-            Self::VelocityRefresh | Self::Prune => 2,
+            Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
         }
@@ -73,6 +78,7 @@ impl Job {
         match self {
             Self::Nightly => nightly::run(context, lease).await,
             Self::VelocityRefresh => velocity::run(context, lease).await,
+            Self::Signals => signals::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
             Self::Prune => prune::run(context).await,
         }

@@ -194,6 +194,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         "page_cache",
         &["cache_key", "payload", "computed_at", "ttl_seconds", "stale_seconds", "invalidated_at", "computing_until"],
     ),
+    ("permit_signals", &["permit_number", "signal_type", "station", "tier", "since"]),
     (
         "permits",
         &[
@@ -234,6 +235,8 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
+    ("property_health", &["block", "lot", "tier", "at_risk", "behind", "slower", "computed_at"]),
+    ("property_signals", &["block", "lot", "signal_type", "tier", "items", "since"]),
     ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
     (
         "station_velocity_v2",
@@ -306,6 +309,41 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
             "supervisor_district",
             "zipcode",
             "data_as_of",
+        ],
+    ),
+    (
+        "users",
+        &[
+            "user_id",
+            "email",
+            "is_admin",
+            "is_active",
+            "session_generation",
+            "brief_frequency",
+            "invite_code",
+            "created_at",
+            "last_login_at",
+        ],
+    ),
+    ("auth_tokens", &["token_hash", "email", "invite_code", "created_at", "expires_at", "used_at"]),
+    (
+        "watch_items",
+        &[
+            "watch_id",
+            "user_id",
+            "watch_type",
+            "subject",
+            "label",
+            "permit_number",
+            "block",
+            "lot",
+            "street_number",
+            "street_names",
+            "street_suffixes",
+            "street_whole",
+            "entity_name",
+            "neighborhood",
+            "created_at",
         ],
     ),
 ];

@@ -5,10 +5,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use serde::Serialize;
 
-use super::observe::RequestId;
+use super::observe::{RequestId, shown};
 use crate::error::Error;
 use crate::pages;
 
@@ -22,8 +23,8 @@ const KEPT: [HeaderName; 5] = [
 ];
 
 /// RFC 9457 §3.1. `type` is absent, which means `about:blank`: the title is the status' own name.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
@@ -31,11 +32,15 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
+/// Marks an error answer whose page is written already: a form with what is wrong in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written;
+
 /// Gives every error answer its body. An answer that wrote its own body, such as that of `/health`, passes.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let for_programs = speaks_json(request.uri().path());
     let id = request.extensions().get::<RequestId>().cloned();
-    let path = request.uri().path().to_owned();
+    let path = shown(request.uri().path()).to_owned();
     let response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
@@ -43,7 +48,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     }
     let error = match response.extensions().get::<Error>() {
         Some(error) => error.clone(),
-        None if is_ours(response.headers()) => return response,
+        None if response.extensions().get::<Written>().is_some() || is_ours(response.headers()) => return response,
         None => Error::from_status(status),
     };
     if status.is_server_error() {
