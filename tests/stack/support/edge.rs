@@ -69,18 +69,13 @@ impl Edge {
     /// The component in the host for Spin, before the origin at `origin_url`, with a Redis of its own.
     #[cfg(feature = "spin")]
     pub(crate) fn on_spin(origin_url: &str) -> Result<Self> {
-        // One instance, as a Worker is one isolate.
-        Self::on_spin_with(origin_url, &["--concurrency", "4096", "--reuse", "1000000", "--idle-ms", "600000"])
-    }
-
-    /// The same with further arguments of the host.
-    pub(crate) fn on_spin_with(origin_url: &str, further: &[&str]) -> Result<Self> {
         let Spin { component, host } = require_spin()?;
         let redis = Redis::start()?;
         let mut command = Command::new(host);
         command.arg(component).arg("--for-tests").arg("--variable").arg(format!("origin={origin_url}"));
         command.arg("--variable").arg(format!("redis_url={}", redis.url()));
-        command.args(further);
+        // One instance, as a Worker is one isolate.
+        command.args(["--concurrency", "4096", "--reuse", "1000000", "--idle-ms", "600000"]);
         Self::listening(Service::start("spin-host", command, Logs::Keep)?, Some(redis))
     }
 
@@ -91,11 +86,6 @@ impl Edge {
         let address = addresses.next().context("no port was announced")??;
         let direct = addresses.next().context("two ports are announced")??;
         Ok(Self { address, direct, elsewhere: addresses.next().transpose()?, service, _redis: redis })
-    }
-
-    /// What its visitors call it.
-    pub(crate) fn host(&self) -> String {
-        self.address.to_string()
     }
 
     /// Someone with the address 127.0.0.`host`. Visitors with different addresses are different clients.
