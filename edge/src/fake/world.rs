@@ -31,6 +31,7 @@ use crate::{
     message::{Request, Response},
     pipeline,
     platform::{FetchError, Script},
+    pop::PopFlights,
     purge::PurgeLog,
     record::Metric,
     store::Stored,
@@ -76,6 +77,12 @@ pub struct Faults {
     pub authority: u64,
     /// The log of purges fails.
     pub purge_log: u64,
+    /// The object by which isolates share calls fails, before it has heard the question.
+    pub pop: u64,
+    /// It fails after it has heard the question.
+    pub pop_answer: u64,
+    /// It hears, and never answers.
+    pub pop_hangs: u64,
     /// An authority fails after it has heard the question.
     pub authority_answer: u64,
     /// An authority ends after it has heard the question and written down what has to be.
@@ -104,6 +111,8 @@ pub(super) struct Inner {
     pub(super) purge_log: RefCell<PurgeLog>,
     pub(super) has_notes: Cell<bool>,
     pub(super) notes: RefCell<BTreeMap<&'static str, String>>,
+    pub(super) has_pop: Cell<bool>,
+    pub(super) pop: RefCell<BTreeMap<u64, PopFlights>>,
     shards: RefCell<BTreeMap<u64, Shard>>,
     /// What the shards wrote down.
     written: RefCell<BTreeMap<u128, Kept>>,
@@ -142,6 +151,8 @@ impl World {
             purge_log: RefCell::default(),
             has_notes: Cell::default(),
             notes: RefCell::default(),
+            has_pop: Cell::default(),
+            pop: RefCell::default(),
             shards: RefCell::default(),
             written: RefCell::default(),
             asked: Cell::default(),
@@ -182,6 +193,11 @@ impl World {
     #[must_use]
     pub fn notes(&self) -> &RefCell<BTreeMap<&'static str, String>> {
         &self.0.notes
+    }
+
+    /// Gives the isolates of this world an object by which they share calls.
+    pub fn set_pop(&self, has_pop: bool) {
+        self.0.has_pop.set(has_pop);
     }
 
     /// Empties the near store, as another point of presence has it.
