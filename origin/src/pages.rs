@@ -5,6 +5,7 @@ pub(crate) mod admin;
 mod api;
 pub(crate) mod crawlers;
 mod data;
+pub(crate) mod perf;
 mod permit;
 pub(crate) mod place;
 pub(crate) mod plot;

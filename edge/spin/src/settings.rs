@@ -43,6 +43,7 @@ pub(crate) async fn read() -> Result<(Settings, Places), String> {
         control_secret: Settings::secret(CONTROL_SECRET, text(CONTROL_SECRET).await, host::log),
         // Spin starts no jobs by the clock; the origin's own timer does (docs/operating/spin.md).
         cron_secret: None,
+        edge_secret: Settings::secret(EDGE_SECRET, text(EDGE_SECRET).await, host::log),
         maintenance: Settings::switch(MAINTENANCE, text(MAINTENANCE).await.as_deref(), host::log),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -91,6 +92,8 @@ const NO_FALLBACK: &str = "http://none.invalid";
 const REDIS: &str = "redis_url";
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "control_secret";
+/// What shows the origin that a request comes from this edge; the same text as its `EDGE_SECRET`.
+const EDGE_SECRET: &str = "edge_secret";
 /// Takes the site down (`on`) or up (`off`), whatever the policy says.
 const MAINTENANCE: &str = "maintenance";
 /// What this deployment is called.

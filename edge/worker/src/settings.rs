@@ -14,6 +14,7 @@ pub(crate) fn read(env: &Object) -> Settings {
     Settings {
         control_secret: secret(CONTROL_SECRET),
         cron_secret: secret(CRON_SECRET),
+        edge_secret: secret(EDGE_SECRET),
         maintenance: Settings::switch(MAINTENANCE, text(env, MAINTENANCE).as_deref(), host::log),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -38,6 +39,8 @@ pub(crate) fn bound(env: &Object, name: &str) -> Option<Object> {
 const CONTROL_SECRET: &str = "CONTROL_SECRET";
 /// What the origin wants of who starts its jobs; the same text as its own `CRON_SECRET`.
 const CRON_SECRET: &str = "CRON_SECRET";
+/// What shows the origin that a request comes from this edge; the same text as its own `EDGE_SECRET`.
+const EDGE_SECRET: &str = "EDGE_SECRET";
 /// Takes the site down (`on`) or up (`off`), whatever the policy says.
 const MAINTENANCE: &str = "MAINTENANCE";
 /// The binding that names the deployment, where wrangler.toml has it.
