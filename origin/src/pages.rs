@@ -2,7 +2,9 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+pub(crate) mod brief;
 mod data;
+pub(crate) mod demo;
 mod permit;
 pub(crate) mod plot;
 mod prose;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{caches, nightly, prune, velocity};
+use crate::brief;
 use crate::jobs::{Context, Lease};
 
 /// A job, one run of which may go on at a time, over all processes.
@@ -16,6 +17,8 @@ pub enum Job {
     VelocityRefresh,
     /// Computes what the page cache keeps, before it is asked for.
     ComputeCaches,
+    /// Mails the morning brief to whoever asked for it.
+    Brief,
     /// Deletes what is too old to be of use.
     Prune,
 }
@@ -25,7 +28,7 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Nightly, Self::VelocityRefresh, Self::ComputeCaches, Self::Prune];
+    pub const ALL: [Self; 5] = [Self::Nightly, Self::VelocityRefresh, Self::ComputeCaches, Self::Brief, Self::Prune];
 
     /// The job of that name.
     #[must_use]
@@ -40,6 +43,7 @@ impl Job {
             Self::Nightly => "nightly",
             Self::VelocityRefresh => "velocity-refresh",
             Self::ComputeCaches => "compute-caches",
+            Self::Brief => "brief",
             Self::Prune => "prune",
         }
     }
@@ -52,6 +56,8 @@ impl Job {
             Self::Nightly => Duration::from_secs(3 * 60 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
+            // A tenth of a second for each of some thousand people.
+            Self::Brief => Duration::from_secs(30 * 60),
             // One statement for each entry, and portions of a second each.
             Self::ComputeCaches | Self::Prune => Duration::from_secs(5 * 60),
         }
@@ -62,6 +68,8 @@ impl Job {
         match self {
             // The city's API is away for minutes at a time, and what was loaded is not loaded again.
             Self::Nightly => 4,
+            // The mail server comes back; who got a mail gets no second.
+            Self::Brief => 4,
             Self::VelocityRefresh | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
@@ -74,6 +82,7 @@ impl Job {
             Self::Nightly => nightly::run(context, lease).await,
             Self::VelocityRefresh => velocity::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
+            Self::Brief => brief::mail::run(context, lease).await,
             Self::Prune => prune::run(context).await,
         }
     }
