@@ -17,6 +17,7 @@ mod limit;
 pub mod logging;
 mod mail;
 mod metrics;
+mod openapi;
 mod page_cache;
 pub mod pages;
 pub mod permits;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{caches, nightly, prune, velocity};
+use super::{caches, nightly, prune, signals, velocity};
 use crate::brief;
 use crate::jobs::{Context, Lease};
 
@@ -15,6 +15,8 @@ pub enum Job {
     Nightly,
     /// Works out how long plan review takes at each station.
     VelocityRefresh,
+    /// Works out what is wrong, slow or forgotten.
+    Signals,
     /// Computes what the page cache keeps, before it is asked for.
     ComputeCaches,
     /// Mails the morning brief to whoever asked for it.
@@ -28,7 +30,8 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Nightly, Self::VelocityRefresh, Self::ComputeCaches, Self::Brief, Self::Prune];
+    pub const ALL: [Self; 6] =
+        [Self::Nightly, Self::VelocityRefresh, Self::Signals, Self::ComputeCaches, Self::Brief, Self::Prune];
 
     /// The job of that name.
     #[must_use]
@@ -42,6 +45,7 @@ impl Job {
         match self {
             Self::Nightly => "nightly",
             Self::VelocityRefresh => "velocity-refresh",
+            Self::Signals => "signals",
             Self::ComputeCaches => "compute-caches",
             Self::Brief => "brief",
             Self::Prune => "prune",
@@ -58,6 +62,8 @@ impl Job {
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
             // A tenth of a second for each of some thousand people.
             Self::Brief => Duration::from_secs(30 * 60),
+            // Three statements, each over the whole of the permits and the longest over all steps of review.
+            Self::Signals => Duration::from_secs(15 * 60),
             // One statement for each entry, and portions of a second each.
             Self::ComputeCaches | Self::Prune => Duration::from_secs(5 * 60),
         }
@@ -70,7 +76,7 @@ impl Job {
             Self::Nightly => 4,
             // The mail server comes back; who got a mail gets no second.
             Self::Brief => 4,
-            Self::VelocityRefresh | Self::Prune => 2,
+            Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
         }
@@ -81,6 +87,7 @@ impl Job {
         match self {
             Self::Nightly => nightly::run(context, lease).await,
             Self::VelocityRefresh => velocity::run(context, lease).await,
+            Self::Signals => signals::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
             Self::Brief => brief::mail::run(context, lease).await,
             Self::Prune => prune::run(context).await,

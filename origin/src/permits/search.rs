@@ -9,6 +9,7 @@ mod street;
 
 use futures_util::{Stream, StreamExt as _};
 use jiff::civil::DateTime;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -48,7 +49,7 @@ impl Page {
 }
 
 /// One page of what a search found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Found {
     /// What was looked up.
     pub(crate) query: String,
@@ -72,7 +73,7 @@ pub(crate) struct Found {
 }
 
 /// One permit with every address it was granted for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Hit {
     pub(crate) permit_number: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,7 +99,7 @@ pub(crate) struct Hit {
 }
 
 /// One address of a permit, and the report of its parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Place {
     pub(crate) record_id: String,
     pub(crate) address: String,

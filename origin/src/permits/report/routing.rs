@@ -1,6 +1,7 @@
 //! How far a permit's plan review has come.
 
 use jiff::civil::{Date, DateTime};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::permits::record::Step;
@@ -9,7 +10,7 @@ use crate::permits::record::Step;
 pub const STALLED_AFTER_DAYS: i32 = 30;
 
 /// Progress through the stations of the latest revision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Routing {
     /// 0 is the first review; each revision counts up.
     pub(crate) addenda_number: Option<i32>,
@@ -32,7 +33,7 @@ pub(crate) struct Routing {
 }
 
 /// A step that nobody has touched for a while.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Stalled {
     pub(crate) station: String,
     /// Days since it arrived there.
@@ -40,7 +41,7 @@ pub(crate) struct Stalled {
 }
 
 /// The step that finished last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Latest {
     pub(crate) station: String,
     pub(crate) result: Option<String>,
