@@ -17,6 +17,8 @@ mod limits;
 mod operating;
 /// The origin without its database.
 mod origin;
+/// The origin dies under load.
+mod outage;
 /// What belongs to one visitor reaches no other.
 mod privacy;
 /// What was purged is served nowhere.

@@ -4,12 +4,12 @@ use core::{cell::RefCell, pin::Pin, time::Duration};
 use std::rc::Rc;
 
 use js_sys::{Date, Object, Promise, Uint8Array};
-use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
     authority::{Question, Reply},
     message::{Request, Response},
-    platform::{AuthorityError, FetchError, Script},
+    platform::{AuthorityError, FetchError},
     record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -17,8 +17,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, WorkerGlobalScope};
 
 use crate::{
-    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, purge, ready::Ready,
-    settings, upstash, waiters,
+    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, pop, purge, ready::Ready,
+    settings, waiters,
 };
 
 /// The platform of one request.
@@ -170,8 +170,13 @@ impl Platform for Host {
         authority::ask(&self.0.env, shard, question, deadline).await
     }
 
-    async fn run_script(&self, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
-        upstash::run(&self.0.env, script, deadline).await
+    #[cfg(seawall_redis)]
+    async fn run_script(
+        &self,
+        script: &seawall_edge::platform::Script<'_>,
+        deadline: Duration,
+    ) -> Result<seawall_core::limit::lua::Reply, AuthorityError> {
+        crate::upstash::run(&self.0.env, script, deadline).await
     }
 
     async fn count_at_location(&self, limit: &str, key: u128) -> Option<bool> {
@@ -198,6 +203,14 @@ impl Platform for Host {
 
     async fn ask_purge_log(&self, question: String, deadline: Duration) -> Result<String, AuthorityError> {
         purge::ask(&self.0.env, question, deadline).await
+    }
+
+    fn has_pop(&self) -> bool {
+        pop::is_bound(&self.0.env)
+    }
+
+    async fn ask_pop(&self, shard: u64, question: String, deadline: Duration) -> Result<String, AuthorityError> {
+        pop::ask(&self.0.env, shard, &question, deadline).await
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {
