@@ -114,7 +114,7 @@ pub(crate) mod tests {
     /// Accounts of a site at `https://permits.example` with these variables.
     pub(crate) fn accounts(further: &[(&str, &str)]) -> Arc<Accounts> {
         let base = [("DATABASE_URL", "postgres://x@localhost/x"), ("SMTP_URL", "smtp://localhost")];
-        let set = [&base[..], &[("BASE_URL", "https://permits.example")], further].concat();
+        let set = [further, &base, &[("BASE_URL", "https://permits.example")]].concat();
         let config = Config::read(|name| {
             let given = set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
             given.or_else(|| (name == "SESSION_KEYS").then(|| "k".repeat(32)))
