@@ -11,6 +11,8 @@ pub struct Settings {
     pub control_secret: Option<Secret>,
     /// What the origin wants of who starts its jobs; without it every job fails.
     pub cron_secret: Option<Secret>,
+    /// What the origin wants to see before it believes who the client is; without it the origin believes whoever comes.
+    pub edge_secret: Option<Secret>,
     /// Whether the site is down on purpose; `None`: as the policy says.
     pub maintenance: Option<bool>,
     /// What runs.
@@ -20,6 +22,9 @@ pub struct Settings {
 /// The field in which an operator's own requests for pages carry the control secret. `Authorization` belongs to the
 /// origin there. It goes no further than this edge.
 pub const SECRET_FIELD: &str = "seawall-secret";
+
+/// The field in which this edge shows the origin its secret. What clients send in it is taken away.
+pub const EDGE_SECRET_FIELD: &str = "seawall-edge-secret";
 
 /// Which build runs, for people who look.
 #[derive(Clone, Debug, Default)]

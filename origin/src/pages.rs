@@ -7,6 +7,7 @@ pub(crate) mod brief;
 pub(crate) mod crawlers;
 mod data;
 pub(crate) mod demo;
+pub(crate) mod perf;
 mod permit;
 pub(crate) mod place;
 pub(crate) mod plot;

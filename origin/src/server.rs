@@ -36,7 +36,7 @@ use crate::limit::{self, Limiter};
 use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::pages::{account, admin, brief, crawlers, demo, sign_in};
+use crate::pages::{account, admin, brief, crawlers, demo, perf, sign_in};
 use crate::permits::{api, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
@@ -184,6 +184,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/brief/refresh", post(brief::refresh))
         .route("/unsubscribe/{user_id}/{signature}", get(brief::unsubscribe_page).post(brief::unsubscribe))
         .route("/admin", get(admin::admin))
+        .route("/admin/perf", get(perf::page))
+        .route("/admin/perf.json", get(perf::json))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api", get(pages::api))

@@ -40,6 +40,7 @@ pub(crate) async fn read() -> Result<(Settings, Places), String> {
         control_secret: text(CONTROL_SECRET).await.and_then(secret),
         // Spin starts no jobs by the clock; the origin's own timer does (docs/operating/spin.md).
         cron_secret: None,
+        edge_secret: text(EDGE_SECRET).await.and_then(secret),
         maintenance: text(MAINTENANCE).await.and_then(|word| switch(MAINTENANCE, &word)),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,6 +105,8 @@ const ORIGIN: &str = "origin";
 const REDIS: &str = "redis_url";
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "control_secret";
+/// What shows the origin that a request comes from this edge; the same text as its `EDGE_SECRET`.
+const EDGE_SECRET: &str = "edge_secret";
 /// Takes the site down (`on`) or up (`off`), whatever the policy says.
 const MAINTENANCE: &str = "maintenance";
 /// What this deployment is called.

@@ -16,6 +16,7 @@ pub(crate) fn read(env: &Object) -> Settings {
     Settings {
         control_secret: secret(env, CONTROL_SECRET),
         cron_secret: secret(env, CRON_SECRET),
+        edge_secret: secret(env, EDGE_SECRET),
         maintenance: switch(env, MAINTENANCE),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -63,6 +64,8 @@ fn secret(env: &Object, name: &str) -> Option<Secret> {
 const CONTROL_SECRET: &str = "CONTROL_SECRET";
 /// What the origin wants of who starts its jobs; the same text as its own `CRON_SECRET`.
 const CRON_SECRET: &str = "CRON_SECRET";
+/// What shows the origin that a request comes from this edge; the same text as its own `EDGE_SECRET`.
+const EDGE_SECRET: &str = "EDGE_SECRET";
 /// Takes the site down (`on`) or up (`off`), whatever the policy says.
 const MAINTENANCE: &str = "MAINTENANCE";
 /// The binding that names the deployment, where wrangler.toml has it.
