@@ -103,6 +103,8 @@ pub struct Limits {
     pub redis_url: Option<Secret>,
     /// `TRUSTED_PROXY_HOPS`: how many entries of `X-Forwarded-For`, from its end, our own proxies have written.
     pub trusted_proxy_hops: usize,
+    /// `EDGE_SECRET`: what requests show whose `X-Forwarded-For` is believed.
+    pub edge_secret: Option<Secret>,
 }
 
 /// Whether this process runs jobs when asked to.
@@ -208,6 +210,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         });
         let secret = |value: &str| (value.len() >= SECRET_BYTES_MIN).then(|| Secret(value.to_owned()));
         let cron_secret = self.checked(&var::CRON_SECRET, secret);
+        let edge_secret = self.checked(&var::EDGE_SECRET, secret);
         if cron_worker != CronWorker::Off && cron_secret.is_none() {
             self.refused.push("  CRON_SECRET is not set: CRON_WORKER needs it".to_owned());
         }
@@ -244,6 +247,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 }),
                 redis_url: self.checked(&var::REDIS_URL, redis_url).map(Secret),
                 trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
+                edge_secret,
             },
             accounts: self.accounts(),
             site: self.site(),

@@ -3,8 +3,11 @@
 pub(crate) mod account;
 pub(crate) mod admin;
 mod api;
+pub(crate) mod brief;
 pub(crate) mod crawlers;
 mod data;
+pub(crate) mod demo;
+pub(crate) mod perf;
 mod permit;
 pub(crate) mod place;
 pub(crate) mod plot;

@@ -6,6 +6,8 @@ mod accounts;
 mod away;
 /// What is written down elsewhere, and comes back.
 mod backup;
+/// What is said every morning, and to whom.
+mod brief;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
 mod cron;
 /// Every fault under load, with what became of the requests.

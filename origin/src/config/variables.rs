@@ -42,6 +42,7 @@ pub const VARIABLES: &[&Variable] = &[
     &RATE_LIMITS,
     &REDIS_URL,
     &TRUSTED_PROXY_HOPS,
+    &EDGE_SECRET,
     &BASE_URL,
     &STATIC_BASE_URL,
     &SECURITY_CONTACT,
@@ -217,7 +218,7 @@ pub(super) const SESSION_KEYS: Variable = Variable {
 pub(super) const INVITE_CODES: Variable = Variable {
     name: "INVITE_CODES",
     default: None,
-    meaning: "Codes of which a new visitor needs one to sign up; without any, everyone may",
+    meaning: "Codes of which a new visitor needs one to sign up; without any, everyone may. The first that begins with `demo-` is shown on `/demo`",
     expected: "1 to 1000 codes of 6 to 100 bytes, separated by commas; or nothing",
     secret: true,
 };
@@ -252,6 +253,14 @@ pub(super) const CRON_WORKER: Variable = Variable {
     meaning: "Whether this process runs jobs that are posted to `/cron/`: `on` beside the site, `only` with nothing but health",
     expected: "off, on or only",
     secret: false,
+};
+
+pub(super) const EDGE_SECRET: Variable = Variable {
+    name: "EDGE_SECRET",
+    default: None,
+    meaning: "What the edge shows, under the same name, to be believed who its clients are; from others the address of the connection counts. Without it whoever comes is believed as `TRUSTED_PROXY_HOPS` says",
+    expected: "at least 32 characters",
+    secret: true,
 };
 
 pub(super) const CRON_SECRET: Variable = Variable {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{caches, nightly, prune, signals, velocity};
+use crate::brief;
 use crate::jobs::{Context, Lease};
 
 /// A job, one run of which may go on at a time, over all processes.
@@ -18,6 +19,8 @@ pub enum Job {
     Signals,
     /// Computes what the page cache keeps, before it is asked for.
     ComputeCaches,
+    /// Mails the morning brief to whoever asked for it.
+    Brief,
     /// Deletes what is too old to be of use.
     Prune,
 }
@@ -27,7 +30,8 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Nightly, Self::VelocityRefresh, Self::Signals, Self::ComputeCaches, Self::Prune];
+    pub const ALL: [Self; 6] =
+        [Self::Nightly, Self::VelocityRefresh, Self::Signals, Self::ComputeCaches, Self::Brief, Self::Prune];
 
     /// The job of that name.
     #[must_use]
@@ -43,6 +47,7 @@ impl Job {
             Self::VelocityRefresh => "velocity-refresh",
             Self::Signals => "signals",
             Self::ComputeCaches => "compute-caches",
+            Self::Brief => "brief",
             Self::Prune => "prune",
         }
     }
@@ -55,6 +60,8 @@ impl Job {
             Self::Nightly => Duration::from_secs(3 * 60 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
+            // A tenth of a second for each of some thousand people.
+            Self::Brief => Duration::from_secs(30 * 60),
             // Three statements, each over the whole of the permits and the longest over all steps of review.
             Self::Signals => Duration::from_secs(15 * 60),
             // One statement for each entry, and portions of a second each.
@@ -67,6 +74,8 @@ impl Job {
         match self {
             // The city's API is away for minutes at a time, and what was loaded is not loaded again.
             Self::Nightly => 4,
+            // The mail server comes back; who got a mail gets no second.
+            Self::Brief => 4,
             Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
@@ -80,6 +89,7 @@ impl Job {
             Self::VelocityRefresh => velocity::run(context, lease).await,
             Self::Signals => signals::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
+            Self::Brief => brief::mail::run(context, lease).await,
             Self::Prune => prune::run(context).await,
         }
     }
