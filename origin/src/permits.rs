@@ -10,5 +10,6 @@ pub mod parcel;
 pub(crate) mod record;
 pub mod report;
 pub mod search;
+pub(crate) mod severity;
 pub mod standing;
 pub(crate) mod velocity;

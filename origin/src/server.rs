@@ -128,6 +128,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api/v1/search", get(api::search))
+        .route("/api/v1/suggest", get(api::suggest))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
         .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))

@@ -41,6 +41,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0009_trades_and_property",
         sql: include_str!("../../migrations/0009_trades_and_property.sql"),
     },
+    Migration {
+        version: 10,
+        name: "0010_search_and_entities",
+        sql: include_str!("../../migrations/0010_search_and_entities.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

@@ -119,6 +119,23 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "entities",
+        &[
+            "entity_id",
+            "canonical_name",
+            "canonical_firm",
+            "entity_type",
+            "license_number",
+            "sf_business_license",
+            "resolution_method",
+            "resolution_confidence",
+            "contact_count",
+            "permit_count",
+            "sources",
+        ],
+    ),
+    ("entity_permits", &["entity_id", "permit_number", "role"]),
+    (
         "ingest_log",
         &[
             "dataset_id",
@@ -202,6 +219,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
     ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
+    ("search_terms", &["kind", "term", "target", "weight"]),
     (
         "station_velocity_v2",
         &[

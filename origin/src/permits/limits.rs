@@ -7,8 +7,21 @@ pub const QUERY_CHARS_MAX: usize = 120;
 /// Permits on one page of results.
 pub const PAGE_SIZE: u32 = 25;
 
-/// Last page of results that can be asked for; every page before it is read and dropped. A later one gets 400.
-pub const PAGE_MAX: u32 = 400;
+/// Permit rows that are counted for a total and its facets; more are "at least". A walk over so many rows of an index
+/// takes a few milliseconds.
+pub const COUNTED_MAX: u32 = 1_000;
+
+/// Permits that words of a description may match; the newest of these are shown, and the total says "at least".
+pub const WORD_MATCHES_MAX: u32 = 5_000;
+
+/// Suggestions for what is being typed.
+pub const SUGGESTIONS_MAX: i64 = 8;
+
+/// Terms that begin like what is typed, of which the most used are suggested: three letters begin a thousand names.
+pub const SUGGESTION_CANDIDATES_MAX: i64 = 2_000;
+
+/// Shortest text that is completed: one letter begins everything.
+pub const SUGGEST_CHARS_MIN: usize = 2;
 
 /// Rows read for one page of results. A permit has one row for each of its addresses: 29 at most in the city's
 /// data, so this holds 25 permits of twice that.
