@@ -186,13 +186,24 @@ impl Budget {
         if delay >= attempt.time_left {
             return Decision::GiveUp(Reason::Deadline);
         }
-        match self.tokens.checked_sub(cost) {
-            Some(left) => {
-                self.tokens = left;
-                Decision::Retry { delay, spent: Spent(cost) }
-            }
+        match self.spend(cost) {
+            Some(spent) => Decision::Retry { delay, spent },
             None => Decision::GiveUp(Reason::Budget),
         }
+    }
+
+    /// Spends the tokens for one more call of another kind: to another server that answers the same, at once. `None` when
+    /// they are spent.
+    pub fn take(&mut self, config: &Config, failure: Failure) -> Option<Spent> {
+        self.spend(match failure {
+            Failure::Transient => config.cost,
+            Failure::Throttled => config.throttled_cost,
+        })
+    }
+
+    fn spend(&mut self, cost: u32) -> Option<Spent> {
+        self.tokens = self.tokens.checked_sub(cost)?;
+        Some(Spent(cost))
     }
 
     /// A first try succeeded: one token comes back.

@@ -70,6 +70,11 @@ impl Admitted {
         Self { admission, source, charged: Charged::nothing(), later: false }
     }
 
+    /// Whether the shared limits are yet to be charged for a miss.
+    pub(crate) const fn is_owing(&self) -> bool {
+        self.later
+    }
+
     /// The same, after what was decided before.
     fn after(mut self, own: &Admission) -> Self {
         self.admission.verdicts.splice(0..0, own.verdicts.iter().copied());
@@ -128,6 +133,22 @@ pub(crate) fn refused_at_once(
     let mut admission = own::count(edge, client, LeaseId(0), &here, now);
     admission.extend(remembered);
     Some(admission)
+}
+
+/// Charges the shared limits of a route for a call that nobody waits for, and says whether they let it pass. The limits
+/// of this isolate and of this location have counted the request that led to it.
+pub(crate) async fn charge<P: Platform>(
+    edge: &Rc<Edge>,
+    platform: &P,
+    route: &Route,
+    client: Client,
+    lease: LeaseId,
+) -> bool {
+    let is_shared = |(_, limit): &Named<'_>| matches!(limit.scope, Scope::Shared { .. });
+    let shared = edge.policy.limits_of(route).filter(is_shared).collect();
+    let (own, located) = (Admission::default(), Vec::new());
+    let call = Admitting { edge, route, client, lease, own, located, shared, spares_hits: false };
+    call.check(platform).await.admission.refusal().is_none()
 }
 
 /// A request that the limits of its isolate let pass.
@@ -194,6 +215,11 @@ impl<'a> Admitting<'a> {
             return Err(Admitted::here(self.own.clone(), Source::Location));
         }
         Ok(())
+    }
+
+    /// Who is counted.
+    pub(crate) const fn client(&self) -> Client {
+        self.client
     }
 
     /// What is known without the shared limits, for a request that costs them nothing.

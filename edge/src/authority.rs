@@ -142,7 +142,7 @@ pub(crate) const fn shard_of(upstream: UpstreamId) -> u64 {
 }
 
 /// What an authority writes down of one key until it is worth nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// The client under one limit.
     pub key: u128,
@@ -150,6 +150,24 @@ pub struct Kept {
     pub written: Written,
     /// When that is worth nothing any more.
     pub expires: Timestamp,
+    /// The isolate and the number of the question that led to it, which may be sent again.
+    pub asked: (u64, u64),
+    /// When it was written, by the time that limits count by.
+    pub at: Timestamp,
+}
+
+impl Kept {
+    /// As text for a store.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        crate::lookup::to_hex(self)
+    }
+
+    /// Reads [`Kept::encode`]; `None` when the text was not written by this release.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        crate::lookup::from_hex(text)
+    }
 }
 
 /// What is written down of a key.
@@ -159,18 +177,4 @@ pub enum Written {
     State(State),
     /// What a limit of which isolates hold units writes down now and then.
     Snapshot(Snapshot),
-}
-
-impl Written {
-    /// As text for a store.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        crate::lookup::to_hex(self)
-    }
-
-    /// Reads [`Written::encode`]; `None` when the text was not written by this release.
-    #[must_use]
-    pub fn decode(text: &str) -> Option<Self> {
-        crate::lookup::from_hex(text)
-    }
 }

@@ -20,7 +20,8 @@ use crate::{
 /// Calls the first origin that is not known to be away, and the next when it fails.
 ///
 /// Each has a breaker of its own in this isolate, beside the upstream's, which sees only what came of all of them. Only
-/// a request that may be sent twice and has no body moves on, after its part of what is left of the deadline. When all
+/// a request that may be sent twice and has no body moves on, after its part of what is left of the deadline and at the
+/// cost of a retry: a call is a call, and when all of them fail the budget runs out. When all
 /// are known to be away the first is called all the same: whether to call at all has been decided before.
 pub(crate) async fn fetch<P: Platform>(
     edge: &Edge,
@@ -34,7 +35,7 @@ pub(crate) async fn fetch<P: Platform>(
     let key = request.headers.field("idempotency-key");
     let may_move = request.body.is_none() && Repeatable::of(&request.method, key.as_deref()) != Repeatable::No;
     let began = platform.now();
-    let (mut from, mut last) = (0, None);
+    let (mut from, mut last, mut spent) = (0, None, None);
     loop {
         let now = platform.now();
         let (origin, permit) = match (next(edge, id, upstream, from..origins, now), last) {
@@ -54,7 +55,15 @@ pub(crate) async fn fetch<P: Platform>(
             let random = (platform.random() >> 32) as u32;
             breaker(edge, id, origin).record(&upstream.breaker, permit, outcome, ended, random);
         }
-        if !may_move || origin + 1 == origins || Failure::classify(reply) != Some(Failure::Transient) {
+        let failure = Failure::classify(reply);
+        if let (None, Some(spent)) = (failure, spent) {
+            edge.state.borrow_mut().budgets[usize::from(id.0)].retried(&upstream.retry, spent);
+        }
+        if !may_move || origin + 1 == origins || failure != Some(Failure::Transient) {
+            return result;
+        }
+        spent = edge.state.borrow_mut().budgets[usize::from(id.0)].take(&upstream.retry, Failure::Transient);
+        if spent.is_none() {
             return result;
         }
         platform.log(&["edge.failover upstream=", upstream.name.as_str(), " origin=", &origin.to_string()].concat());

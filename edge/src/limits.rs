@@ -149,6 +149,10 @@ pub const PURGE_RETRIED_AFTER: Duration = Duration::from_secs(1);
 /// Purges in one request of an operator.
 pub const PURGE_ORDERS_MAX: usize = 256;
 
+/// Purges that operators may order in a minute, all of them together: one page in sixty milliseconds, and as many as the log
+/// remembers, so that a script that runs away empties the caches once a minute at most. More is 429.
+pub const PURGE_ORDERS_PER_MINUTE: u32 = 1024;
+
 /// Longest body of such a request.
 pub const PURGE_BODY_BYTES_MAX: usize = 64 << 10;
 

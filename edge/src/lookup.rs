@@ -12,7 +12,7 @@ use seawall_core::{
         CacheOptions, Content, Metadata, VaryOptions,
         key::{CacheKey, Target},
         purge::Purged,
-        search::SearchRule,
+        search::{SEARCH_FIELD, SearchRule},
         variants::Variants,
     },
     headers::Fields,
@@ -224,7 +224,7 @@ pub(crate) async fn save<P: Platform>(
 
 /// What a response says of the queries that are the same as its own.
 fn same_for<P: Platform>(response: &Response<P>, options: &CacheOptions) -> Option<SearchRule> {
-    let said = response.headers.field(NO_VARY_SEARCH).filter(|_| options.no_vary_search)?;
+    let said = response.headers.field(SEARCH_FIELD).filter(|_| options.no_vary_search)?;
     SearchRule::parse(&said)
 }
 
@@ -359,9 +359,6 @@ pub(crate) fn from_hex<T: DeserializeOwned>(text: &str) -> Option<T> {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// Where an origin says it.
-const NO_VARY_SEARCH: &str = "no-vary-search";
 
 /// About what one variant takes in an index.
 const BYTES_OF_A_VARIANT: usize = 64;

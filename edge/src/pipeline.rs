@@ -37,7 +37,7 @@ use crate::{
     maintenance,
     message::{Headers, Request, Response},
     protect::Last,
-    purge::{self, Order},
+    purge::{self, By, Order},
     record::{Metric, Record, known_method},
     sanitise::{self, Malformed, canonical_path, sanitise},
 };
@@ -195,6 +195,10 @@ async fn through_the_cache<P: Platform>(
         match looking.as_mut().now_or_never() {
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
                 Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
+                Step::Stale(answer) => {
+                    cached.refresh_aside(&request, Some(admitting.client()));
+                    return (admitting.spared(platform.now()), answer);
+                }
                 step => (admitting.check(*platform).await, Ok(step)),
             },
             Some(found) => (admitting.check(*platform).await, Err(found)),
@@ -212,6 +216,14 @@ async fn through_the_cache<P: Platform>(
     match step.unwrap_or_else(|found| cached.usable(found, &request)) {
         Step::Answer(answer) => {
             admitting.hit(*platform, &mut admitted);
+            (admitted, answer)
+        }
+        Step::Stale(answer) => {
+            // Who was charged for a miss pays the refresh; who was refused starts none.
+            let debtor = admitted.is_owing().then(|| admitting.client());
+            if is_refused(&admitted) || !cached.refresh_aside(&request, debtor) {
+                admitting.hit(*platform, &mut admitted);
+            }
             (admitted, answer)
         }
         Step::Fetch(needed) => {
@@ -359,18 +371,26 @@ impl Place {
                 Some(Query::Only(names)) => query::keep(&place.query, names),
                 _ => place.query,
             };
-            let key = CacheKey::new(&self.target("GET", &path, &query));
-            orders.push(Selector::Key(key));
-            if let Err(error) = forget(edge, platform, &key).await {
-                platform.log(&format!("edge.cache.invalidate failed: {error}"));
+            let target = self.target("GET", &path, &query);
+            let key = CacheKey::new(&target);
+            orders.push(Selector::Url { key, path: CacheKey::of_path(&target) });
+            // What is stored for it under the name that equal queries share, as far as that is known here.
+            let same = edge.state.borrow().searches.rule(&target).and_then(|rule| rule.key(&target));
+            for key in [Some(key), same].into_iter().flatten() {
+                if let Err(error) = forget(edge, platform, &key).await {
+                    platform.log(&format!("edge.cache.invalidate failed: {error}"));
+                }
             }
         }
         orders.extend(changed.groups.into_iter().map(Selector::Group));
         for selector in &orders {
-            edge.state.borrow_mut().purges.purge(selector.clone(), Strength::Hard, now);
+            edge.state.borrow_mut().purges.change(selector.clone(), Strength::Hard, now);
         }
         if platform.has_purge_log() && !orders.is_empty() {
-            let orders = orders.into_iter().map(|selector| Order { selector, strength: Strength::Hard }).collect();
+            let orders = orders
+                .into_iter()
+                .map(|selector| Order { by: By::Visitor, selector, strength: Strength::Hard })
+                .collect();
             let (edge, platform_) = (Rc::clone(&edge.edge), platform.clone());
             platform.spawn(async move {
                 // Here it holds already; elsewhere, what is stored ends by its own time.

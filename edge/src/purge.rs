@@ -7,6 +7,7 @@
 //!
 //! What travels is text, so that any host can carry it. Here is what it says, at both ends.
 
+use core::time::Duration;
 use std::rc::Rc;
 
 use seawall_core::{
@@ -14,13 +15,13 @@ use seawall_core::{
         key::{CacheKey, Target},
         purge::{Purges, Selector, Strength},
     },
-    time::Timestamp,
+    time::{Timestamp, seconds_ceil},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Edge, Platform,
-    limits::{PURGE_ASKED_EVERY, PURGE_DEADLINE, PURGE_KNOWN_FOR, PURGE_RETRIED_AFTER},
+    limits::{PURGE_ASKED_EVERY, PURGE_DEADLINE, PURGE_KNOWN_FOR, PURGE_ORDERS_PER_MINUTE, PURGE_RETRIED_AFTER},
     lookup::{from_hex, to_hex},
     platform::AuthorityError,
     record::{Failure, Metric},
@@ -29,10 +30,21 @@ use crate::{
 /// One purge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
+    /// Whose it is.
+    pub by: By,
     /// What it reaches.
     pub selector: Selector,
     /// What becomes of it.
     pub strength: Strength,
+}
+
+/// Who purges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By {
+    /// Who has the secret: every purge is kept, and there are only so many in a minute.
+    Operator,
+    /// A visitor whose request changed something: kept apart, where many push each other out and nothing else.
+    Visitor,
 }
 
 /// What an isolate says to the authority.
@@ -46,10 +58,18 @@ struct Question {
 
 /// What the authority answers.
 #[derive(Serialize, Deserialize)]
-struct Answer {
-    version: u64,
-    /// All purges, if the isolate does not know them yet.
-    purges: Option<Purges>,
+enum Answer {
+    /// It has taken the orders.
+    Taken {
+        version: u64,
+        /// All purges, if the isolate does not know them yet.
+        purges: Option<Purges>,
+    },
+    /// It has taken none of them: operators have ordered too much.
+    TooMany {
+        /// When it takes some again.
+        retry_after_s: u64,
+    },
 }
 
 /// What the authority holds: plain state, which a host keeps where it is not lost.
@@ -57,19 +77,51 @@ struct Answer {
 pub struct PurgeLog {
     version: u64,
     purges: Purges,
+    pace: Pace,
 }
+
+/// What operators have ordered in this minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Pace {
+    since: Timestamp,
+    orders: u32,
+}
+
+impl Pace {
+    /// Counts orders, all or none of them. A clock that steps back begins a new minute.
+    fn take(&mut self, orders: u32, now: Timestamp) -> Result<(), Duration> {
+        if now < self.since || now.since(self.since) >= MINUTE {
+            *self = Self { since: now, orders: 0 };
+        }
+        let sum = self.orders.saturating_add(orders);
+        if sum > PURGE_ORDERS_PER_MINUTE {
+            return Err(MINUTE.saturating_sub(now.since(self.since)));
+        }
+        self.orders = sum;
+        Ok(())
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl PurgeLog {
     /// Answers an isolate; `None` when that is no question. Answers too whether the log has changed, and must be kept.
     pub fn answer(&mut self, question: &str, now: Timestamp) -> Option<(String, bool)> {
         let Question { known, orders } = from_hex(question)?;
         let changes = !orders.is_empty();
-        for Order { selector, strength } in orders {
-            self.purges.purge(selector, strength, now);
+        let by_operators = orders.iter().filter(|order| order.by == By::Operator).count();
+        if let Err(wait) = self.pace.take(u32::try_from(by_operators).unwrap_or(u32::MAX), now) {
+            return Some((to_hex(&Answer::TooMany { retry_after_s: seconds_ceil(wait) }), false));
+        }
+        for Order { by, selector, strength } in orders {
+            match by {
+                By::Operator => self.purges.purge(selector, strength, now),
+                By::Visitor => self.purges.change(selector, strength, now),
+            }
             self.version += 1;
         }
         let purges = (known != self.version).then(|| self.purges.clone());
-        Some((to_hex(&Answer { version: self.version, purges }), changes))
+        Some((to_hex(&Answer::Taken { version: self.version, purges }), changes))
     }
 
     /// The log as text, to be kept.
@@ -86,7 +138,7 @@ impl PurgeLog {
             let mut purges = Purges::default();
             purges.purge(Selector::All, Strength::Hard, now);
             // Beyond every version that an isolate may know of the log that was lost.
-            Self { version: now.as_unix_millis(), purges }
+            Self { version: now.as_unix_millis(), purges, pace: Pace::default() }
         })
     }
 }
@@ -173,8 +225,23 @@ fn turn() -> CacheKey {
     CacheKey::new(&Target { path: "purge log", ..Target::default() })
 }
 
+/// Why the log of purges has not taken orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// It did not answer.
+    Away,
+    /// Operators have ordered too much.
+    TooMany {
+        /// When it takes some again.
+        retry_after: Duration,
+    },
+}
+
 /// Tells the log of purges, and takes in all that it knows.
-pub(crate) async fn ask<P: Platform>(edge: &Edge, platform: &P, orders: Vec<Order>) -> Result<(), AuthorityError> {
+///
+/// # Errors
+/// When it took nothing. One that is away has been written to the log.
+pub(crate) async fn ask<P: Platform>(edge: &Edge, platform: &P, orders: Vec<Order>) -> Result<(), NotTaken> {
     let now = platform.now();
     let known = {
         let mut state = edge.state.borrow_mut();
@@ -186,7 +253,7 @@ pub(crate) async fn ask<P: Platform>(edge: &Edge, platform: &P, orders: Vec<Orde
         from_hex::<Answer>(&text).ok_or_else(|| AuthorityError::Failed(String::from("the answer does not decode")))
     });
     let outcome = match answer {
-        Ok(Answer { version, purges }) => {
+        Ok(Answer::Taken { version, purges }) => {
             let state = &mut *edge.state.borrow_mut();
             if let Some(purges) = purges {
                 state.purges.merge(&purges);
@@ -195,12 +262,16 @@ pub(crate) async fn ask<P: Platform>(edge: &Edge, platform: &P, orders: Vec<Orde
             state.feed = Feed { version, known_at: Some(now), ..Feed::default() };
             Ok(())
         }
+        Ok(Answer::TooMany { retry_after_s }) => {
+            edge.state.borrow_mut().feed.asking = None;
+            Err(NotTaken::TooMany { retry_after: Duration::from_secs(retry_after_s) })
+        }
         Err(error) => {
             platform.log(&format!("edge.purge.log failed: {error}"));
             platform.measure(&Metric::Failure(Failure::PurgeLog));
             let feed = &mut edge.state.borrow_mut().feed;
             (feed.asking, feed.failed_at) = (None, Some(platform.now()));
-            Err(error)
+            Err(NotTaken::Away)
         }
     };
     platform.wake(&turn());
@@ -209,41 +280,67 @@ pub(crate) async fn ask<P: Platform>(edge: &Edge, platform: &P, orders: Vec<Orde
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     const fn at(milli: u64) -> Timestamp {
         Timestamp::from_unix_millis(1_000_000 + milli)
     }
 
-    fn ask(log: &mut PurgeLog, known: u64, orders: Vec<Order>) -> (Answer, bool) {
+    /// The version of the log, whether all purges came with it, and whether it has to be kept.
+    fn ask(log: &mut PurgeLog, known: u64, orders: Vec<Order>) -> (u64, bool, bool) {
         let (answer, changed) = log.answer(&to_hex(&Question { known, orders }), at(0)).unwrap();
-        (from_hex(&answer).unwrap(), changed)
+        match from_hex(&answer) {
+            Some(Answer::Taken { version, purges }) => (version, purges.is_some(), changed),
+            _ => panic!("{answer}"),
+        }
+    }
+
+    fn all(by: By) -> Order {
+        Order { by, selector: Selector::All, strength: Strength::Soft }
     }
 
     #[test]
     fn only_what_is_new_travels() {
         let mut log = PurgeLog::default();
-        let (answer, changed) = ask(&mut log, 0, Vec::new());
-        assert!(answer.version == 0 && answer.purges.is_none() && !changed);
-        let order = Order { selector: Selector::All, strength: Strength::Soft };
-        let (answer, changed) = ask(&mut log, 0, vec![order]);
-        assert!(answer.version == 1 && answer.purges.is_some() && changed);
-        let (answer, changed) = ask(&mut log, 1, Vec::new());
-        assert!(answer.version == 1 && answer.purges.is_none() && !changed);
+        assert_eq!(ask(&mut log, 0, Vec::new()), (0, false, false));
+        assert_eq!(ask(&mut log, 0, vec![all(By::Operator)]), (1, true, true));
+        assert_eq!(ask(&mut log, 1, Vec::new()), (1, false, false));
         assert!(log.answer("no question", at(0)).is_none());
     }
 
     #[test]
     fn a_kept_log_reads_back_and_a_lost_one_purges_everything() {
         let mut log = PurgeLog::default();
-        ask(&mut log, 0, vec![Order { selector: Selector::All, strength: Strength::Soft }]);
+        ask(&mut log, 0, vec![all(By::Operator)]);
         let read = PurgeLog::from_text(&log.to_text(), at(0));
-        assert_eq!((read.version, &read.purges), (1, &log.purges));
+        assert_eq!((read.version, &read.purges, read.pace), (1, &log.purges, log.pace));
         let mut lost = PurgeLog::from_text("of another release", at(0));
-        let (answer, _) = ask(&mut lost, 1, Vec::new());
-        assert!(answer.purges.is_some());
+        assert!(ask(&mut lost, 1, Vec::new()).1);
+    }
+
+    #[test]
+    fn operators_order_so_much_in_a_minute_and_visitors_do_not_count() {
+        let mut log = PurgeLog::default();
+        let mut say = |orders: Vec<Order>, now| {
+            let (answer, changed) = log.answer(&to_hex(&Question { known: 0, orders }), now).unwrap();
+            match from_hex(&answer) {
+                Some(Answer::Taken { .. }) => None,
+                Some(Answer::TooMany { retry_after_s }) => Some(retry_after_s).filter(|_| !changed),
+                None => panic!("{answer}"),
+            }
+        };
+        let many = |by, count: u32| (0..count).map(|_| all(by)).collect::<Vec<Order>>();
+        for (by, count, now, expect) in [
+            (By::Operator, PURGE_ORDERS_PER_MINUTE - 1, 0, None),
+            (By::Operator, 2, 1_000, Some(59)),
+            (By::Visitor, PURGE_ORDERS_PER_MINUTE + 1, 1_000, None),
+            (By::Operator, 1, 2_000, None),
+            (By::Operator, 1, 59_999, Some(1)),
+            (By::Operator, 1, 60_000, None),
+        ] {
+            assert_eq!(say(many(by, count), at(now)), expect, "{count} by {by:?} at {now}");
+        }
+        assert_eq!(say(many(By::Operator, PURGE_ORDERS_PER_MINUTE), Timestamp::UNIX_EPOCH), None, "a step back");
     }
 
     #[test]

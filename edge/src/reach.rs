@@ -28,8 +28,8 @@ pub(crate) enum Away {
 /// Asks the authority of a shard.
 ///
 /// An object that is moved or starts anew breaks its calls off and is there again at once. A question has a number, so
-/// one that was heard before its answer was lost is not charged again by the same life of the object. A new one does not
-/// remember the answers of the one before it.
+/// one that was heard before its answer was lost is not charged again: the object remembers its answers, and a new life of
+/// it the last question that charged each key.
 pub(crate) async fn ask<P: Platform>(
     edge: &Edge,
     platform: &P,

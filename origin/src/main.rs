@@ -26,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Serve the site. Configured by environment variables, see docs/configuration.md
     Serve,
+    /// Ask the server that runs on this machine whether it is ready; exits 1 when it is not
+    Check,
     /// Bring the database's schema up to date
     Migrate,
     /// Load the city's data: whole datasets, replacing what changed
@@ -109,6 +111,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve => {
             server::serve(configured()?).await?;
         }
+        Command::Check => server::check(Config::from_env()?.listen).await?,
         Command::Migrate => migrate(&configured()?).await?,
         Command::Ingest { datasets, allow_shrink, changes } => {
             let shrink = if allow_shrink { ingest::Shrink::Allow } else { ingest::Shrink::Refuse };

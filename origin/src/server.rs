@@ -1,6 +1,10 @@
 //! The HTTP server: which route answers what, in which layers, and how it starts and ends.
 
+mod check;
+mod files;
 mod listen;
+
+pub use check::check;
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -22,7 +26,7 @@ use crate::cron::{self, Access, Context, Runner};
 use crate::db::Databases;
 use crate::error::Error;
 use crate::health::{self, Watch};
-use crate::http::limits::BODY_BYTES_MAX;
+use crate::http::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, FILES_BESIDE};
 use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, encoding, errors, observe, security};
 use crate::limit::{self, Limiter};
@@ -73,6 +77,7 @@ fn sweep(site: Arc<Site>) {
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let policy = Arc::new(policy::load(&config)?);
     let databases = Databases::open(&config.database, policy::replica_breaker(&policy))?;
+    files::allow(CONNECTIONS_MAX + FILES_BESIDE);
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; choose another address with BIND and PORT", config.listen))?;

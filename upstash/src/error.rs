@@ -34,12 +34,23 @@ impl fmt::Display for Error {
         match self {
             Self::Configuration(what) => f.write_str(what),
             Self::Unauthorized => f.write_str("Upstash does not accept the token; is it the one of this database?"),
-            Self::Redis(words) => write!(f, "Redis says: {words}"),
+            // The rest of what it says quotes keys and values, and what is displayed is logged.
+            Self::Redis(words) => write!(f, "Redis refused the command: {}", code(words)),
             Self::Status(status) => write!(f, "Upstash answered with status {status}"),
             Self::Malformed => f.write_str("the answer is none of Upstash's; is the URL right?"),
             Self::TooLong => f.write_str("the answer is too long to be read"),
         }
     }
 }
+
+/// The word in capitals that Redis begins an error with.
+fn code(words: &str) -> &str {
+    let word = words.split_ascii_whitespace().next().unwrap_or_default();
+    let is_code = (1..=CODE_BYTES_MAX).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    if is_code { word } else { "without a code" }
+}
+
+/// Longer than any code that Redis has.
+const CODE_BYTES_MAX: usize = 20;
 
 impl core::error::Error for Error {}

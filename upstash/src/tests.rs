@@ -117,3 +117,16 @@ proptest! {
         let _ = read(200, &format!("{{\"result\":\"{noise}"));
     }
 }
+
+#[test]
+fn an_error_is_shown_without_what_it_quotes() {
+    for (words, shown) in [
+        ("WRONGTYPE key seawall:{203.0.113.7}:a", "WRONGTYPE"),
+        ("ERR unknown command 'secret'", "ERR"),
+        ("seawall:{203.0.113.7}:a is gone", "without a code"),
+        ("", "without a code"),
+    ] {
+        let error = Error::Redis(words.to_owned());
+        assert_eq!(alloc::format!("{error}"), alloc::format!("Redis refused the command: {shown}"));
+    }
+}

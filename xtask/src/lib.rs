@@ -18,4 +18,5 @@ pub mod screen;
 pub mod stack;
 pub mod step;
 pub mod tools;
+pub mod usage;
 pub mod workerd;

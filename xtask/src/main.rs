@@ -26,14 +26,20 @@ enum Command {
     Build(commands::build::Arguments),
     /// Measure on this machine.
     Bench(commands::bench::Arguments),
+    /// Send a crowd to the site, and say what it saw and what it cost.
+    Load(commands::load::Arguments),
     /// Start the edge alone, in front of any origin.
     Edge(commands::edge::Arguments),
     /// Run the public suite of tests for HTTP caches through the edge.
     Conformance(commands::conformance::Arguments),
+    /// Keep a picture of every page in docs/screenshots/.
+    Screenshots,
     /// Simulate limits that many isolates share: what each mode admits, and how often it asks.
     Simulate(commands::simulate::Arguments),
     /// Remove what `up` and the builds left behind.
     Clean(commands::clean::Arguments),
+    /// Look for known holes, licences that do not fit, secrets, and unsafe recipes of deployment.
+    Audit(commands::audit::Arguments),
     /// Say what is here, what is missing, and how to get it.
     Doctor,
 }
@@ -49,10 +55,13 @@ fn main() -> ExitCode {
         Command::Test(arguments) => commands::test::run(&project, &arguments),
         Command::Build(arguments) => commands::build::run(&project, &arguments),
         Command::Bench(arguments) => commands::bench::run(&project, &arguments),
+        Command::Load(arguments) => commands::load::run(&project, &arguments),
         Command::Edge(arguments) => commands::edge::run(&project, &arguments),
         Command::Conformance(arguments) => commands::conformance::run(&project, &arguments),
+        Command::Screenshots => commands::browser::screenshots(&project),
         Command::Simulate(arguments) => commands::simulate::run(&project, &arguments),
         Command::Clean(arguments) => commands::clean::run(&project, &arguments),
+        Command::Audit(arguments) => commands::audit::run(&project, &arguments),
         Command::Doctor => commands::doctor::run(&project),
     });
     match result {

@@ -13,10 +13,13 @@ use crate::project::Project;
 use crate::step::Steps;
 
 pub mod apt;
+mod browser;
 pub mod lockfile;
 mod npm;
+pub mod python;
 mod rust;
 
+pub use browser::{Browser, ensure_browser, installed as installed_browser};
 pub use npm::{ensure_packages, npm_version, packages_are_current, system_node_version};
 pub use rust::{CrateTool, ensure_targets, missing_targets};
 

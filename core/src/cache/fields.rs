@@ -7,6 +7,7 @@ use crate::headers::{Fields, Names};
 use super::{
     freshness::TARGETED,
     groups::{GROUPS_FIELD, TAG_FIELD},
+    search::SEARCH_FIELD,
 };
 
 macro_rules! response_fields {
@@ -46,6 +47,7 @@ response_fields! {
     expires: "expires",
     last_modified: "last-modified",
     location: "location",
+    no_vary_search: SEARCH_FIELD,
     set_cookie: "set-cookie",
     vary: "vary",
 }

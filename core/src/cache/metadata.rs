@@ -44,6 +44,9 @@ pub struct Metadata {
     pub vary: VaryBy,
     /// How much of the representation its body is.
     pub content: Content,
+    /// Whether its `No-Vary-Search` says that other URLs of its path are equal to its own, so that a purge of one of them
+    /// is one of it.
+    pub search: bool,
     /// The groups and tags it is purged by.
     pub groups: Vec<GroupId>,
     /// The purge generation of its request ([`Purges::stamp`](super::purge::Purges::stamp)).
@@ -159,6 +162,7 @@ pub(super) mod tests {
             last_modified: None,
             vary: VaryBy::default(),
             content: Content::Whole { length: Some(11) },
+            search: false,
             groups: Vec::new(),
             generation: 0,
         }

@@ -23,6 +23,14 @@ use super::{
 pub enum Selector {
     /// One URL, all of its variants.
     Key(CacheKey),
+    /// The same, and whatever of its path `No-Vary-Search` has made shareable among URLs: which of them are equal is known
+    /// only where the response is stored.
+    Url {
+        /// The URL.
+        key: CacheKey,
+        /// Its [`CacheKey::of_path`].
+        path: CacheKey,
+    },
     /// Every path of an origin that starts with this.
     Prefix {
         /// Whose site it is; empty for the only one.
@@ -71,10 +79,14 @@ pub enum Purged {
 /// had to be, and nothing purged comes back. [`PURGES_MAX`] bounds keys and groups together, [`PREFIXES_MAX`] the
 /// prefixes, which are compared one by one.
 ///
+/// What visitors change is apart from that ([`Purges::change`]), because anybody may be one: at [`CHANGES_MAX`] the earliest
+/// change is forgotten, and nothing else is purged for it. What it named, where it is still stored, lives out its own
+/// time.
+///
 /// # What it costs
 ///
-/// Nothing more than one comparison for a response requested after the last purge; two look-ups, one for each group
-/// and one comparison for each prefix otherwise.
+/// Nothing more than one comparison for a response requested after the last purge; four look-ups, two for each group
+/// and one comparison for each prefix otherwise, and a hash for one with a `No-Vary-Search`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Purges {
@@ -85,9 +97,18 @@ pub struct Purges {
     /// What was requested up to here is gone.
     floor: u64,
     all: Option<Record>,
+    named: Named,
+    prefixes: Vec<Prefix>,
+    /// What visitors changed.
+    changed: Named,
+}
+
+/// What is purged by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Named {
     keys: BTreeMap<CacheKey, Record>,
     groups: BTreeMap<GroupId, Record>,
-    prefixes: Vec<Prefix>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,18 +141,9 @@ impl Purges {
 
     /// Takes a purge in. It reaches everything that was stamped before, also when the clock has stepped back since.
     pub fn purge(&mut self, selector: Selector, strength: Strength, now: Timestamp) {
-        let generation = now.as_unix_nanos().max(self.latest).max(self.generation.saturating_add(1));
-        (self.generation, self.latest) = (generation, generation);
+        let generation = self.next(now);
         match selector {
             Selector::All => self.all.get_or_insert_default().take(strength, generation, now),
-            Selector::Key(key) => {
-                self.make_room(!self.keys.contains_key(&key));
-                self.keys.entry(key).or_default().take(strength, generation, now);
-            }
-            Selector::Group(group) => {
-                self.make_room(!self.groups.contains_key(&group));
-                self.groups.entry(group).or_default().take(strength, generation, now);
-            }
             Selector::Prefix { tenant, host, path } => {
                 let same = |known: &&mut Prefix| known.tenant == tenant && known.host == host && known.path == path;
                 if let Some(known) = self.prefixes.iter_mut().find(same) {
@@ -144,7 +156,28 @@ impl Purges {
                 record.take(strength, generation, now);
                 self.prefixes.push(Prefix { tenant, host, path, record });
             }
+            Selector::Key(_) | Selector::Url { .. } | Selector::Group(_) => {
+                let forgotten = self.named.take(selector, PURGES_MAX, |record| record.take(strength, generation, now));
+                self.floor = self.floor.max(forgotten);
+            }
         }
+    }
+
+    /// Takes in what a visitor's request has changed. As [`Purges::purge`], except for what happens at the bound; who
+    /// changes something names it, so a prefix or everything is taken for a purge.
+    pub fn change(&mut self, selector: Selector, strength: Strength, now: Timestamp) {
+        if matches!(selector, Selector::All | Selector::Prefix { .. }) {
+            return self.purge(selector, strength, now);
+        }
+        let generation = self.next(now);
+        self.changed.take(selector, CHANGES_MAX, |record| record.take(strength, generation, now));
+    }
+
+    /// The generation of a purge that comes now.
+    fn next(&mut self, now: Timestamp) -> u64 {
+        let generation = now.as_unix_nanos().max(self.latest).max(self.generation.saturating_add(1));
+        (self.generation, self.latest) = (generation, generation);
+        generation
     }
 
     /// Takes in what another cache knows of the same site: each purge counts here as it does there. When there is no room
@@ -156,14 +189,9 @@ impl Purges {
         if let Some(all) = &other.all {
             self.all.get_or_insert_default().merge(all);
         }
-        for (key, record) in &other.keys {
-            self.make_room(!self.keys.contains_key(key));
-            self.keys.entry(*key).or_default().merge(record);
-        }
-        for (group, record) in &other.groups {
-            self.make_room(!self.groups.contains_key(group));
-            self.groups.entry(*group).or_default().merge(record);
-        }
+        let forgotten = self.named.merge(&other.named, PURGES_MAX);
+        self.floor = self.floor.max(forgotten);
+        self.changed.merge(&other.changed, CHANGES_MAX);
         for prefix in &other.prefixes {
             let same = |known: &&mut Prefix| {
                 known.tenant == prefix.tenant && known.host == prefix.host && known.path == prefix.path
@@ -191,9 +219,10 @@ impl Purges {
             return Purged::Gone;
         }
         let prefixes = self.prefixes.iter().filter(|prefix| prefix.covers(target)).map(|prefix| &prefix.record);
-        let groups = stored.groups.iter().filter_map(|group| self.groups.get(group));
+        let path = stored.search.then(|| CacheKey::of_path(target));
+        let named = [&self.named, &self.changed].into_iter().flat_map(|named| named.of(key, path.as_ref(), stored));
         let mut purged = Purged::No;
-        for record in self.all.iter().chain(self.keys.get(key)).chain(groups).chain(prefixes) {
+        for record in self.all.iter().chain(named).chain(prefixes) {
             if record.hard >= stamp {
                 return Purged::Gone;
             }
@@ -206,15 +235,61 @@ impl Purges {
         }
         purged
     }
+}
 
-    /// Makes room for one more key or group.
-    fn make_room(&mut self, is_new: bool) {
-        if !is_new || self.keys.len() + self.groups.len() < PURGES_MAX {
-            return;
+impl Named {
+    /// Lets `write` change the records of what `selector` names; answers with the last generation of what gave way.
+    fn take(&mut self, selector: Selector, most: usize, write: impl Fn(&mut Record)) -> u64 {
+        match selector {
+            Selector::Key(key) => self.write_key(key, most, write),
+            Selector::Url { key, path } => self.write_key(key, most, &write).max(self.write_key(path, most, &write)),
+            Selector::Group(group) => self.write_group(group, most, write),
+            Selector::Prefix { .. } | Selector::All => 0,
+        }
+    }
+
+    fn merge(&mut self, other: &Self, most: usize) -> u64 {
+        let mut forgotten = 0;
+        for (key, record) in &other.keys {
+            forgotten = self.write_key(*key, most, |known| known.merge(record)).max(forgotten);
+        }
+        for (group, record) in &other.groups {
+            forgotten = self.write_group(*group, most, |known| known.merge(record)).max(forgotten);
+        }
+        forgotten
+    }
+
+    fn write_key(&mut self, key: CacheKey, most: usize, write: impl Fn(&mut Record)) -> u64 {
+        let forgotten = if self.keys.contains_key(&key) { 0 } else { self.make_room(most) };
+        write(self.keys.entry(key).or_default());
+        forgotten
+    }
+
+    fn write_group(&mut self, group: GroupId, most: usize, write: impl Fn(&mut Record)) -> u64 {
+        let forgotten = if self.groups.contains_key(&group) { 0 } else { self.make_room(most) };
+        write(self.groups.entry(group).or_default());
+        forgotten
+    }
+
+    /// The records that concern a stored response.
+    fn of<'a>(
+        &'a self,
+        key: &CacheKey,
+        path: Option<&CacheKey>,
+        stored: &'a Metadata,
+    ) -> impl Iterator<Item = &'a Record> {
+        let keys = self.keys.get(key).into_iter().chain(path.and_then(|path| self.keys.get(path)));
+        keys.chain(stored.groups.iter().filter_map(|group| self.groups.get(group)))
+    }
+
+    /// Makes room for one more key or group. Answers with the last generation of the one that gave way.
+    fn make_room(&mut self, most: usize) -> u64 {
+        if self.keys.len() + self.groups.len() < most {
+            return 0;
         }
         let key = self.keys.iter().map(|(key, record)| (record.last(), *key)).min();
         let group = self.groups.iter().map(|(group, record)| (record.last(), *group)).min();
-        let floor = match (key, group) {
+        match (key, group) {
             (Some((of_key, key)), of_group) if of_group.is_none_or(|(of_group, _)| of_key < of_group) => {
                 self.keys.remove(&key);
                 of_key
@@ -223,9 +298,8 @@ impl Purges {
                 self.groups.remove(&group);
                 of_group
             }
-            _ => return,
-        };
-        self.floor = self.floor.max(floor);
+            _ => 0,
+        }
     }
 }
 
@@ -257,6 +331,10 @@ impl Prefix {
 
 /// Most purged keys and groups that are remembered: under 100 KiB, and an hour of a busy editor.
 pub const PURGES_MAX: usize = 1024;
+
+/// Most changes by visitors that are remembered: a few minutes of a site that many write to, while isolates ask every few
+/// seconds for what is new.
+pub const CHANGES_MAX: usize = 512;
 
 /// Most purged prefixes: each is compared with every stored response that is older than the last purge.
 pub const PREFIXES_MAX: usize = 32;
@@ -335,7 +413,7 @@ mod tests {
         assert_eq!(purges.check(&key(PURGES_MAX), &PAGE, &stored), Purged::No);
         let middle = Metadata { generation: purges.stamp(at(1)), ..stored.clone() };
         purges.purge(Selector::Group(GroupId::tag("", "x")), Strength::Hard, at(2));
-        assert_eq!(purges.keys.len() + purges.groups.len(), PURGES_MAX);
+        assert_eq!(purges.named.keys.len() + purges.named.groups.len(), PURGES_MAX);
         for number in 0..=PURGES_MAX {
             assert_eq!(purges.check(&key(number), &PAGE, &stored), Purged::Gone, "{number}: older than what gave way");
         }
@@ -382,7 +460,7 @@ mod tests {
             there.purge(prefix(&format!("/y{number}")), Strength::Hard, at(3));
         }
         here.merge(&there);
-        assert!(here.keys.len() <= PURGES_MAX && here.prefixes.len() <= PREFIXES_MAX);
+        assert!(here.named.keys.len() <= PURGES_MAX && here.prefixes.len() <= PREFIXES_MAX);
         for number in 0..2 * PURGES_MAX {
             assert_eq!(here.check(&key(number), &PAGE, &stored), Purged::Gone, "{number}");
         }
@@ -406,5 +484,44 @@ mod tests {
         assert_eq!(here.check(&key, &PAGE, &own), Purged::Gone, "the clock stepped back between");
         let next = stored(here.stamp(at(40)));
         assert_eq!(here.check(&key, &PAGE, &next), Purged::No);
+    }
+
+    #[test]
+    fn what_visitors_change_empties_nothing_else_however_much_it_is() {
+        let key = |number: usize| CacheKey::new(&Target { path: &format!("/{number}"), ..PAGE });
+        let mut purges = Purges::default();
+        let stored = Metadata { generation: purges.stamp(at(1)), ..metadata(0, 60, 0, 0) };
+        purges.purge(Selector::Key(key(0)), Strength::Hard, at(2));
+        for number in 1..=2 * CHANGES_MAX {
+            purges.change(Selector::Key(key(number)), Strength::Hard, at(3));
+        }
+        let mut elsewhere = Purges::default();
+        elsewhere.merge(&purges);
+        for purges in [&purges, &elsewhere] {
+            assert_eq!(purges.changed.keys.len(), CHANGES_MAX);
+            assert_eq!(purges.check(&key(9 * CHANGES_MAX), &PAGE, &stored), Purged::No, "nobody named it");
+            assert_eq!(purges.check(&key(0), &PAGE, &stored), Purged::Gone, "an operator's is kept");
+            assert_eq!(purges.check(&key(2 * CHANGES_MAX), &PAGE, &stored), Purged::Gone, "the latest are kept");
+            assert_eq!(purges.check(&key(1), &PAGE, &stored), Purged::No, "the earliest is forgotten");
+        }
+    }
+
+    #[test]
+    fn a_purge_of_a_url_reaches_what_other_urls_share_with_it() {
+        let url = |query| Target { query, ..PAGE };
+        let selector = Selector::Url { key: CacheKey::new(&url("b=1")), path: CacheKey::of_path(&PAGE) };
+        for write in [Purges::purge, Purges::change] {
+            let mut purges = Purges::default();
+            let exact = Metadata { generation: purges.stamp(at(1)), ..metadata(0, 60, 0, 0) };
+            let shared = Metadata { search: true, ..exact.clone() };
+            write(&mut purges, selector.clone(), Strength::Hard, at(2));
+            for (query, stored, expect) in
+                [("b=1", &exact, Purged::Gone), ("b=2", &exact, Purged::No), ("b=2", &shared, Purged::Gone)]
+            {
+                assert_eq!(purges.check(&CacheKey::new(&url(query)), &url(query), stored), expect, "{query}");
+            }
+            let other = Target { path: "/other", ..PAGE };
+            assert_eq!(purges.check(&CacheKey::new(&other), &other, &shared), Purged::No);
+        }
     }
 }

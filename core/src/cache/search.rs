@@ -182,6 +182,9 @@ fn sort_by_name(pairs: &mut [(&str, &str)]) {
     }
 }
 
+/// Where an origin says it.
+pub const SEARCH_FIELD: &str = "no-vary-search";
+
 /// Most parameters of a query that a rule is applied to; a longer one counts as it is.
 pub const PAIRS_MAX: usize = 32;
 /// Most names in one rule.

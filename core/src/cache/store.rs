@@ -17,6 +17,7 @@ use super::{
     options::{AuthorizationUse, CacheOptions, PartialUse, Qualified, RequestDirectiveUse, SetCookieUse, Statuses},
     partial,
     range::ContentRange,
+    search::SearchRule,
     vary::{UnusableVary, VaryBy},
 };
 
@@ -169,6 +170,8 @@ fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Sourc
     let content = content(status, fields)?;
     let cache_groups = fields.cache_groups.as_deref().filter(|_| options.groups);
     let groups = groups::of_response(&target, cache_groups, fields.cache_tag.as_deref()).map_err(|_| Reason::Groups)?;
+    let no_vary_search = fields.no_vary_search.as_deref().filter(|_| options.no_vary_search);
+    let search = no_vary_search.and_then(SearchRule::parse).is_some();
     let location = fields.location.as_deref().filter(|_| (300..400).contains(&status));
     if location.is_some_and(|location| resolve(&target, location).is_some_and(|place| place.is(&target))) {
         return Err(Reason::RedirectLoop);
@@ -215,6 +218,7 @@ fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Sourc
         last_modified: modified,
         vary,
         content,
+        search,
         groups,
         generation: heard.generation,
     };

@@ -29,16 +29,17 @@ use crate::{
 
 use super::{Admitted, Admitting, Named, Source, own};
 
-/// Which limits were charged elsewhere.
+/// Which limits were charged where they are counted, or out of what is held of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Charged {
+    held: Vec<LimitId>,
     objects: Vec<LimitId>,
     redis: Vec<LimitId>,
 }
 
 impl Charged {
     pub(super) const fn nothing() -> Self {
-        Self { objects: Vec::new(), redis: Vec::new() }
+        Self { held: Vec::new(), objects: Vec::new(), redis: Vec::new() }
     }
 
     pub(super) fn note(&mut self, limit: LimitId, scope: Scope) {
@@ -50,7 +51,7 @@ impl Charged {
     }
 
     pub(super) fn holds(&self, limit: LimitId) -> bool {
-        self.objects.contains(&limit) || self.redis.contains(&limit)
+        [&self.held, &self.objects, &self.redis].into_iter().any(|limits| limits.contains(&limit))
     }
 }
 
@@ -106,13 +107,15 @@ impl Admitting<'_> {
         let now = self.edge.steady(platform.now());
         let mut admitted = match self.take(now) {
             Take::Allow { verdicts, spenders, tells } => {
+                let mut charged = Charged::nothing();
                 for (id, limit, spender) in spenders {
                     put(self.edge, self.client, id, limit, &spender, now);
+                    charged.held.push(id);
                 }
                 if !tells.is_empty() {
                     self.tell(platform, tells);
                 }
-                Admitted::here(Admission { verdicts }, Source::Held)
+                Admitted { charged, ..Admitted::here(Admission { verdicts }, Source::Held) }
             }
             Take::Refuse { verdicts } => Admitted::here(Admission { verdicts }, Source::Remembered),
             Take::Ask => self.ask(platform).await,
@@ -229,7 +232,7 @@ impl Admitting<'_> {
                 let charged = if admission.refusal().is_some() {
                     Charged::nothing()
                 } else {
-                    Charged { objects: limits.iter().map(|(id, _)| *id).collect(), redis: Vec::new() }
+                    Charged { objects: limits.iter().map(|(id, _)| *id).collect(), ..Charged::nothing() }
                 };
                 Admitted { admission, source: Source::Authority, charged, later: false }
             }
@@ -352,6 +355,14 @@ pub(super) fn give_back<P: Platform>(
     charged: Charged,
     back: Back,
 ) {
+    let now = edge.steady(platform.now());
+    for (id, limit) in charged.held.iter().filter_map(|id| Some((*id, edge.policy.limit(*id)?))) {
+        let known = edge.state.borrow().spenders.as_ref().and_then(|spenders| spenders.get(client.key(id), now));
+        if let Some((mut spender, terms)) = known.zip(limit.terms()) {
+            spender.refund(&terms, back.units(limit), now);
+            put(edge, client, id, limit, &spender, now);
+        }
+    }
     let less = |id: &LimitId| edge.policy.limit(*id).is_some_and(|limit| back.units(limit) > 0);
     let objects: Vec<LimitId> = charged.objects.into_iter().filter(less).collect();
     let redis: Vec<LimitId> = charged.redis.into_iter().filter(less).collect();

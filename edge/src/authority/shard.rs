@@ -24,7 +24,7 @@ use super::{Intent, Kept, Question, Reply, Written, is_held, is_shared_out};
 /// The state of one authority, without a store and without a clock.
 ///
 /// Limits that are decided here are written down with each charge, so a new life of the authority forgets nothing of
-/// them. Of limits that are shared out it knows what was charged up to a quarter of a burst, and prolongs no lease of
+/// them, and knows the last question that changed each: sent again, it is charged once. Of limits that are shared out it knows what was charged up to a quarter of a burst, and prolongs no lease of
 /// its predecessor: until all of those have ended it grants none. Breakers start closed.
 #[derive(Debug)]
 pub struct Shard {
@@ -35,6 +35,8 @@ pub struct Shard {
     hints: Vec<Option<(shared::Hint, Timestamp)>>,
     /// The newest answers, for questions that are sent again.
     answered: VecDeque<(u64, u64, Reply)>,
+    /// The last question that an earlier life heard of a key.
+    heard_before: BTreeMap<u128, (u64, u64)>,
     started: Timestamp,
     /// The time by which limits count.
     clock: Steady,
@@ -62,34 +64,43 @@ impl Shard {
             breakers: policy.upstreams().iter().map(|_| shared::Authority::new(now)).collect(),
             hints: vec![None; policy.upstreams().len()],
             answered: VecDeque::new(),
+            heard_before: BTreeMap::new(),
             started: now,
             clock: Steady::default(),
         }
     }
 
-    /// Takes in what an earlier life wrote down.
-    pub fn restore(&mut self, policy: &Policy, kept: &Kept) {
-        match &kept.written {
-            Written::State(state) => {
-                self.counters.put(kept.key, state, kept.expires, self.started);
-            }
-            Written::Snapshot(snapshot) => {
-                // The lower half of a key is its limit.
-                let limit = u16::try_from(kept.key as u64).ok().and_then(|limit| policy.limit(LimitId(limit)));
-                if let Some(terms) = limit.and_then(Limit::terms)
-                    && self.ledgers.len() < AUTHORITY_LEDGERS
-                {
-                    let ledger = Ledger::resume(&terms, Restart::Saved(*snapshot), self.started);
-                    self.ledgers.insert(kept.key, ledger);
+    /// Takes in what an earlier life wrote down. Time goes on from there, where the clock was ahead then.
+    pub fn restore(&mut self, policy: &Policy, kept: &[Kept]) {
+        let latest = kept.iter().map(|kept| kept.at).max().unwrap_or_default();
+        self.started = self.clock.at(latest.max(self.started));
+        for Kept { key, written, expires, asked, .. } in kept {
+            match written {
+                Written::State(state) => {
+                    self.counters.put(*key, state, *expires, self.started);
+                    self.heard_before.insert(*key, *asked);
+                }
+                Written::Snapshot(snapshot) => {
+                    // The lower half of a key is its limit.
+                    let limit = u16::try_from(*key as u64).ok().and_then(|limit| policy.limit(LimitId(limit)));
+                    if let Some(terms) = limit.and_then(Limit::terms)
+                        && self.ledgers.len() < AUTHORITY_LEDGERS
+                    {
+                        let ledger = Ledger::resume(&terms, Restart::Saved(*snapshot), self.started);
+                        self.ledgers.insert(*key, ledger);
+                    }
                 }
             }
         }
     }
 
-    /// Forgets what is worth nothing any more. To be called now and then.
-    pub fn sweep(&mut self, now: Timestamp) {
+    /// Forgets what is worth nothing any more, and answers with the time by which that is so. To be called now and then.
+    pub fn sweep(&mut self, now: Timestamp) -> Timestamp {
         let now = self.clock.at(now);
         self.ledgers.retain(|_, ledger| !ledger.is_idle(now));
+        // Nobody waits that long for an answer.
+        self.heard_before.clear();
+        now
     }
 
     /// Whether nothing is held in memory that a sweep could free.
@@ -106,11 +117,18 @@ impl Shard {
         }
         let mut keep = Vec::new();
         let steady = self.clock.at(now);
+        let was_heard = |id: &LimitId| self.heard_before.get(&question.client.key(*id)) == Some(&asked);
         let (admission, answers) = match question.intent {
+            // All or none of its limits were charged, so one that remembers the question speaks for the others.
+            _ if question.limits.iter().any(was_heard) => {
+                let here = self.here(policy, question, steady);
+                let admission = decide_all(&checks(&here, question, |_| 0), steady).admission();
+                (admission, self.hear_asks(policy, question, |ask| *ask, steady, &mut keep))
+            }
             Intent::Judge => self.judge(policy, question, steady, &mut keep),
             Intent::GiveBack | Intent::WasHit => {
                 self.give_back(policy, question, steady, &mut keep);
-                (Admission::default(), self.hear_asks(policy, question, |_, ask| *ask, steady, &mut keep))
+                (Admission::default(), self.hear_asks(policy, question, |ask| *ask, steady, &mut keep))
             }
         };
         let reports = question.reports.iter().filter_map(|(upstream, report)| {
@@ -152,25 +170,26 @@ impl Shard {
         let here = self.here(policy, question, now);
         let charging = checks(&here, question, |limit| limit.cost);
         let decision = decide_all(&charging, now);
-        let rulings: Vec<Ruling> = question.asks.iter().map(|ask| self.peek(policy, question, ask, now)).collect();
-        let rest_allows = rulings.iter().all(|ruling| *ruling == Ruling::Allow);
-        if decision.ruling() == Ruling::Allow && rest_allows {
-            for (check, state) in decision.next_states() {
-                keep.push(self.put(check, state, now));
-            }
-            return (decision.admission(), self.hear_asks(policy, question, |_, ask| *ask, now, keep));
+        if decision.ruling() != Ruling::Allow {
+            // The rest is heard without the units of this request.
+            let answers = self.hear_asks(policy, question, |ask| Ask { spend: 0, ..*ask }, now, keep);
+            return (decision.admission(), answers);
         }
-        let admission = match rest_allows {
-            true => decision.admission(),
-            // The others object, so these are not charged, and say so.
-            false => decide_all(&checks(&here, question, |_| 0), now).admission(),
-        };
-        // Who is refused stays refused; what had room is heard without its units.
-        let uncharged = |at: usize, ask: &Ask| match rulings.get(at) {
-            Some(Ruling::Allow) => Ask { spend: 0, ..*ask },
-            _ => *ask,
-        };
-        (admission, self.hear_asks(policy, question, uncharged, now, keep))
+        // What isolates tell is charged as it is heard, so only then is it known whether there is room.
+        let answers = self.hear_asks(policy, question, |ask| *ask, now, keep);
+        if answers.iter().all(|answer| answer.ruling == Ruling::Allow) {
+            for (check, state) in decision.next_states() {
+                keep.push(self.put(question, check, state, now));
+            }
+            return (decision.admission(), answers);
+        }
+        for ((id, ask), _) in question.asks.iter().zip(&answers).filter(|(_, answer)| answer.ruling == Ruling::Allow) {
+            if let Some(terms) = policy.limit(*id).and_then(Limit::terms) {
+                self.ledger(&terms, question.client.key(*id), now).refund(&terms, ask.spend, now);
+            }
+        }
+        // These are not charged, and say so.
+        (decide_all(&checks(&here, question, |_| 0), now).admission(), answers)
     }
 
     /// Gives back what a request was charged. What is given back twice was asked for twice.
@@ -184,7 +203,7 @@ impl Shard {
             // What was never charged, or is earned back, leaves nothing to give back.
             if check.stored.is_some() && (question.intent != Intent::WasHit || !is_held(check.algorithm)) {
                 let state = check.algorithm.refund(check.stored, now, &check.spend);
-                keep.push(self.put(&check, state, now));
+                keep.push(self.put(question, &check, state, now));
             }
         }
         let shared_out = question.limits.iter().filter_map(|id| Some((*id, policy.limit(*id)?)));
@@ -204,21 +223,10 @@ impl Shard {
     }
 
     /// Keeps a new state, in memory and to be written down.
-    fn put(&mut self, check: &Check<'_>, state: State, now: Timestamp) -> Kept {
+    fn put(&mut self, question: &Question, check: &Check<'_>, state: State, now: Timestamp) -> Kept {
         let (key, expires) = (check.spend.key, check.algorithm.expires(&state));
         self.counters.put(key, &state, expires, now);
-        Kept { key, written: Written::State(state), expires }
-    }
-
-    /// What a limit that is shared out says of the units that an ask wants to spend at once.
-    fn peek(&mut self, policy: &Policy, question: &Question, (id, ask): &(LimitId, Ask), now: Timestamp) -> Ruling {
-        let terms = policy.limit(*id).and_then(Limit::terms);
-        match terms {
-            Some(terms) if ask.spend > 0 => {
-                self.ledger(&terms, question.client.key(*id), now).peek(&terms, ask.spend, now)
-            }
-            _ => Ruling::Allow,
-        }
+        Kept { key, written: Written::State(state), expires, asked: (question.isolate, question.seq), at: now }
     }
 
     /// Hears the asks of a question, each as `changed` makes it.
@@ -226,18 +234,19 @@ impl Shard {
         &mut self,
         policy: &Policy,
         question: &Question,
-        changed: impl Fn(usize, &Ask) -> Ask,
+        changed: impl Fn(&Ask) -> Ask,
         now: Timestamp,
         keep: &mut Vec<Kept>,
     ) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(question.asks.len());
-        for (at, (id, ask)) in question.asks.iter().enumerate() {
+        for (id, ask) in &question.asks {
             // A question that was read asks about limits that are shared out.
             let Some(terms) = policy.limit(*id).and_then(Limit::terms) else { continue };
             let key = question.client.key(*id);
-            let heard = self.ledger(&terms, key, now).hear(&terms, &changed(at, ask), now);
+            let heard = self.ledger(&terms, key, now).hear(&terms, &changed(ask), now);
             if let Some(snapshot) = heard.save {
-                keep.push(Kept { key, written: Written::Snapshot(snapshot), expires: now.after(heard.answer.debt) });
+                let (expires, asked) = (now.after(heard.answer.debt), (question.isolate, question.seq));
+                keep.push(Kept { key, written: Written::Snapshot(snapshot), expires, asked, at: now });
             }
             answers.push(heard.answer);
         }

@@ -15,7 +15,7 @@ use crate::{
     Platform, answer,
     limits::{PURGE_BODY_BYTES_MAX, PURGE_ORDERS_MAX, RETRY_AFTER_UNREACHABLE},
     message::{Request, Response},
-    purge::{self, Order},
+    purge::{self, By, NotTaken, Order},
     sanitise,
 };
 
@@ -50,7 +50,12 @@ impl<P: Platform> Control<'_, P> {
                 let count = count.to_string();
                 json(self.platform, ["{\"purges\":", &count, ",\"effective_within_s\":5}"].concat())
             }
-            Err(_) => {
+            Err(NotTaken::TooMany { retry_after }) => {
+                let detail = "Operators have ordered 1024 purges within a minute. Try again later, or purge by prefix, tag or group.";
+                let problem = Problem::quota_exceeded(["purges"], detail);
+                answer::problem(self.platform, &problem, Some(retry_after))
+            }
+            Err(NotTaken::Away) => {
                 let detail = "The log of purges did not answer, and nothing was purged as far as is known. Try again.";
                 let problem = Problem::temporary_reduced_capacity(detail);
                 answer::problem(self.platform, &problem, Some(RETRY_AFTER_UNREACHABLE))
@@ -74,7 +79,7 @@ impl<P: Platform> Control<'_, P> {
                 ("origin", Value::Text(_)) => {}
                 ("urls", Value::Texts(urls)) => {
                     for url in urls {
-                        selectors.push(Selector::Key(self.key(url)?));
+                        selectors.push(self.url(url)?);
                     }
                 }
                 ("prefixes", Value::Texts(urls)) => {
@@ -117,18 +122,18 @@ impl<P: Platform> Control<'_, P> {
         if selectors.is_empty() {
             return Err(String::from("expected all, urls, prefixes, tags or groups, and found nothing to purge"));
         }
-        Ok(selectors.into_iter().map(|selector| Order { selector, strength }).collect())
+        Ok(selectors.into_iter().map(|selector| Order { by: By::Operator, selector, strength }).collect())
     }
 
-    /// The key of what is stored for an address, as the key of a request for it is made.
-    fn key(&self, url: &str) -> Result<CacheKey, String> {
+    /// What is stored for an address, by keys made as those of a request for it.
+    fn url(&self, url: &str) -> Result<Selector, String> {
         let Place { scheme, host, path, query } = self.place(url)?;
         let query = match self.isolate.policy.route("GET", &path).map(|route| &route.query) {
             Some(Query::Only(names)) => query::keep(&query, names),
             _ => query,
         };
         let target = Target { method: "GET", tenant: "", scheme: &scheme, host: &host, path: &path, query: &query };
-        Ok(CacheKey::new(&target))
+        Ok(Selector::Url { key: CacheKey::new(&target), path: CacheKey::of_path(&target) })
     }
 
     /// An address of this site. Another site's are refused: who may purge here may not purge there.

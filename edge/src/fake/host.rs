@@ -196,6 +196,9 @@ impl Platform for Host {
             let malformed = |what: &str| AuthorityError::Failed(format!("malformed {what}"));
             let question = Question::decode(&question.encode(), &world.policy).map_err(|_| malformed("question"))?;
             let heard = self.0.hear(shard, &question);
+            if self.0.happens(faults.authority_ends) {
+                self.0.restart_authorities();
+            }
             if self.0.happens(faults.authority_answer) {
                 return Err(AuthorityError::Failed(String::from("after it was heard")));
             }

@@ -78,6 +78,8 @@ pub struct Faults {
     pub purge_log: u64,
     /// An authority fails after it has heard the question.
     pub authority_answer: u64,
+    /// An authority ends after it has heard the question and written down what has to be.
+    pub authority_ends: u64,
     /// An authority never answers.
     pub authority_hangs: u64,
     /// Longest time that any of them takes, in milliseconds.
@@ -190,7 +192,8 @@ impl World {
         let shard = shards.entry(shard).or_insert_with(|| {
             let mut shard = Shard::new(policy, 7, now);
             // What another shard wrote is never asked of this one.
-            written.values().filter(|kept| kept.expires > now).for_each(|kept| shard.restore(policy, kept));
+            let kept: Vec<Kept> = written.values().filter(|kept| kept.expires > now).cloned().collect();
+            shard.restore(policy, &kept);
             shard
         });
         let heard = shard.hear(policy, question, now, self.random() as u32);

@@ -25,7 +25,9 @@ use seawall_core::{
 
 use crate::{
     Isolate, Platform,
+    admit::{self, Places},
     answer::{self, Answer, Conditions},
+    client::Client,
     failure::CallFailure,
     limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, learn, look_up, promote},
@@ -88,6 +90,12 @@ impl<P: Platform> Cached<'_, P> {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
+                Step::Stale(mut answer) => {
+                    // The request was charged for a call that it did not make.
+                    self.refresh_aside(&request, None);
+                    answer.cache = collapsed(reason, Some(answer.response.status), None);
+                    return answer;
+                }
                 Step::Fetch(needed) => needed,
             };
             if let Some(failure) = self.failure_since(since) {
@@ -139,11 +147,9 @@ impl<P: Platform> Cached<'_, P> {
             (Ok(serve), Lookup::Found(mut found)) => {
                 learn(self.edge, &request.target(), &found, &self.options);
                 promote(self.edge, self.platform, &self.key, &mut found);
-                if serve.refresh {
-                    self.revalidate_in_background(request);
-                }
                 let cache = serve.status();
-                Step::Answer(Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer })
+                let answer = Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer };
+                if serve.refresh { Step::Stale(answer) } else { Step::Answer(answer) }
             }
             (Err(needed), Lookup::Found(found)) if needed.validate || needed.on_error == OnError::Serve => {
                 Step::Fetch(Needed { found: Some(found), ..needed })
@@ -166,16 +172,28 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
-    /// Starts one refresh of what is stored, unless one is under way.
-    fn revalidate_in_background(&self, request: &Request<P>) {
-        let Role::Lead(ticket) = self.join(Duration::ZERO) else { return };
+    /// Starts one refresh of what is stored, unless one is under way, and answers whether it did. The refresh costs the
+    /// shared limits what a miss does: `debtor` is charged for it first, if nobody was yet, and one who is refused gets
+    /// what is stored and starts nothing.
+    pub(super) fn refresh_aside(&self, request: &Request<P>, debtor: Option<Client>) -> bool {
+        let Role::Lead(ticket) = self.join(Duration::ZERO) else { return false };
         let refresh = request.again("GET");
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();
-            cached.refresh(refresh).await;
+            let (edge, platform, route) = (&cached.edge.edge, cached.platform, cached.route);
+            // Held while the refresh runs, where limits count that.
+            let places = debtor.map(|client| (client, Places::new(edge, platform, route, client)));
+            let may = match &places {
+                Some((client, places)) => admit::charge(edge, platform, route, *client, places.lease()).await,
+                None => true,
+            };
+            if may {
+                cached.refresh(refresh).await;
+            }
             cached.land(Some(ticket), Landing::Open);
         });
+        true
     }
 
     /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
@@ -318,6 +336,8 @@ const fn blames_the_request(status: u16) -> bool {
 pub(super) enum Step<P: Platform> {
     /// The request has its answer.
     Answer(Answer<P>),
+    /// It has, and what it was answered with is to be refreshed.
+    Stale(Answer<P>),
     /// The origin is needed.
     Fetch(Needed<P>),
 }

@@ -99,3 +99,18 @@ fn when_all_are_away_stored_pages_stand_in_as_for_one() {
     world.advance(seconds(120));
     assert_eq!(body(&get(&world, &edge, "/account")), "back");
 }
+
+/// Neither origin answers, seldom enough for no breaker to open: moves and retries share one budget.
+#[test]
+fn moves_are_bounded_by_the_retry_budget() {
+    let (world, edge) = world();
+    world.origins(2);
+    world.origin(|_| Reply::fails(FetchError::Unreachable));
+    for _ in 0..200 {
+        assert_eq!(get(&world, &edge, "/account").status, 503);
+        world.advance(seconds(61));
+    }
+    // 500 tokens, 14 for each call beyond the first.
+    let more = world.calls().len() - 200;
+    assert!((20..=35).contains(&more), "{more}");
+}

@@ -3,7 +3,7 @@ use std::{cell::Cell, rc::Rc};
 use seawall_edge::{
     Edge, Isolate, Settings,
     fake::{Faults, Host, Reply, World},
-    limits::{PURGE_BODY_BYTES_MAX, PURGE_KNOWN_FOR, PURGE_ORDERS_MAX},
+    limits::{PURGE_BODY_BYTES_MAX, PURGE_KNOWN_FOR, PURGE_ORDERS_MAX, PURGE_ORDERS_PER_MINUTE},
     message::{Request, Response},
     settings::Secret,
 };
@@ -216,4 +216,73 @@ fn without_a_log_the_path_says_what_is_missing() {
     world.set_purge_log(false);
     let answer = purge(&world, &here, r#"{"all": true}"#);
     assert_eq!((answer.status, body(&answer).contains("bind the Durable Object PURGES")), (501, true));
+}
+
+#[test]
+fn operators_are_bounded_in_a_minute() {
+    let (world, here, _) = site();
+    let most = format!(r#"{{"tags": [{}]}}"#, vec!["\"x\""; PURGE_ORDERS_MAX].join(","));
+    for _ in 0..PURGE_ORDERS_PER_MINUTE as usize / PURGE_ORDERS_MAX {
+        assert_eq!(purge(&world, &here, &most).status, 200);
+    }
+    let refused = purge(&world, &here, r#"{"all": true}"#);
+    assert_eq!((refused.status, super::field(&refused, "retry-after").as_str()), (429, "60"));
+    world.advance(seconds(60));
+    assert_eq!(purge(&world, &here, r#"{"all": true}"#).status, 200);
+}
+
+/// A visitor whose requests change thousands of pages takes none but those from the cache, here and elsewhere.
+#[test]
+fn what_visitors_change_leaves_everything_else_stored() {
+    let (world, here, there) = site();
+    for edge in [&here, &there] {
+        assert_eq!(body(&get(&world, edge, PAGE)), "version 1");
+        world.settle();
+    }
+    for number in 0..2000 {
+        let _ = world.send(&here, Request::get(&format!("/report/{number}/1")).method("DELETE"));
+        world.settle();
+    }
+    world.advance(PURGE_KNOWN_FOR);
+    for edge in [&here, &there] {
+        assert_eq!(body(&get(&world, edge, PAGE)), "version 1");
+    }
+}
+
+/// `No-Vary-Search` makes one response serve several addresses: what changes or purges one of them reaches all.
+#[test]
+fn a_change_of_an_address_reaches_what_equal_addresses_share() {
+    let policy = "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n\
+                  cache = { edge = { fresh = \"1h\" } }\n";
+    let policy = seawall_core::policy::Policy::compile(policy).unwrap();
+    for has_log in [true, false] {
+        for purges in [true, false].into_iter().filter(|purges| has_log || !purges) {
+            let world = World::new(policy.clone(), 1);
+            world.set_purge_log(has_log);
+            let isolate = || {
+                let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
+                Rc::new(Isolate::new(Edge::new(policy.clone(), 1).with_settings(settings), 1))
+            };
+            let (here, there) = (isolate(), isolate());
+            world.origin(|_| Reply::ok("old", &[("no-vary-search", "params=(\"utm\")"), ("content-length", "3")]));
+            for (edge, page) in [(&here, "/list?utm=1"), (&there, "/list?utm=1"), (&here, "/list?utm=2")] {
+                assert_eq!(body(&get(&world, edge, page)), "old");
+                world.settle();
+            }
+            assert_eq!(world.calls().len(), 1);
+            if purges {
+                let json = r#"{"urls": ["https://permits.example/list?utm=3"]}"#;
+                assert_eq!(purge(&world, &here, json).status, 200);
+            } else {
+                let _ = world.send(&here, Request::get("/list?utm=3").method("POST"));
+            }
+            world.settle();
+            world.origin(|_| Reply::ok("new", &[]));
+            world.advance(PURGE_KNOWN_FOR);
+            assert_eq!(body(&get(&world, &here, "/list?utm=2")), "new", "log {has_log}, purged {purges}");
+            if has_log {
+                assert_eq!(body(&get(&world, &there, "/list?utm=1")), "new", "elsewhere, purged {purges}");
+            }
+        }
+    }
 }

@@ -127,6 +127,8 @@ fn a_hit_costs_what_the_policy_says() {
         ("authority = \"redis\"", 0),
         ("cost = 3\nhit_cost = 1", 1),
         ("cost = 3\nhit_cost = 3", 3),
+        ("mode = \"lease\"\ncost = 3\nhit_cost = 1", 1),
+        ("mode = \"async\"\ncost = 3\nhit_cost = 1", 1),
         ("authority = \"redis\"\ncost = 3\nhit_cost = 1", 1),
     ] {
         let world = world(&shared("a", options));
@@ -145,7 +147,7 @@ fn a_hit_costs_what_the_policy_says() {
         let cost = if options.contains("cost = 3") { 3 } else { 1 };
         let spent = 100 - left(&world, &edge, "a") - cost;
         // Some of it is earned back meanwhile; who holds units knows what came back when it asks again.
-        let unknown = u32::from(options.contains("lease"));
+        let unknown = if options.contains("lease") { 2 * (cost - hits_cost) } else { 0 };
         assert!(spent <= 10 * hits_cost + unknown && spent + 4 >= 10 * hits_cost, "{options}: {spent}");
     }
 }
@@ -162,6 +164,63 @@ fn who_is_refused_still_gets_what_is_stored_where_hits_are_free() {
         }
         assert_eq!((status(&world, &edge, "/page"), status(&world, &edge, "/kept")), (429, kept), "{options}");
         assert_eq!(world.calls().len(), 3, "{options}: {:?}", world.calls());
+    }
+}
+
+/// The authority hears a question, writes the charge down, and ends before its answer is out.
+#[test]
+fn a_question_that_its_authority_heard_before_it_ended_is_charged_once() {
+    for options in ["", "cost = 3\nhit_cost = 1"] {
+        let world = world(&format!("{}{}", shared("a", options), shared("b", "")));
+        let edge = world.edge();
+        assert_eq!(status(&world, &edge, "/page"), 200);
+        world.faults(Faults { authority_answer: 1000, authority_ends: 1000, ..Faults::default() });
+        let asked = world.asked();
+        let _ = status(&world, &edge, "/page");
+        assert_eq!(world.asked() - asked, 2, "sent again, to another life");
+        world.faults(Faults::default());
+        // Two charges, and this one.
+        let cost = if options.is_empty() { 1 } else { 3 };
+        assert_eq!((left(&world, &edge, "a"), left(&world, &edge, "b")), (100 - 3 * cost, 96), "{options}");
+    }
+}
+
+/// What an isolate tells leaves no room for its request, although there was some before it told.
+#[test]
+fn an_exact_limit_is_not_charged_for_what_one_of_the_others_refuses() {
+    let few = shared("few", "mode = \"async\"\nepsilon_permille = 50").replace("burst = 100", "burst = 60");
+    let world = world(&format!("{few}{}", shared("exact", "")));
+    let edge = world.edge();
+    let mut refused = 0;
+    for _ in 0..100 {
+        refused += u32::from(status(&world, &edge, "/page") == 429);
+    }
+    assert!(refused > 0);
+    assert_eq!(left(&world, &world.edge(), "exact"), 100 - 60, "what passed, and nothing of what was refused");
+}
+
+/// The clock is an hour ahead, is put right, and the authority starts anew.
+#[test]
+fn a_clock_that_was_ahead_before_a_restart_refuses_nobody() {
+    for options in ["", "mode = \"lease\""] {
+        let world = world(&shared("a", options));
+        let edge = world.edge();
+        let right = world.now();
+        world.advance(seconds(3600));
+        for _ in 0..50 {
+            assert_eq!(status(&world, &edge, "/page"), 200);
+            world.settle();
+        }
+        world.set_clock(right);
+        world.restart_authorities();
+        for _ in 0..40 {
+            assert_eq!(status(&world, &world.edge(), "/page"), 200, "{options}");
+            world.settle();
+        }
+        assert_eq!(status(&world, &edge, "/page"), 200, "{options}");
+        // And nothing was forgiven.
+        let more = (0..40).filter(|_| status(&world, &world.edge(), "/page") == 200).count();
+        assert!(more <= 10 + 25, "{options}: {more}");
     }
 }
 
@@ -325,4 +384,34 @@ fn a_long_wait_is_lengthened_and_kept() {
     waits.sort_unstable();
     waits.dedup();
     assert!(waits.len() > 4, "not all at once: {waits:?}");
+}
+
+/// Who is over a limit gets stale pages and has none refreshed; who is within it pays for a refresh what a miss costs.
+#[test]
+fn a_refresh_costs_what_a_miss_does() {
+    for options in ["", "mode = \"lease\"", "mode = \"async\"", "authority = \"redis\"", "cost = 1\nhit_cost = 1"] {
+        let limit =
+            "[limit.few]\nalgorithm = \"gcra\"\nquota = 3\nwindow = \"1h\"\nkey = \"client\"\nscope = \"shared\"\n";
+        let policy = format!(
+            "version = 1\n[upstream.origin]\n{limit}{options}\n[[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"few\"]\n\
+             cache = {{ edge = {{ fresh = \"1s\", stale_while_revalidate = \"1d\" }} }}\n"
+        );
+        for delay_ms_max in [0, 20] {
+            let world = World::new(Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}")), 1);
+            let pages: Vec<String> = (0..10).map(|page| format!("/{page}")).collect();
+            for page in &pages {
+                // Each by a client of its own, so that the crowd below has spent nothing.
+                let host = page.as_bytes()[1];
+                assert_eq!(world.send(&world.edge(), Request::get(page).from([203, 0, 113, host])).status, 200);
+            }
+            world.advance(seconds(10));
+            world.faults(Faults { delay_ms_max, ..Faults::default() });
+            let (edge, calls) = (world.edge(), world.calls().len());
+            for page in &pages {
+                let _ = world.send(&edge, Request::get(page));
+                world.settle();
+            }
+            assert_eq!(world.calls().len() - calls, 3, "{options} {delay_ms_max}: {:?}", world.log());
+        }
+    }
 }

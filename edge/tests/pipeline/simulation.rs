@@ -67,6 +67,7 @@ fn run(seed: u64, statuses: &mut HashMap<u16, usize>) -> World {
                 authority: up_to(300),
                 purge_log: up_to(500),
                 authority_answer: up_to(100),
+                authority_ends: 5,
                 authority_hangs: up_to(50),
                 delay_ms_max: up_to(800),
             });

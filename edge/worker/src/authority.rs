@@ -3,9 +3,9 @@
 use core::{cell::RefCell, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
-use seawall_core::{policy::Policy, time::Timestamp};
+use seawall_core::policy::Policy;
 use seawall_edge::{
-    authority::{Kept, Question, Reply, Shard, Written},
+    authority::{Kept, Question, Reply, Shard},
     limits::AUTHORITY_KEYS,
     platform::AuthorityError,
 };
@@ -73,7 +73,7 @@ impl DurableObject for Limiter {
                 // 64-bit numbers do not survive the way through JavaScript, their digits do.
                 vec![
                     format!("{:032x}", kept.key).into(),
-                    kept.written.encode().into(),
+                    kept.encode().into(),
                     format!("{:020}", kept.expires.as_unix_nanos()).into(),
                 ],
             )?;
@@ -86,7 +86,7 @@ impl DurableObject for Limiter {
 
     async fn alarm(&self) -> worker::Result<Response> {
         let now = host::now();
-        self.shard.borrow_mut().sweep(now);
+        let now = self.shard.borrow_mut().sweep(now);
         let now = format!("{:020}", now.as_unix_nanos());
         self.sql().exec("DELETE FROM kept WHERE expires <= ?", vec![now.into()])?;
         // What does not fit into memory is of no use in storage.
@@ -117,24 +117,15 @@ impl Limiter {
             "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, written TEXT NOT NULL, expires TEXT NOT NULL) WITHOUT ROWID",
             None,
         )?;
-        let rows = self.sql().exec(
-            &format!("SELECT key, written, expires FROM kept ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"),
-            None,
-        )?;
+        let rows =
+            self.sql().exec(&format!("SELECT written FROM kept ORDER BY expires DESC LIMIT {AUTHORITY_KEYS}"), None)?;
+        let mut all = Vec::new();
         for row in rows.raw() {
             let row = row?;
-            let [SqlStorageValue::String(key), SqlStorageValue::String(written), SqlStorageValue::String(expires)] =
-                row.as_slice()
-            else {
-                continue;
-            };
-            let expires = expires.parse().map(Timestamp::from_unix_nanos);
-            if let (Ok(key), Some(written), Ok(expires)) =
-                (u128::from_str_radix(key, 16), Written::decode(written), expires)
-            {
-                self.shard.borrow_mut().restore(&self.policy, &Kept { key, written, expires });
-            }
+            let [SqlStorageValue::String(written)] = row.as_slice() else { continue };
+            all.extend(Kept::decode(written));
         }
+        self.shard.borrow_mut().restore(&self.policy, &all);
         Ok(())
     }
 }

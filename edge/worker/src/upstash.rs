@@ -3,7 +3,6 @@
 use core::{pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
-use js_sys::JsString;
 use seawall_core::limit::lua;
 use seawall_edge::platform::{AuthorityError, Script};
 use seawall_upstash::{Error, Next, RESPONSE_BYTES_MAX, Request, Upstash, Value};
@@ -13,6 +12,7 @@ use web_sys::{AbortController, Headers, RequestInit, Response};
 use worker::{Delay, Env};
 
 use crate::{
+    glue,
     host::{global, message},
     settings,
 };
@@ -71,13 +71,14 @@ async fn send(request: &Request, abort: &AbortController) -> Result<(u16, String
     init.set_signal(Some(&abort.signal()));
     let response = JsFuture::from(global().fetch_with_str_and_init(&request.url, &init)).await?;
     let response: Response = response.unchecked_into();
-    let length = response.headers().get("content-length")?.and_then(|length| length.parse::<usize>().ok());
-    if length.is_some_and(|length| length > RESPONSE_BYTES_MAX) {
-        // Left unread, it is not kept in memory. What is no answer is refused by who reads it.
-        return Ok((response.status(), String::new()));
-    }
-    let text: JsString = JsFuture::from(response.text()?).await?.unchecked_into();
-    Ok((response.status(), text.into()))
+    // Never more than that in memory, whatever length it says or does not say. What is no answer is refused by who reads
+    // it.
+    let bytes = match response.body() {
+        Some(stream) => glue::collect(&stream, RESPONSE_BYTES_MAX).await,
+        None => None,
+    };
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+    Ok((response.status(), text.unwrap_or_default()))
 }
 
 fn failed(error: Error) -> AuthorityError {

@@ -32,8 +32,13 @@ pub const PING_TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest time in which a client takes nothing of an answer; then its connection is closed.
 pub const STALLED_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Open connections at once. More wait in the kernel's queue until one closes.
-pub const CONNECTIONS_MAX: usize = 4096;
+/// Open connections at once: twice the 5,000 users that one machine is for. More wait in the kernel's queue until one
+/// closes. An idle one costs some 12 KiB, so all of them fit in 128 MiB.
+pub const CONNECTIONS_MAX: usize = 10_240;
+
+/// Files that the process opens beside connections of clients: the database's pools, Redis, SODA, and what the runtime
+/// needs.
+pub const FILES_BESIDE: usize = 512;
 
 /// After a signal, how long running requests may take to finish before the process ends anyway. Longer than
 /// [`REQUEST_TIME_MAX`], so that no request that would have been answered is lost.

@@ -22,6 +22,12 @@ async fn the_schema_is_the_one_that_the_migrations_make_and_what_is_missing_is_n
     let database = Database::create("health_schema")?;
     let site = database.serve()?;
     until_ready(&site).await?;
+    // What a container's engine runs to know the same.
+    let check = || {
+        let mut command = database.origin.command(&["check"]);
+        command.env("BIND", "0.0.0.0").env("PORT", site.server.port.to_string()).output()
+    };
+    assert!(check()?.status.success());
     let answer = site.visitor().get("/health/schema").await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
     // As many columns as are expected, and none of those missing: the same columns.
@@ -43,6 +49,9 @@ async fn the_schema_is_the_one_that_the_migrations_make_and_what_is_missing_is_n
     assert_eq!(answer["tables"]["addenda"]["status"], "missing");
     let ready = site.visitor().get("/health/ready").await?;
     assert_eq!((ready.status, &ready.json()?["missing_tables"]), (503, &serde_json::json!(["addenda"])));
+    let refused = check()?;
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("addenda"), "{refused:?}");
     // A table is missing, but the process and its database are well.
     assert_eq!(site.visitor().get("/health").await?.status, 200);
     Ok(())

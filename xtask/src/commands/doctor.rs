@@ -49,6 +49,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     found("npm packages", tools::packages_are_current(project).then(|| "as in package-lock.json".to_owned()));
     found("Node for wrangler", tools::node(project).ok().and_then(|node| said(&node.to_string_lossy())));
     found("Postgres", Binaries::find(project).ok().and_then(|binaries| binaries.version()));
+    found("browser for tests", tools::installed_browser().map(|path| path.display().to_string()));
     if let Some(free) = tools::free_bytes(project) {
         here("free disk", &format!("{} GB", free >> 30));
     }

@@ -10,9 +10,10 @@ use seawall_xtask::project::Project;
 use seawall_xtask::step::{Steps, seconds};
 use seawall_xtask::{build, process, screen, tools};
 
-use super::conformance;
+use super::{browser, conformance};
 
 mod no_std;
+pub(crate) mod workflows;
 
 /// Packages that must compile for every edge, with the adapter that compiles for Workers only.
 const ON_WORKERS: [&str; 6] = ["--package", "seawall-core", "--package", "seawall-edge", "--package", "seawall-worker"];
@@ -42,6 +43,8 @@ enum Part {
     Clippy,
     /// Clippy on both WASM targets.
     Wasm,
+    /// The workflows of CI and deployment, as GitHub would read them.
+    Workflows,
     /// Core without an operating system: a bare-metal target, and a WASM module that imports nothing.
     NoStd,
     /// Tests of each package, documentation's examples included.
@@ -52,6 +55,8 @@ enum Part {
     Stack,
     /// The component for Spin in its host, with a real Redis.
     Spin,
+    /// The site in a real browser: each page in light, dark and on a phone, by keyboard, and without scripts.
+    Browser,
     /// The public tests for HTTP caches, through the edge.
     Conformance,
     /// The documentation builds without a warning.
@@ -118,6 +123,11 @@ impl Part {
                 }
                 Ok(())
             }
+            Self::Workflows => steps.run("lint the workflows", |_| {
+                let findings = workflows::findings(project)?;
+                ensure!(findings.is_empty(), "the workflows have errors:\n{}", findings.join("\n"));
+                Ok(())
+            }),
             Self::NoStd => {
                 cargo(
                     "build core for a machine without an operating system",
@@ -157,6 +167,7 @@ impl Part {
                 cargo("cargo clippy of the host for Spin", &[&clippy[..], &DENY_WARNINGS].concat())?;
                 cargo("cargo test of the component", &arguments)
             }
+            Self::Browser => browser::prove(project, None, steps),
             Self::Conformance => conformance::prove(project, false, steps),
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);

@@ -57,12 +57,21 @@ pub struct CrateTool {
     package: &'static str,
     /// The program of it that is used.
     program: &'static str,
-    /// The crate in `Cargo.lock` that has the same version.
-    follows: &'static str,
+    /// Which version fits.
+    version: Version,
     /// Whether its default features are of use to us.
     default_features: bool,
     /// Whether it needs OpenSSL's headers.
     links_openssl: bool,
+}
+
+/// Which version of a tool fits the workspace.
+#[derive(Clone, Copy, Debug)]
+enum Version {
+    /// That of this crate in `Cargo.lock`.
+    Of(&'static str),
+    /// This one; nothing in the workspace depends on it.
+    Exact(&'static str),
 }
 
 impl CrateTool {
@@ -71,7 +80,7 @@ impl CrateTool {
     pub const WASM_BINDGEN: Self = Self {
         package: "wasm-bindgen-cli",
         program: "wasm-bindgen",
-        follows: "wasm-bindgen",
+        version: Version::Of("wasm-bindgen"),
         default_features: false,
         links_openssl: false,
     };
@@ -80,12 +89,21 @@ impl CrateTool {
     pub const WORKER_BUILD: Self = Self {
         package: "worker-build",
         program: "worker-build",
-        follows: "worker",
+        version: Version::Of("worker"),
         default_features: true,
         links_openssl: true,
     };
 
-    /// In the order of installation.
+    /// Looks for known holes and licences; `cargo xtask audit` installs it.
+    pub const CARGO_DENY: Self = Self {
+        package: "cargo-deny",
+        program: "cargo-deny",
+        version: Version::Exact("0.20.2"),
+        default_features: true,
+        links_openssl: false,
+    };
+
+    /// What builds need, in the order of installation.
     pub const ALL: [Self; 2] = [Self::WASM_BINDGEN, Self::WORKER_BUILD];
 
     /// The crate's name.
@@ -99,7 +117,10 @@ impl CrateTool {
     /// # Errors
     /// When the workspace does not use the library.
     pub fn version(&self, project: &Project) -> Result<String> {
-        lockfile::version(project, self.follows)
+        match self.version {
+            Version::Of(name) => lockfile::version(project, name),
+            Version::Exact(version) => Ok(version.to_owned()),
+        }
     }
 
     /// Where it is in the fitting version: in this checkout, or on `PATH`.

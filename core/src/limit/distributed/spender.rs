@@ -149,6 +149,25 @@ impl Spender {
         self.ask_or_deny(terms, isolate, cost, now)
     }
 
+    /// Takes back `units` that [`Spender::spend`] allowed here and that were not needed after all. What was held until a
+    /// lease that has ended since is lost with it.
+    pub fn refund(&mut self, terms: &Terms, units: u32, now: Timestamp) {
+        self.look_at_clock(now);
+        match terms.mode() {
+            Mode::Exact => {}
+            Mode::Lease { .. } => {
+                self.held = self.held_at(now).saturating_add(if now < self.expires { units } else { 0 })
+            }
+            Mode::Async { .. } => {
+                // Of what was told already, as much is told less by what comes next.
+                self.total = self.total.saturating_sub(u64::from(units));
+                self.unsynced = self.unsynced.saturating_sub(units);
+                let owed = nanos(self.view.since(now)).saturating_sub(Rate::of(terms.quota()).worth(u64::from(units)));
+                self.view = now.after(Duration::from_nanos(owed));
+            }
+        }
+    }
+
     /// How many units could be spent here at `now`, as far as known, and how long until everything spent is earned
     /// back: for response fields.
     #[must_use]
@@ -183,7 +202,7 @@ impl Spender {
                 }
                 Mode::Async { .. } => {
                     // What was spent since the ask left is still to be told.
-                    self.unsynced = u32::try_from(self.total - asked.total).unwrap_or(u32::MAX);
+                    self.unsynced = u32::try_from(self.total.saturating_sub(asked.total)).unwrap_or(u32::MAX);
                     let untold = Rate::of(terms.quota()).worth(u64::from(self.unsynced));
                     self.view = now.after(answer.debt.saturating_add(Duration::from_nanos(untold)));
                     self.synced = now;

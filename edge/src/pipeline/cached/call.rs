@@ -88,7 +88,7 @@ impl<P: Platform> Cached<'_, P> {
                 (Keep::ServeStored, found) => Called::Failed { found, failure: Failure::Status(response) },
                 (Keep::Outdate, _) => {
                     let now = self.platform.now();
-                    self.edge.state.borrow_mut().purges.purge(Selector::Key(self.key), Strength::Soft, now);
+                    self.edge.state.borrow_mut().purges.change(Selector::Key(self.key), Strength::Soft, now);
                     Called::Passed { response, status, detail: Reason::Method, uncacheable: false }
                 }
                 // No platform here joins bodies, and none is asked for parts.

@@ -1,0 +1,30 @@
+// Which pages there are, and how they are looked at.
+
+// How pages are looked at.
+export const LOOKS = {
+  light: { viewport: { width: 1200, height: 860 }, colorScheme: "light" },
+  dark: { viewport: { width: 1200, height: 860 }, colorScheme: "dark" },
+  phone: { viewport: { width: 390, height: 844 }, colorScheme: "light", isMobile: true, hasTouch: true },
+};
+
+// Every kind of page. `path` takes what `findPlaces` found.
+export const PAGES = [
+  { name: "landing", path: () => "/" },
+  { name: "search", path: () => "/search?q=Market" },
+  { name: "search-nothing", path: () => "/search?q=zzzzzz" },
+  { name: "search-blank", path: () => "/search" },
+  { name: "report", path: ({ report }) => report },
+  { name: "velocity", path: () => "/velocity" },
+  { name: "methodology", path: () => "/methodology" },
+  { name: "about-data", path: () => "/about-data" },
+  { name: "not-found", path: () => "/no/such/page", status: 404 },
+  { name: "bad-request", path: () => `/search?q=${"x".repeat(400)}`, status: 400 },
+];
+
+// A report and a permit of the city that is loaded: of the first page of a street, the permit with most addresses.
+export async function findPlaces(base) {
+  const found = await (await fetch(`${base}/api/v1/search?q=Market`)).json();
+  const hits = found.results.filter((hit) => hit.addresses.some((address) => address.report));
+  const hit = hits.sort((one, other) => other.addresses.length - one.addresses.length)[0];
+  return { report: hit.addresses.find((address) => address.report).report, permit: hit.permit_number };
+}

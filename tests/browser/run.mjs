@@ -1,0 +1,106 @@
+// Looks at every page of a running site: `node run.mjs <address> [folder for pictures]`. CHROME_PATH names the browser;
+// without it Playwright's own is used. Ends with a list of what is wrong, or with nothing.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+import { LOOKS, PAGES, findPlaces } from "./pages.mjs";
+import { byKeyboard, withoutScripts } from "./visits.mjs";
+
+// Longest page in bytes, uncompressed.
+const PAGE_BYTES_MAX = 100_000;
+// How well a picture is kept, of 100. Text stays readable.
+const PICTURE_QUALITY = 55;
+
+const [base, pictures] = process.argv.slice(2);
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const wrong = [];
+
+// Collects what a page must not do: write errors, break its own security policy, ask anyone else.
+async function watched(context) {
+  const page = await context.newPage();
+  const seen = [];
+  // The page itself answers 404 where that is what is looked at.
+  page.on("console", (message) => {
+    const own = message.location().url === page.url() && message.text().startsWith("Failed to load resource");
+    if (message.type() === "error" && !own) seen.push(`console: ${message.text()} (${message.location().url})`);
+  });
+  page.on("pageerror", (error) => seen.push(`script: ${error.message}`));
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.origin !== new URL(base).origin && url.protocol !== "data:") seen.push(`asks another host: ${url}`);
+  });
+  return { page, seen };
+}
+
+async function look(context, name, path, status, look) {
+  const { page, seen } = await watched(context);
+  const say = (what) => wrong.push(`${name} (${look}): ${what}`);
+  const response = await page.goto(base + path, { waitUntil: "load" });
+  if (response.status() !== status) say(`${path} is ${response.status()} and not ${status}`);
+  const bytes = (await response.body()).length;
+  if (bytes >= PAGE_BYTES_MAX) say(`${bytes} bytes of HTML`);
+  const { width, inner } = await page.evaluate(() => ({
+    width: document.documentElement.scrollWidth,
+    inner: document.documentElement.clientWidth,
+  }));
+  if (width > inner) say(`scrolls sideways: ${width} of ${inner} pixels`);
+  // Runs beside the page and not in it, so the page's security policy is in force.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
+  for (const violation of violations) {
+    if (violation.impact !== "serious" && violation.impact !== "critical") continue;
+    const places = violation.nodes.slice(0, 3).map((node) => `${node.target} ${node.failureSummary}`);
+    say(`${violation.id}: ${violation.help}: ${places.join("; ")}`);
+  }
+  seen.forEach(say);
+  if (pictures) await keep(page, `${name}-${look}`);
+  await page.close();
+}
+
+// A picture of what is seen without scrolling.
+async function keep(page, name) {
+  const session = await page.context().newCDPSession(page);
+  const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: PICTURE_QUALITY });
+  await writeFile(join(pictures, `${name}.webp`), Buffer.from(data, "base64"));
+}
+
+// What the site computes at its times.
+async function compute() {
+  const headers = { authorization: `Bearer ${process.env.CRON_SECRET}` };
+  const answer = await fetch(`${base}/cron/velocity-refresh`, { method: "POST", headers });
+  if (answer.status !== 200) throw new Error(`velocity-refresh: ${answer.status} ${await answer.text()}`);
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROME_PATH,
+  // Pages are our own; without this Chromium refuses to run as root, as it does in containers.
+  args: ["--no-sandbox"],
+});
+try {
+  await compute();
+  if (pictures) await mkdir(pictures, { recursive: true });
+  const places = await findPlaces(base);
+  for (const [name, options] of Object.entries(LOOKS)) {
+    const context = await browser.newContext(options);
+    for (const page of PAGES) await look(context, page.name, page.path(places), page.status ?? 200, name);
+    await context.close();
+  }
+  for (const [name, visit, options] of [
+    ["by keyboard", byKeyboard, {}],
+    ["without scripts", withoutScripts, { javaScriptEnabled: false }],
+  ]) {
+    const context = await browser.newContext({ ...LOOKS.light, ...options });
+    const { page, seen } = await watched(context);
+    await visit(page, base).catch((error) => wrong.push(`${name}: ${error.message}`));
+    seen.forEach((what) => wrong.push(`${name}: ${what}`));
+    await context.close();
+  }
+} finally {
+  await browser.close();
+}
+if (wrong.length > 0) {
+  console.error(wrong.join("\n"));
+  process.exitCode = 1;
+}
