@@ -33,6 +33,8 @@ pub struct Config {
     pub cron_worker: CronWorker,
     /// `CRON_SECRET`: what callers of `/cron` show.
     pub cron_secret: Option<Secret>,
+    /// `JOB_SLOTS`: how many jobs of visitors this process does at a time.
+    pub job_slots: usize,
     /// A policy file that replaces the built-in one: `POLICY_FILE`.
     pub policy_file: Option<PathBuf>,
     /// How log lines look: `LOG_FORMAT`.
@@ -64,6 +66,14 @@ pub struct Database {
     pub statement_timeout: Duration,
     /// `DB_CHECKOUT_TIMEOUT`: longest wait for a free connection.
     pub checkout_timeout: Duration,
+}
+
+impl Database {
+    /// Whether sessions outside the pool go through a pooler too.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.direct_url.is_none() && self.pooler == Pooler::PgBouncer
+    }
 }
 
 /// What stands between this process and the database.
@@ -228,6 +238,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             },
             cron_worker,
             cron_secret,
+            job_slots: self.number(&var::JOB_SLOTS, JOB_SLOTS),
             policy_file: self.optional(&var::POLICY_FILE).map(PathBuf::from),
             log_format: self.parse(&var::LOG_FORMAT, LogFormat::Text, |value| match value {
                 "text" => Some(LogFormat::Text),
@@ -288,6 +299,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 const POOL_SIZES: RangeInclusive<usize> = 1..=1_000;
 /// More proxies than a request has ever been through.
 const PROXY_HOPS: RangeInclusive<usize> = 0..=8;
+/// Each takes a session of the database beside the pool.
+const JOB_SLOTS: RangeInclusive<usize> = 0..=16;
 /// As many characters as 128 random bits have in hexadecimal.
 const SECRET_BYTES_MIN: usize = 32;
 /// SODA answers at most 50,000 rows at once; fewer than ten would never end.

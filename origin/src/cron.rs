@@ -1,18 +1,19 @@
 //! Work at fixed times: a caller with the secret starts a job by POST and reads how it went.
 //!
-//! The caller is the edge's cron trigger, or any scheduler that can send a request. A run goes on without its caller:
-//! one that takes longer than [`ANSWER_WITHIN`] is answered 202 with the address of its row in `cron_log`.
+//! The caller is the edge's cron trigger, or any scheduler that can send a request. A run is a job in the queue before the
+//! caller is answered, so it comes about whatever becomes of this process. One that takes longer than [`ANSWER_WITHIN`] is
+//! answered 202 with the address of its row in `cron_log`.
 
 mod caches;
+mod entities;
 pub mod job;
 mod log;
 mod nightly;
 mod prune;
-mod runner;
 mod velocity;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -24,12 +25,12 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-pub(crate) use self::job::Context;
+pub use self::entities::resolve as resolve_entities;
 pub use self::job::Job;
+use self::log::Started;
 pub(crate) use self::log::{LastRun, last_runs};
-pub(crate) use self::runner::Runner;
-use self::runner::{StartError, Started};
 use crate::config::{CronWorker, Secret};
+use crate::db::Pool;
 use crate::error::Error;
 use crate::server::Site;
 
@@ -38,6 +39,9 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Longest `Idempotency-Key`; a longer one gets 400.
 const KEY_BYTES_MAX: usize = 200;
+
+/// How soon it is looked whether a run has ended, and how seldom.
+const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 
 /// Runs in `/cron/status`.
 const LISTED_MAX: i64 = 20;
@@ -109,25 +113,34 @@ pub(crate) async fn start(
 ) -> Result<Response, Error> {
     let job = Job::find(&name).ok_or_else(|| Error::not_found(format!("There is no job {name:?}.")))?;
     let key = idempotency_key(&headers)?;
-    let started = match site.cron.start(job, key).await {
-        Ok(started) => started,
-        Err(StartError::Busy) => {
-            return Ok(Json(Skipped { status: "skipped", reason: "this job is running" }).into_response());
-        }
-        Err(StartError::Stopping) => return Err(Error::busy("this process is stopping")),
-        Err(StartError::Database(error)) => return Err(Error::database_away(error)),
+    let pool = site.databases.primary();
+    let Started::Run(log_id) = log::start(pool, job, key.as_deref()).await? else {
+        return Ok(Json(Skipped { status: "skipped", reason: "this job waits or is running" }).into_response());
     };
-    let Started { log_id, ended } = started;
-    // Dropping the receiver does not stop the run.
-    let _ = tokio::time::timeout(ANSWER_WITHIN, ended).await;
-    let run = site.cron.run(log_id).await?.ok_or_else(|| Error::bug("a run has no row"))?;
+    let run = ended(pool, log_id).await?;
     let status = match run.status.as_str() {
-        "running" => StatusCode::ACCEPTED,
+        "queued" | "running" => StatusCode::ACCEPTED,
         "success" => StatusCode::OK,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let place = HeaderValue::try_from(format!("/cron/runs/{log_id}")).map_err(Error::bug)?;
     Ok((status, [(LOCATION, place)], Json(run)).into_response())
+}
+
+/// The run when it has ended, or as it is after [`ANSWER_WITHIN`].
+async fn ended(pool: &Pool, log_id: i64) -> Result<log::Run, Error> {
+    let asked = Instant::now();
+    let mut pause = LOOK_EVERY[0];
+    loop {
+        let run = log::run(pool, log_id).await?.ok_or_else(|| Error::bug("a run has no row"))?;
+        // What has failed and is tried again later is not waited for.
+        let goes_on = run.is_open() && run.error_message.is_none();
+        if !goes_on || asked.elapsed() + pause > ANSWER_WITHIN {
+            return Ok(run);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_EVERY[1]);
+    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
@@ -139,12 +152,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
 
 /// `GET /cron/status`: the last runs of all jobs, newest first.
 pub(crate) async fn status(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    Ok(Json(StatusAnswer { jobs: site.cron.runs(LISTED_MAX).await? }).into_response())
+    Ok(Json(StatusAnswer { jobs: log::runs(site.databases.primary(), LISTED_MAX).await? }).into_response())
 }
 
 /// `GET /cron/runs/{log_id}`: one run, with its progress while it goes on.
 pub(crate) async fn run(State(site): State<Arc<Site>>, Path(log_id): Path<i64>) -> Result<Response, Error> {
-    let run = site.cron.run(log_id).await?.ok_or_else(|| Error::not_found("There is no such run."))?;
+    let run =
+        log::run(site.databases.primary(), log_id).await?.ok_or_else(|| Error::not_found("There is no such run."))?;
     Ok(Json(run).into_response())
 }
 

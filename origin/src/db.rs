@@ -10,11 +10,17 @@
 //! Pools open without their database, because many pages need none and the database may come back first. `DB_POOL_MIN`
 //! connections are opened beside the serving, as soon as the database lets them; later ones on demand.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::{StreamExt as _, stream};
 use seawall_core::breaker;
+use tokio::sync::mpsc;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{self, Pooler};
 use crate::error::Error;
@@ -27,10 +33,14 @@ mod room;
 mod url;
 
 pub use pool::{CheckoutError, Connection, Pool, Stats};
+use reader::CANCEL_TIME_MAX;
 pub(crate) use reader::{ReadOnly, Reader};
 pub use replica::{REPLICA_TIME_MAX, Replica};
 pub use room::{RoomError, SESSIONS_BESIDE_POOL};
 pub use url::{UrlError, parse_url};
+
+/// A connection over TLS, where the server's address asks for it.
+type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
 /// What the server calls our pools' sessions in `pg_stat_activity`.
 pub const APPLICATION: &str = "seawall";
@@ -132,17 +142,79 @@ pub async fn session_within(
     connect(config, Session { config, statement_timeout: Some(limit), name }).await
 }
 
+/// The same with a bound of [`LISTENER_STATEMENT_MAX`], and word of each notification that the session hears.
+///
+/// # Errors
+/// As [`session`].
+pub(crate) async fn listening_session(
+    config: &config::Database,
+    name: &str,
+) -> anyhow::Result<(tokio_postgres::Client, mpsc::Receiver<()>)> {
+    let (client, mut connection) =
+        open(config, Session { config, statement_timeout: Some(LISTENER_STATEMENT_MAX), name }).await?;
+    // One place: who has not yet looked hears only once that there is something.
+    let (say, heard) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let messages = stream::poll_fn(|context| connection.poll_message(context));
+        let mut messages = std::pin::pin!(messages);
+        while let Some(message) = messages.next().await {
+            match message {
+                Ok(AsyncMessage::Notification(_)) => drop(say.try_send(())),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(event = "db.session_lost", %error, "database session lost: {error}");
+                    break;
+                }
+            }
+        }
+    });
+    Ok((client, heard))
+}
+
+/// A session of one task. When that is dropped before its end, its statement is ended too.
+#[derive(Debug)]
+pub(crate) struct Attended {
+    client: tokio_postgres::Client,
+    url: config::Secret,
+}
+
+impl Attended {
+    /// Opens one, as [`session_within`] does.
+    ///
+    /// # Errors
+    /// As [`session`].
+    pub(crate) async fn open(config: &config::Database, name: &str, limit: Duration) -> anyhow::Result<Self> {
+        let client = session_within(config, name, limit).await?;
+        Ok(Self { client, url: config.direct_url.as_ref().unwrap_or(&config.url).clone() })
+    }
+}
+
+impl Deref for Attended {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+impl DerefMut for Attended {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.client
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        // Asking costs a connection, also when nothing runs any more; tasks are few.
+        let (token, target) = (self.client.cancel_token(), parse_url(self.url.expose()));
+        if let (Ok(runtime), Ok(target)) = (tokio::runtime::Handle::try_current(), target) {
+            runtime.spawn(async move { tokio::time::timeout(CANCEL_TIME_MAX, token.cancel_query(target.tls)).await });
+        }
+    }
+}
+
 async fn connect(config: &config::Database, session: Session<'_>) -> anyhow::Result<tokio_postgres::Client> {
-    let mut target = parse_url(config.direct_url.as_ref().unwrap_or(&config.url).expose())?;
-    let pooler = if config.direct_url.is_some() { Pooler::None } else { config.pooler };
-    session.prepare(&mut target.config, pooler);
-    let connecting = target.config.connect(target.tls);
-    let (client, connection) = tokio::time::timeout(config.connect_timeout, connecting)
-        .await
-        .with_context(|| {
-            format!("the database did not answer within DB_CONNECT_TIMEOUT ({:?})", config.connect_timeout)
-        })?
-        .context("the database cannot be reached; check DATABASE_URL")?;
+    let (client, connection) = open(config, session).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::warn!(event = "db.session_lost", %error, "database session lost: {error}");
@@ -150,6 +222,24 @@ async fn connect(config: &config::Database, session: Session<'_>) -> anyhow::Res
     });
     Ok(client)
 }
+
+async fn open(
+    config: &config::Database,
+    session: Session<'_>,
+) -> anyhow::Result<(tokio_postgres::Client, tokio_postgres::Connection<Socket, TlsStream>)> {
+    let mut target = parse_url(config.direct_url.as_ref().unwrap_or(&config.url).expose())?;
+    session.prepare(&mut target.config, if config.is_pooled() { Pooler::PgBouncer } else { Pooler::None });
+    let connecting = target.config.connect(target.tls);
+    tokio::time::timeout(config.connect_timeout, connecting)
+        .await
+        .with_context(|| {
+            format!("the database did not answer within DB_CONNECT_TIMEOUT ({:?})", config.connect_timeout)
+        })?
+        .context("the database cannot be reached; check DATABASE_URL")
+}
+
+/// Longest statement of a session that listens: all of them look at a few rows.
+const LISTENER_STATEMENT_MAX: Duration = Duration::from_secs(10);
 
 /// A peer that vanished without a word is noticed within about this time.
 const DEAD_PEER_AFTER: Duration = Duration::from_secs(30);

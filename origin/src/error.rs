@@ -26,6 +26,9 @@ const RETRY_BUSY: Duration = Duration::from_secs(2);
 /// When to come back after a request was refused because too many run.
 const RETRY_SHED: Duration = Duration::from_secs(1);
 
+/// When to come back after as many jobs wait as may: some of them are done then.
+const RETRY_QUEUE: Duration = Duration::from_secs(30);
+
 /// Why a request got no proper answer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -81,6 +84,20 @@ impl Error {
         let public = "Many people are asking at this moment. Please try again in a second.";
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, public).retry_after(RETRY_SHED);
         error.because("more requests than this process takes on")
+    }
+
+    /// 503: as many jobs wait as may.
+    #[must_use]
+    pub fn queue_full() -> Self {
+        let public = "Many people wait for work like this. Please try again in half a minute.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, public).retry_after(RETRY_QUEUE);
+        error.because("as many jobs wait as may, or their results take as much room as they may")
+    }
+
+    /// 409: what is asked for does not fit the state of things.
+    #[must_use]
+    pub fn conflict(public: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, public)
     }
 
     /// 429: this client asks for too much. Who knows the limits adds when to come back.

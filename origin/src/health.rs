@@ -111,7 +111,7 @@ pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
             .map(|replica| ReplicaAnswer { breaker: replica.state().as_str(), pool: replica.pool().stats() }),
         tables: look.as_ref().map(|look| look.estimates()).unwrap_or_default(),
         cron: look.as_ref().map(|look| look.last_runs.as_slice()).unwrap_or_default(),
-        soda: site.cron.soda().as_str(),
+        soda: site.context.soda.breaker_state().as_str(),
         redis: site.limiter.redis().map(|state| state.as_str()),
     };
     (status(look.is_ok()), Json(answer)).into_response()

@@ -10,6 +10,7 @@ pub mod error;
 pub mod guard;
 pub mod health;
 pub mod http;
+mod jobs;
 mod limit;
 pub mod logging;
 mod metrics;

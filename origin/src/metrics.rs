@@ -122,7 +122,7 @@ fn observe(site: &Site, dropped: &Dropped) {
         pool("replica", replica.pool());
         breaker_state("replica", replica.state());
     }
-    breaker_state("soda", site.cron.soda());
+    breaker_state("soda", site.context.soda.breaker_state());
     if let Some(state) = site.limiter.redis() {
         breaker_state("redis", state);
     }

@@ -1,9 +1,11 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
 mod data;
+mod firm;
 pub(crate) mod plot;
 mod report;
 mod search;
+mod section;
 mod text;
 mod velocity;
 
@@ -12,6 +14,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
 pub(crate) use self::data::about_data;
+pub(crate) use self::firm::firm;
 pub(crate) use self::report::report;
 pub(crate) use self::search::search;
 pub(crate) use self::velocity::velocity;

@@ -5,6 +5,7 @@
 //! the pages are in [`crate::pages`].
 
 pub(crate) mod api;
+pub(crate) mod firm;
 pub mod limits;
 pub mod parcel;
 pub(crate) mod record;

@@ -17,22 +17,24 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use seawall_core::policy::Policy;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::config::{Config, CronWorker};
-use crate::cron::{self, Access, Context, Runner};
+use crate::cron::{self, Access};
 use crate::db::Databases;
 use crate::error::Error;
 use crate::health::{self, Watch};
 use crate::http::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, FILES_BESIDE};
 use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, encoding, errors, observe, security};
+use crate::jobs::{self, Context, Queue, Slots, Worker};
 use crate::limit::{self, Limiter};
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::permits::{api, velocity};
+use crate::permits::{api, firm, velocity};
 use crate::soda::client::Client;
 use crate::{assets, pages, policy, stats};
 
@@ -40,7 +42,8 @@ use crate::{assets, pages, policy, stats};
 pub(crate) struct Site {
     pub(crate) databases: Databases,
     pub(crate) watch: Watch,
-    pub(crate) cron: Runner,
+    pub(crate) context: Arc<Context>,
+    pub(crate) jobs: Queue,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
 }
@@ -49,21 +52,30 @@ impl Site {
     fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
         let cache = PageCache::new(databases.primary().clone());
-        let cron = Runner::new(Context::new(config.clone(), soda, databases.clone(), cache.clone()));
+        let jobs = Queue::new(databases.primary().clone());
+        let context =
+            Arc::new(Context { config: config.clone(), soda, databases: databases.clone(), cache: cache.clone() });
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
-        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), cron, limiter, cache }))
+        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), context, jobs, limiter, cache }))
     }
 }
 
-/// Marks runs that a process left behind, when the database is there. The next run of a job would do it too.
-fn sweep(site: Arc<Site>) {
-    tokio::spawn(async move {
-        if let Err(error) = site.cron.sweep().await {
-            let error = format!("{error:#}");
-            tracing::warn!(event = "cron.not_swept", error, "runs that were left behind are not marked yet: {error}");
+/// Starts the worker of this process. The second half ends when its jobs have ended or their leases are returned.
+fn work(config: &Config, site: &Site) -> (watch::Sender<bool>, JoinHandle<()>) {
+    let (stop, stopping) = watch::channel(false);
+    let cron = if config.cron_worker == CronWorker::Off { 0 } else { CRON_SLOTS };
+    let slots = Slots { visitors: config.job_slots, cron };
+    let worker = Worker::new(Arc::clone(&site.context), site.jobs.clone(), slots);
+    let working = tokio::spawn(async move {
+        if slots.visitors + slots.cron > 0 {
+            worker.run(stopping).await;
         }
     });
+    (stop, working)
 }
+
+/// Jobs at fixed times that a process runs at once: a long load keeps none of the short ones waiting.
+const CRON_SLOTS: usize = 2;
 
 /// Serves until the process is told to stop (SIGINT or SIGTERM), then lets running requests finish.
 ///
@@ -85,9 +97,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     println!("origin listening on http://{address}");
     tracing::info!(event = "server.listening", %address, "listening on http://{address}");
     let site = Site::new(&config, &policy, databases.clone())?;
-    if config.cron_worker != CronWorker::Off {
-        sweep(Arc::clone(&site));
-    }
+    let (stop, working) = work(&config, &site);
     let refused = Mutex::new(None);
     let stopped = async {
         let warm = async {
@@ -110,7 +120,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let router = router(Arc::clone(&site), policy, access).layer(from_fn_with_state(samples, metrics::layer));
     listen::run(listener, router, listen::Bounds::SITE, stopped).await;
-    site.cron.stop().await;
+    stop.send_replace(true);
+    // A panic of the worker is in the log; leases that it held end by themselves.
+    let _ = working.await;
     // The router is gone, so the writer ends when what is queued is written.
     let _ = tokio::time::timeout(metrics::WRITE_TIME_MAX, writer).await;
     databases.close();
@@ -127,6 +139,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
+        .route("/firm/{id}", get(pages::firm))
         .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
         .route("/about-data", get(pages::about_data))
@@ -135,6 +148,11 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/api/v1/search", get(api::search))
         .route("/api/v1/suggest", get(api::suggest))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
+        .route("/api/v1/report/{block}/{lot}/whole", post(jobs::api::whole_report))
+        .route("/api/v1/exports", post(jobs::api::export))
+        .route("/api/v1/jobs/{job_id}", get(jobs::api::look).delete(jobs::api::cancel))
+        .route("/api/v1/jobs/{job_id}/result", get(jobs::api::download))
+        .route("/api/v1/firm/{id}", get(firm::json))
         .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))

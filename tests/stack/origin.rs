@@ -8,6 +8,8 @@ mod cron;
 mod faults;
 /// What `/health` says, and what asking costs.
 mod health;
+/// Work that takes longer than a request: asked for, done once to effect whatever becomes of processes, fetched.
+mod jobs;
 /// One limit for all processes, with Redis and without.
 mod limits;
 /// Counters and times, for Prometheus and in the database.

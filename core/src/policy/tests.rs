@@ -125,6 +125,15 @@ const ROWS: &[Row] = &[
         edge: "max-age=300, stale-while-revalidate=3600, stale-if-error=86400",
         limits: &["client", "api"],
     },
+    Row { request: "POST /api/v1/exports", route: "exports", browser: "", edge: "", limits: &["client", "export"] },
+    Row {
+        request: "POST /api/v1/report/3512/001/whole",
+        route: "whole-report",
+        browser: "",
+        edge: "",
+        limits: &["client", "export"],
+    },
+    Row { request: "GET /api/v1/jobs/0a/result", route: "jobs", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /api/other", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
@@ -133,7 +142,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 11] = [
+const NEED_THE_DATABASE: [&str; 14] = [
     "health",
     "about-data",
     "velocity",
@@ -141,6 +150,9 @@ const NEED_THE_DATABASE: [&str; 11] = [
     "report",
     "api-search",
     "api-report",
+    "exports",
+    "whole-report",
+    "jobs",
     "api-velocity",
     "stats",
     "api",
@@ -207,6 +219,7 @@ fn limits_are_read_with_their_scope() {
             ("search", shared(StoreFailure::Local), 1),
             ("report", shared(StoreFailure::Local), 1),
             ("api", shared(StoreFailure::Local), 1),
+            ("export", shared(StoreFailure::Local), 1),
             ("sign-in", shared(StoreFailure::Closed), 1),
         ]
     );
@@ -252,7 +265,7 @@ fn a_policy_travels_as_bytes() {
 #[test]
 fn bytes_whose_ids_lead_nowhere_are_refused() {
     let mut parts = Parts::from(policy());
-    parts.routes[0].limits = alloc::vec![LimitId(5)];
+    parts.routes[0].limits = alloc::vec![LimitId(6)];
     let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 

@@ -44,6 +44,7 @@ pub const VARIABLES: &[&Variable] = &[
     &TRUSTED_PROXY_HOPS,
     &CRON_WORKER,
     &CRON_SECRET,
+    &JOB_SLOTS,
     &SODA_BASE_URL,
     &SODA_APP_TOKEN,
     &SODA_TIMEOUT,
@@ -187,6 +188,14 @@ pub(super) const CRON_SECRET: Variable = Variable {
     meaning: "The bearer token of whoever calls `/cron/`; the edge has it under the same name",
     expected: "at least 32 characters",
     secret: true,
+};
+
+pub(super) const JOB_SLOTS: Variable = Variable {
+    name: "JOB_SLOTS",
+    default: Some("2"),
+    meaning: "Exports and long reports that this process makes at a time; with 0 others have to",
+    expected: "a whole number from 0 to 16",
+    secret: false,
 };
 
 pub(super) const METRICS_PORT: Variable = Variable {

@@ -1,6 +1,7 @@
 //! Computes what the page cache keeps before it is asked for, so that no visitor waits.
 
-use super::job::{Context, Counts};
+use super::job::Counts;
+use crate::jobs::Context;
 use crate::page_cache::{Entry, PageCache};
 use crate::stats::Stats;
 

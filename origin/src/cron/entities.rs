@@ -10,9 +10,12 @@
 //! search finds both. The city's `pts_agent_id` numbers rows in most extracts, so it tells somebody only where it repeats.
 
 use serde_json::json;
+use tokio_postgres::Transaction;
 
-use super::job::{Context, Counts, Job};
-use crate::db;
+use super::job::{Counts, Job};
+use crate::config::Config;
+use crate::db::{self, Attended};
+use crate::jobs::{Context, Lease};
 
 /// Every contact with what it is known by.
 const KNOWN: &str = "
@@ -106,10 +109,30 @@ const TABLES: [(&str, &[&str], &[&str]); 3] = [
 /// Memory of one sort or join; the contacts are three million rows.
 const WORK_MEM: &str = "SET LOCAL work_mem = '64MB'";
 
-pub(super) async fn run(context: &Context) -> anyhow::Result<Counts> {
+pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
     let limit = Job::ResolveEntities.deadline();
-    let mut session = db::session_within(&context.config.database, "seawall-entities", limit).await?;
+    let mut session = Attended::open(&context.config.database, "seawall-entities", limit).await?;
     let transaction = session.transaction().await?;
+    let counts = compute(&transaction).await?;
+    lease.hold(&transaction).await?;
+    transaction.commit().await?;
+    Ok(counts)
+}
+
+/// The same for a command line.
+///
+/// # Errors
+/// When the database fails; what was there stays.
+pub async fn resolve(config: &Config) -> anyhow::Result<()> {
+    let limit = Job::ResolveEntities.deadline();
+    let mut session = db::session_within(&config.database, "seawall-entities", limit).await?;
+    let transaction = session.transaction().await?;
+    compute(&transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn compute(transaction: &Transaction<'_>) -> anyhow::Result<Counts> {
     for statement in [WORK_MEM, KNOWN, ENTITIES, PERMITS, TERMS] {
         transaction.batch_execute(statement).await?;
     }
@@ -120,11 +143,8 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Counts> {
         for statement in replace(table, keys, others) {
             changed += transaction.execute(&statement, &[]).await?;
         }
+        transaction.batch_execute(&format!("ANALYZE {table}")).await?;
         counts.insert(table.to_owned(), json!({ "changed": changed }));
-    }
-    transaction.commit().await?;
-    for (table, ..) in TABLES {
-        session.batch_execute(&format!("ANALYZE {table}")).await?;
     }
     Ok(counts)
 }

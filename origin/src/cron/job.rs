@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::log::Log;
-use super::{caches, nightly, prune, velocity};
-use crate::config::Config;
-use crate::db::Databases;
-use crate::page_cache::PageCache;
-use crate::soda::client::Client;
+use super::{caches, entities, nightly, prune, velocity};
+use crate::jobs::{Context, Lease};
 
 /// A job, one run of which may go on at a time, over all processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
     /// Loads every dataset of the city.
     Nightly,
+    /// Works out who stands behind the names, and what search suggests.
+    ResolveEntities,
     /// Works out how long plan review takes at each station.
     VelocityRefresh,
     /// Computes what the page cache keeps, before it is asked for.
@@ -24,27 +22,13 @@ pub enum Job {
     Prune,
 }
 
-/// What a run works with.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(super) config: Config,
-    pub(super) soda: Client,
-    pub(super) databases: Databases,
-    pub(super) cache: PageCache,
-}
-
-impl Context {
-    pub(crate) fn new(config: Config, soda: Client, databases: Databases, cache: PageCache) -> Self {
-        Self { config, soda, databases, cache }
-    }
-}
-
 /// What a run counted.
-pub(super) type Counts = Map<String, Value>;
+pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Nightly, Self::VelocityRefresh, Self::ComputeCaches, Self::Prune];
+    pub const ALL: [Self; 5] =
+        [Self::Nightly, Self::ResolveEntities, Self::VelocityRefresh, Self::ComputeCaches, Self::Prune];
 
     /// The job of that name.
     #[must_use]
@@ -57,6 +41,7 @@ impl Job {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nightly => "nightly",
+            Self::ResolveEntities => "resolve-entities",
             Self::VelocityRefresh => "velocity-refresh",
             Self::ComputeCaches => "compute-caches",
             Self::Prune => "prune",
@@ -69,6 +54,8 @@ impl Job {
         match self {
             // The city's API has 13 million rows for us, and serves some 10,000 of them a second.
             Self::Nightly => Duration::from_secs(3 * 60 * 60),
+            // Three million contacts are sorted a few times.
+            Self::ResolveEntities => Duration::from_secs(30 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
             // One statement for each entry, and portions of a second each.
@@ -76,21 +63,23 @@ impl Job {
         }
     }
 
-    /// The number of its lock, below the class of cron.
-    pub(super) const fn lock(self) -> i32 {
+    /// How often a run may fail; then it has failed for good.
+    pub(crate) const fn attempts_max(self) -> i32 {
         match self {
-            Self::Nightly => 1,
-            Self::VelocityRefresh => 2,
-            Self::Prune => 3,
-            Self::ComputeCaches => 4,
+            // The city's API is away for minutes at a time, and what was loaded is not loaded again.
+            Self::Nightly => 4,
+            Self::ResolveEntities | Self::VelocityRefresh | Self::Prune => 2,
+            // It is asked for again soon.
+            Self::ComputeCaches => 1,
         }
     }
 
     /// Does the work.
-    pub(super) async fn work(self, context: &Context, log: &Log) -> anyhow::Result<Counts> {
+    pub(crate) async fn work(self, context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
         match self {
-            Self::Nightly => nightly::run(context, log).await,
-            Self::VelocityRefresh => velocity::run(context).await,
+            Self::Nightly => nightly::run(context, lease).await,
+            Self::ResolveEntities => entities::run(context, lease).await,
+            Self::VelocityRefresh => velocity::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
             Self::Prune => prune::run(context).await,
         }

@@ -1,12 +1,16 @@
-//! `cron_log`: what ran, how far it is, and how it ended.
+//! `cron_log`: what ran, how far it is, and how it ended. A row is written when a run is asked for; from then on the
+//! database keeps it in step with the run's row in the queue (the trigger `log_job`).
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::job::{Counts, Job};
+use super::job::Job;
+use crate::db::{Pool, Reader};
+use crate::error::Error;
+use crate::jobs::{self, Asked};
 
 /// One run, as the log has it.
 #[derive(Debug, Serialize)]
@@ -22,6 +26,15 @@ pub(crate) struct Run {
     pub(super) counts: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error_message: Option<String>,
+    /// How often it was begun: more than once after a failure, or when its process ended.
+    pub(super) attempts: i32,
+}
+
+impl Run {
+    /// Whether it waits or goes on.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.status.as_str(), "queued" | "running")
+    }
 }
 
 /// The last run of a job, for health: when and how, and no text of an error.
@@ -33,111 +46,67 @@ pub(crate) struct LastRun {
     pub(crate) completed_at: Option<Timestamp>,
 }
 
-/// The row of a run that goes on, and the session that writes it.
+/// What became of a run that was asked for.
 #[derive(Debug)]
-pub(super) struct Log {
-    client: Client,
-    log_id: i64,
+pub(super) enum Started {
+    /// It is in the queue, or was asked for with the same key before.
+    Run(i64),
+    /// One waits or goes on already.
+    Busy,
 }
 
-/// What became of a row that was to begin.
-#[derive(Debug)]
-pub(super) enum Begun {
-    /// The run may start.
-    New(Log),
-    /// There is a run with the same key.
-    Known,
-}
+const COLUMNS: &str = "log_id, job_type, started_at, completed_at, status, progress, counts, error_message, attempts";
 
-/// Characters kept of an error's text.
-const ERROR_CHARS_MAX: usize = 2_000;
-
-/// The caller holds the job's lock, so nobody runs what says that it is running.
-const ABANDONED: &str = "UPDATE cron_log
-    SET status = 'failed', completed_at = now(), error_message = 'the process that ran it is gone'
-    WHERE job_type = $1 AND status = 'running' RETURNING log_id";
-
-const COLUMNS: &str = "log_id, job_type, started_at, completed_at, status, progress, counts, error_message";
-
-impl Log {
-    /// Marks what a process left behind, and begins a row. The caller holds the job's lock.
-    pub(super) async fn begin(client: Client, job: Job, key: Option<&str>) -> Result<Begun, tokio_postgres::Error> {
-        let name = job.name();
-        mark_abandoned(&client, job).await?;
-        let row = client
-            .query_typed(
-                "INSERT INTO cron_log (job_type, idempotency_key) VALUES ($1, $2)
-                 ON CONFLICT (job_type, idempotency_key) DO NOTHING RETURNING log_id",
-                &[(&name, Type::TEXT), (&key, Type::TEXT)],
-            )
-            .await?;
-        if let Some(row) = row.first() {
-            return Ok(Begun::New(Self { log_id: row.try_get(0)?, client }));
+/// Puts a run into the queue and the log, together. When this returns it outlives every process.
+pub(super) async fn start(pool: &Pool, job: Job, key: Option<&str>) -> Result<Started, Error> {
+    let reader = Reader::borrow(pool).await?;
+    if let Some(key) = key
+        && let Some(log_id) = find(&reader, job, key).await?
+    {
+        reader.finish();
+        return Ok(Started::Run(log_id));
+    }
+    reader.batch_execute("BEGIN").await?;
+    let ask = jobs::Ask { kind: jobs::Kind::Cron(job), payload: Map::new(), key: None };
+    let started = match jobs::put(&reader, &ask).await? {
+        Asked::New(job_id) => {
+            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&job.name(), Type::TEXT), (&key, Type::TEXT), (&job_id, Type::TEXT)];
+            let sql = "INSERT INTO cron_log (job_type, idempotency_key, job_id, status, attempts)
+                       VALUES ($1, $2, $3, 'queued', 0) RETURNING log_id";
+            let rows = reader.query_typed(sql, &parameters).await?;
+            Started::Run(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
         }
-        Ok(Begun::Known)
-    }
-
-    /// The row of a run whose session was lost.
-    pub(super) fn resume(client: Client, log_id: i64) -> Self {
-        Self { client, log_id }
-    }
-
-    pub(super) fn log_id(&self) -> i64 {
-        self.log_id
-    }
-
-    /// Says what the run is at. A log that cannot be written does not end the run.
-    pub(super) async fn progress(&self, stage: &str, done: usize, total: usize) {
-        let progress = json!({ "stage": stage, "done": done, "total": total });
-        let written = self
-            .client
-            .query_typed(
-                "UPDATE cron_log SET progress = $2 WHERE log_id = $1",
-                &[(&self.log_id, Type::INT8), (&progress, Type::JSONB)],
-            )
-            .await;
-        if let Err(error) = written {
-            tracing::warn!(event = "cron.progress_lost", log_id = self.log_id, %error, "progress not written: {error}");
-        }
-    }
-
-    /// Says how the run ended.
-    pub(super) async fn end(&self, result: Result<&Counts, &str>) -> Result<(), tokio_postgres::Error> {
-        let (status, counts, error): (&str, Option<Value>, Option<String>) = match result {
-            Ok(counts) => ("success", Some(Value::Object(counts.clone())), None),
-            Err(error) => ("failed", None, Some(error.chars().take(ERROR_CHARS_MAX).collect())),
-        };
-        let parameters: [(&(dyn ToSql + Sync), Type); 4] =
-            [(&self.log_id, Type::INT8), (&status, Type::TEXT), (&counts, Type::JSONB), (&error, Type::TEXT)];
-        let ended = "UPDATE cron_log SET status = $2, completed_at = now(), counts = $3, error_message = $4
-                      WHERE log_id = $1 AND status = 'running'";
-        self.client.query_typed(ended, &parameters).await.map(|_| ())
-    }
-}
-
-/// Marks the runs of `job` that nobody runs any more. The caller holds the job's lock.
-pub(super) async fn mark_abandoned(client: &Client, job: Job) -> Result<u64, tokio_postgres::Error> {
-    let marked = client.query_typed(ABANDONED, &[(&job.name(), Type::TEXT)]).await?;
-    Ok(marked.len() as u64)
+        Asked::Known(_) | Asked::Full => Started::Busy,
+    };
+    reader.batch_execute("COMMIT").await?;
+    reader.finish();
+    Ok(started)
 }
 
 /// The run of `job` that a caller named.
-pub(super) async fn find(client: &Client, job: Job, key: &str) -> Result<Option<i64>, tokio_postgres::Error> {
+async fn find(client: &Client, job: Job, key: &str) -> Result<Option<i64>, tokio_postgres::Error> {
     let sql = "SELECT log_id FROM cron_log WHERE job_type = $1 AND idempotency_key = $2";
     let rows = client.query_typed(sql, &[(&job.name(), Type::TEXT), (&key, Type::TEXT)]).await?;
     rows.first().map(|row| row.try_get(0)).transpose()
 }
 
 /// One run.
-pub(super) async fn run(client: &Client, log_id: i64) -> Result<Option<Run>, tokio_postgres::Error> {
+pub(super) async fn run(pool: &Pool, log_id: i64) -> Result<Option<Run>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM cron_log WHERE log_id = $1");
-    client.query_typed(&sql, &[(&log_id, Type::INT8)]).await?.first().map(read).transpose()
+    let reader = Reader::borrow(pool).await?;
+    let rows = reader.query_typed(&sql, &[(&log_id, Type::INT8)]).await?;
+    reader.finish();
+    Ok(rows.first().map(read).transpose()?)
 }
 
 /// The last runs of all jobs, newest first.
-pub(super) async fn runs(client: &Client, limit: i64) -> Result<Vec<Run>, tokio_postgres::Error> {
+pub(super) async fn runs(pool: &Pool, limit: i64) -> Result<Vec<Run>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM cron_log ORDER BY started_at DESC, log_id DESC LIMIT $1");
-    client.query_typed(&sql, &[(&limit, Type::INT8)]).await?.iter().map(read).collect()
+    let reader = Reader::borrow(pool).await?;
+    let rows = reader.query_typed(&sql, &[(&limit, Type::INT8)]).await?;
+    reader.finish();
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 /// The last run of each job.
@@ -166,5 +135,6 @@ fn read(row: &Row) -> Result<Run, tokio_postgres::Error> {
         progress: row.try_get(5)?,
         counts: row.try_get(6)?,
         error_message: row.try_get(7)?,
+        attempts: row.try_get(8)?,
     })
 }

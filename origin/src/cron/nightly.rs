@@ -1,19 +1,23 @@
-//! Loads every dataset of the city, each in its own transaction: what loaded stays although another did not. Most
-//! nights only what has changed; whole when that is due.
+//! Loads every dataset of the city, each in its own transaction: what loaded stays although another did not, and is not
+//! loaded again when the run is tried again. Most nights only what has changed; whole when that is due.
 
 use anyhow::bail;
 use serde_json::json;
 
-use super::job::{Context, Counts};
-use super::log::Log;
+use super::entities;
+use super::job::Counts;
+use crate::jobs::{Context, Lease};
 use crate::soda::datasets::{DATASETS, Dataset};
 use crate::soda::ingest::{self, Extent, LoadError, Progress, Report, Shrink};
 
-pub(super) async fn run(context: &Context, log: &Log) -> anyhow::Result<Counts> {
-    let mut counts = Counts::new();
+pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
+    let mut counts = lease.checkpoint().clone();
     let mut failed = Vec::new();
     for (done, dataset) in DATASETS.iter().enumerate() {
-        log.progress(dataset.name, done, DATASETS.len()).await;
+        if counts.contains_key(dataset.name) {
+            continue;
+        }
+        lease.progress(dataset.name, done, DATASETS.len());
         match load(context, dataset).await {
             Ok(report) => {
                 let changes = &report.changes;
@@ -23,16 +27,20 @@ pub(super) async fn run(context: &Context, log: &Log) -> anyhow::Result<Counts> 
                     "deleted": changes.deleted, "refused": refused,
                 });
                 counts.insert(dataset.name.to_owned(), count);
+                lease.leave(counts.clone()).await?;
             }
             Err(error) => failed.push(format!("{}: {:#}", dataset.name, anyhow::Error::from(error))),
         }
+    }
+    if let Err(error) = entities::run(context, lease).await {
+        failed.push(format!("entities: {error:#}"));
     }
     // What was computed from the data before is old now, whichever of it changed.
     if let Err(error) = context.cache.invalidate("%").await {
         failed.push(format!("the page cache still holds what was computed before: {error}"));
     }
     if !failed.is_empty() {
-        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 1, failed.join("; "));
+        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 2, failed.join("; "));
     }
     Ok(counts)
 }

@@ -2,8 +2,9 @@
 
 use tokio_postgres::types::Type;
 
-use super::job::{Context, Counts, Job};
+use super::job::{Counts, Job};
 use crate::db;
+use crate::jobs::Context;
 use crate::page_cache::ENTRIES_MAX;
 
 /// Rows that are kept for a while: the table, and which of its rows are too old.

@@ -4,8 +4,9 @@
 
 use serde_json::json;
 
-use super::job::{Context, Counts, Job};
-use crate::db;
+use super::job::{Counts, Job};
+use crate::db::Attended;
+use crate::jobs::{Context, Lease};
 
 /// Counts per station, kind of review and period; a row for each with enough reviews.
 ///
@@ -44,12 +45,13 @@ const REFRESH: &str = "
             SELECT 'baseline', station, metric_type, sample_count, p FROM figures WHERE label = 'year') all_periods
     RETURNING station, period";
 
-pub(super) async fn run(context: &Context) -> anyhow::Result<Counts> {
+pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
     let limit = Job::VelocityRefresh.deadline();
-    let mut session = db::session_within(&context.config.database, "seawall-velocity", limit).await?;
+    let mut session = Attended::open(&context.config.database, "seawall-velocity", limit).await?;
     let transaction = session.transaction().await?;
     transaction.batch_execute("DELETE FROM station_velocity_v2").await?;
     let rows = transaction.query_typed(REFRESH, &[]).await?;
+    lease.hold(&transaction).await?;
     transaction.commit().await?;
     let mut stations: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     stations.sort_unstable();

@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0003_request_metrics.sql"),
     },
     Migration { version: 4, name: "0004_page_cache", sql: include_str!("../../migrations/0004_page_cache.sql") },
+    Migration { version: 5, name: "0005_jobs", sql: include_str!("../../migrations/0005_jobs.sql") },
     Migration {
         version: 9,
         name: "0009_trades_and_property",

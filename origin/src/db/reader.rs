@@ -9,7 +9,7 @@ use tokio_postgres::{CancelToken, Client};
 use super::{CheckoutError, Connection, Pool};
 
 /// Longest wait for the server to take a cancellation.
-const CANCEL_TIME_MAX: Duration = Duration::from_secs(2);
+pub(super) const CANCEL_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A connection on loan. [`Reader::finish`] gives it back. When it is dropped before that, because the client
 /// went away, the deadline passed or a statement failed, statements may still be running on it: they are

@@ -4,8 +4,9 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-/// Sessions that a process opens beside its pool: one for health, and for a cron run its lock, its log and its load.
-pub const SESSIONS_BESIDE_POOL: usize = 4;
+/// Sessions that a process opens beside its pool: one for health, one for the queue of jobs, and one for each of the four
+/// jobs that it does at a time.
+pub const SESSIONS_BESIDE_POOL: usize = 6;
 
 /// Why a pool was not accepted.
 #[derive(Debug, thiserror::Error)]

@@ -54,3 +54,32 @@ pub const COMPLAINTS_MAX: usize = 200;
 
 /// Notices of violation in a report.
 pub const VIOLATIONS_MAX: usize = 300;
+
+/// How many times as long the lists of a report may be that a job makes: an address that stands for a whole airport.
+pub const WHOLE_TIMES: usize = 10;
+
+/// Tax rolls in a report, a year each.
+pub const TAX_ROLLS_MAX: usize = 5;
+
+/// Permits nearby, and finished ones like the parcel's newest.
+pub const NEARBY_MAX: usize = 10;
+/// As [`NEARBY_MAX`].
+pub const SIMILAR_MAX: usize = 5;
+
+/// The newest permits of a neighborhood among which similar ones are looked for: about half a year's.
+pub const NEIGHBORS_EXAMINED_MAX: u32 = 500;
+
+/// Other lots at the parcel's addresses.
+pub const FORMER_LOTS_MAX: usize = 20;
+
+/// People and firms of a parcel, the most frequent ones.
+pub const TEAM_MAX: usize = 20;
+
+/// Permits on the page of a person or firm, the newest ones, and how many by number are looked at for these and for whom it
+/// works with: numbers begin with the year, mostly.
+pub const FIRM_PERMITS_MAX: usize = 50;
+/// As [`FIRM_PERMITS_MAX`].
+pub const FIRM_PERMITS_EXAMINED_MAX: usize = 500;
+
+/// People and firms that one works with, the most frequent ones.
+pub const ASSOCIATES_MAX: usize = 20;

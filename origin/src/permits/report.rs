@@ -3,18 +3,30 @@
 //! Reading asks for all of it in one round trip: the statements are sent together on one connection, in one
 //! read-only snapshot, and none waits for another's rows. The number of statements does not depend on the parcel.
 
+mod findings;
+mod property;
+mod risk;
 pub mod routing;
 mod sql;
 
 use jiff::civil::{Date, DateTime};
 use serde::Serialize;
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
+use self::findings::Finding;
+use self::property::Profile;
+use self::risk::{Facts, Risk};
 use self::routing::Routing;
-use super::limits::{COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX};
+use super::limits::{
+    COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
+    STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
+};
 use super::parcel::Parcel;
-use super::record::{Complaint, Contact, Inspection, Permit, Step, Violation};
+use super::record::{
+    Complaint, Contact, FormerLot, Inspection, Member, Neighbor, Pace, Permit, Step, TaxRoll, Violation,
+};
+use super::severity::{self, Severity};
 use super::standing::{Stage, Standing};
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
@@ -31,6 +43,20 @@ pub(crate) struct Report {
     pub(crate) permits: Vec<PermitHistory>,
     pub(crate) complaints: Vec<Complaint>,
     pub(crate) violations: Vec<Violation>,
+    /// What the assessor knows, from the newest roll.
+    pub(crate) property: Option<Profile>,
+    /// What may go wrong, the worst first.
+    pub(crate) risks: Vec<Risk>,
+    /// Where the city's records do not fit together.
+    pub(crate) findings: Vec<Finding>,
+    /// People and firms on the permits, the most frequent first.
+    pub(crate) team: Vec<Member>,
+    /// The newest permits of the neighborhood.
+    pub(crate) nearby: Vec<Neighbor>,
+    /// Finished permits like the newest one here.
+    pub(crate) similar: Vec<Neighbor>,
+    /// Other lots at the same addresses: this parcel was perhaps part of them, or they of it.
+    pub(crate) former_lots: Vec<FormerLot>,
     pub(crate) links: Links,
     /// The lists that were cut at their bound: more rows exist than are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -66,6 +92,9 @@ pub(crate) struct PermitHistory {
     /// Progress of plan review, for permits that are still under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) routing: Option<Routing>,
+    /// How much it needs attention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) severity: Option<Severity>,
     /// The permit in the city's own tracker.
     pub(crate) link: String,
 }
@@ -77,9 +106,49 @@ pub(crate) struct Links {
     pub(crate) parcel: String,
 }
 
+/// Rows of each list at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    permits: usize,
+    contacts: usize,
+    inspections: usize,
+    steps: usize,
+    complaints: usize,
+    violations: usize,
+}
+
+impl Bounds {
+    /// For one page: what a request can wait for.
+    pub(crate) const PAGE: Self = Self {
+        permits: PERMIT_ROWS_MAX,
+        contacts: CONTACTS_MAX,
+        inspections: INSPECTIONS_MAX,
+        steps: STEPS_MAX,
+        complaints: COMPLAINTS_MAX,
+        violations: VIOLATIONS_MAX,
+    };
+
+    /// For a report that a job makes.
+    pub(crate) const WHOLE: Self = Self {
+        permits: WHOLE_TIMES * PERMIT_ROWS_MAX,
+        contacts: WHOLE_TIMES * CONTACTS_MAX,
+        inspections: WHOLE_TIMES * INSPECTIONS_MAX,
+        steps: WHOLE_TIMES * STEPS_MAX,
+        complaints: WHOLE_TIMES * COMPLAINTS_MAX,
+        violations: WHOLE_TIMES * VIOLATIONS_MAX,
+    };
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::PAGE
+    }
+}
+
 /// What the database said, before it is put together.
 #[derive(Debug, Default)]
 struct Rows {
+    bounds: Bounds,
     today: Date,
     permits: Vec<Permit>,
     contacts: Vec<Contact>,
@@ -87,6 +156,12 @@ struct Rows {
     steps: Vec<Step>,
     complaints: Vec<Complaint>,
     violations: Vec<Violation>,
+    tax_rolls: Vec<TaxRoll>,
+    nearby: Vec<Neighbor>,
+    similar: Vec<Neighbor>,
+    former_lots: Vec<FormerLot>,
+    team: Vec<Member>,
+    paces: Vec<Pace>,
 }
 
 /// Borrows a connection and reads the report; `None` when nothing is known about the parcel.
@@ -100,39 +175,79 @@ pub(crate) async fn find(databases: &Databases, parcel: &Parcel) -> Result<Optio
 impl ReadOnly for Parcel {
     type Answer = Option<Report>;
 
-    /// Reads the report; `None` when nothing is known about the parcel.
-    ///
-    /// Seven statements in one round trip, whatever the parcel.
     async fn read(&self, reader: &Reader) -> Result<Option<Report>, tokio_postgres::Error> {
-        let (blocks, lots) = (self.block_spellings(), self.lot_spellings());
-        let (blocks, lots) = (&blocks, &lots);
-        let ask = |statement: &'static str| async move {
-            reader.query_typed(statement, &[(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY)]).await
-        };
-        // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
-        let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
-            biased;
-            reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            reader.query_typed(sql::TODAY, &[]),
-            ask(&sql::PERMITS),
-            ask(&sql::CONTACTS),
-            ask(&sql::INSPECTIONS),
-            ask(&sql::STEPS),
-            ask(&sql::COMPLAINTS),
-            ask(&sql::VIOLATIONS),
-            reader.batch_execute("COMMIT"),
-        )?;
-        let rows = Rows {
-            today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
-            permits: all(&permits, Permit::read)?,
-            contacts: all(&contacts, Contact::read)?,
-            inspections: all(&inspections, Inspection::read)?,
-            steps: all(&steps, Step::read)?,
-            complaints: all(&complaints, Complaint::read)?,
-            violations: all(&violations, Violation::read)?,
-        };
-        Ok(assemble(self, rows))
+        read(reader, self, Bounds::PAGE).await
     }
+}
+
+/// Reads the report; `None` when nothing is known about the parcel.
+///
+/// Thirteen statements in one round trip, whatever the parcel.
+pub(crate) async fn read(
+    client: &Client,
+    parcel: &Parcel,
+    bounds: Bounds,
+) -> Result<Option<Report>, tokio_postgres::Error> {
+    let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
+    let (blocks, lots) = (&blocks, &lots);
+    let ask = |statement: &'static str, bound: usize| async move {
+        let bound = bound as i64;
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(blocks, Type::TEXT_ARRAY), (lots, Type::TEXT_ARRAY), (&bound, Type::INT8)];
+        client.query_typed(statement, &parameters).await
+    };
+    // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
+    let (
+        _,
+        today,
+        permits,
+        contacts,
+        inspections,
+        steps,
+        complaints,
+        violations,
+        tax,
+        near,
+        like,
+        lots,
+        team,
+        paces,
+        _,
+    ) = tokio::try_join!(
+        biased;
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        client.query_typed(sql::TODAY, &[]),
+        ask(&sql::PERMITS, bounds.permits),
+        ask(&sql::CONTACTS, bounds.contacts),
+        ask(&sql::INSPECTIONS, bounds.inspections),
+        ask(&sql::STEPS, bounds.steps),
+        ask(&sql::COMPLAINTS, bounds.complaints),
+        ask(&sql::VIOLATIONS, bounds.violations),
+        ask(&sql::TAX_ROLLS, TAX_ROLLS_MAX),
+        ask(&sql::NEARBY, NEARBY_MAX),
+        ask(&sql::SIMILAR, SIMILAR_MAX),
+        ask(&sql::FORMER_LOTS, FORMER_LOTS_MAX),
+        ask(&sql::TEAM, TEAM_MAX),
+        ask(&sql::PACE, STATIONS_MAX as usize),
+        client.batch_execute("COMMIT"),
+    )?;
+    let rows = Rows {
+        bounds,
+        today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
+        permits: all(&permits, Permit::read)?,
+        contacts: all(&contacts, Contact::read)?,
+        inspections: all(&inspections, Inspection::read)?,
+        steps: all(&steps, Step::read)?,
+        complaints: all(&complaints, Complaint::read)?,
+        violations: all(&violations, Violation::read)?,
+        tax_rolls: all(&tax, TaxRoll::read)?,
+        nearby: all(&near, Neighbor::read)?,
+        similar: all(&like, Neighbor::read)?,
+        former_lots: all(&lots, FormerLot::read)?,
+        team: all(&team, Member::read)?,
+        paces: all(&paces, Pace::read)?,
+    };
+    Ok(assemble(parcel, rows))
 }
 
 fn all<T>(
@@ -146,13 +261,14 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
     if rows.permits.is_empty() && rows.complaints.is_empty() && rows.violations.is_empty() {
         return None;
     }
+    let bounds = rows.bounds;
     let bounded = [
-        ("permits", cut(&mut rows.permits, PERMIT_ROWS_MAX)),
-        ("contacts", cut(&mut rows.contacts, CONTACTS_MAX)),
-        ("inspections", cut(&mut rows.inspections, INSPECTIONS_MAX)),
-        ("routing", cut(&mut rows.steps, STEPS_MAX)),
-        ("complaints", cut(&mut rows.complaints, COMPLAINTS_MAX)),
-        ("violations", cut(&mut rows.violations, VIOLATIONS_MAX)),
+        ("permits", cut(&mut rows.permits, bounds.permits)),
+        ("contacts", cut(&mut rows.contacts, bounds.contacts)),
+        ("inspections", cut(&mut rows.inspections, bounds.inspections)),
+        ("routing", cut(&mut rows.steps, bounds.steps)),
+        ("complaints", cut(&mut rows.complaints, bounds.complaints)),
+        ("violations", cut(&mut rows.violations, bounds.violations)),
     ];
     let truncated = bounded.iter().filter(|(_, more)| *more).map(|(name, _)| *name).collect();
 
@@ -166,15 +282,32 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         rows.steps,
         |s| &s.application_number,
         |permit, steps| {
-            permit.routing = routing::progress(&steps, rows.today);
+            permit.routing = routing::progress(&steps, &rows.paces, rows.today);
         },
     );
     for permit in &mut permits {
         permit.contacts.sort_by_key(rank);
+        permit.severity = Some(severity_of(permit, rows.today));
     }
 
     let summary = summary(&permits, &rows.complaints, &rows.violations);
+    let property = Profile::of(rows.tax_rolls);
+    let facts = Facts {
+        permits: &permits,
+        complaints: &rows.complaints,
+        violations: &rows.violations,
+        property: property.as_ref(),
+        today: rows.today,
+    };
+    let (risks, findings) = (risk::risks(&facts), findings::findings(&facts));
     Some(Report {
+        property,
+        risks,
+        findings,
+        team: rows.team,
+        nearby: rows.nearby,
+        similar: rows.similar,
+        former_lots: rows.former_lots,
         block: parcel.block().to_owned(),
         lot: parcel.lot().to_owned(),
         address,
@@ -211,7 +344,7 @@ fn address(rows: &Rows) -> Option<String> {
 fn group(rows: Vec<Permit>) -> Vec<PermitHistory> {
     let mut permits: Vec<PermitHistory> = Vec::new();
     for row in rows {
-        // At most PERMIT_ROWS_MAX rows, and rows of one permit mostly follow each other.
+        // At most a few thousand rows, and rows of one permit mostly follow each other.
         match permits.iter_mut().rev().find(|known| known.permit.permit_number == row.permit_number) {
             Some(known) => known.other_records.push(row),
             None => permits.push(PermitHistory {
@@ -221,6 +354,7 @@ fn group(rows: Vec<Permit>) -> Vec<PermitHistory> {
                 contacts: Vec::new(),
                 inspections: Vec::new(),
                 routing: None,
+                severity: None,
             }),
         }
     }
@@ -276,6 +410,25 @@ fn summary(permits: &[PermitHistory], complaints: &[Complaint], violations: &[Vi
         stalled_permits: permits.iter().filter(stalled).count(),
         last_filed: permits.iter().filter_map(|permit| permit.permit.filed_date).max(),
     }
+}
+
+/// The permit's score; inspections whose reference is its number count.
+fn severity_of(permit: &PermitHistory, today: Date) -> Severity {
+    let row = &permit.permit;
+    let text = |text: &'_ Option<String>| -> String { text.clone().unwrap_or_default() };
+    let (status, definition) = (text(&row.status), text(&row.permit_type_definition));
+    let input = severity::Input {
+        status: &status,
+        permit_type_definition: &definition,
+        description: row.description.as_deref().unwrap_or_default(),
+        filed: row.filed_date.map(DateTime::date),
+        issued: row.issued_date.map(DateTime::date),
+        status_since: row.status_date.map(DateTime::date),
+        estimated_cost: row.estimated_cost,
+        revised_cost: row.revised_cost,
+        inspections: u32::try_from(permit.inspections.len()).unwrap_or(u32::MAX),
+    };
+    severity::score(&input, today)
 }
 
 /// The permit in the building department's tracker. Permit numbers are letters and digits.

@@ -11,13 +11,15 @@ mod street;
 use std::fmt;
 
 use bytes::BytesMut;
+use futures_util::{Stream, StreamExt as _};
 use jiff::civil::DateTime;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 
-use self::query::{Kind, Lookup, Query};
+use self::query::{Kind, Lookup, Query, Street};
+use self::sql::Statements;
 use super::limits::{PAGE_ROWS_MAX, PAGE_SIZE, SUGGEST_CHARS_MIN, SUGGESTION_CANDIDATES_MAX, SUGGESTIONS_MAX};
 use super::parcel::Parcel;
 use super::record::Permit;
@@ -174,7 +176,8 @@ impl ReadOnly for Suggest {
     async fn read(&self, reader: &Reader) -> Result<Self::Answer, tokio_postgres::Error> {
         let begins = format!("{}%", escaped(&self.text));
         let (most, of) = (SUGGESTIONS_MAX, SUGGESTION_CANDIDATES_MAX);
-        let parameters: [Parameter<'_>; 3] = [(&begins, Type::TEXT), (&of, Type::INT8), (&most, Type::INT8)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&begins, Type::TEXT), (&of, Type::INT8), (&most, Type::INT8)];
         reader.query_typed(sql::SUGGEST, &parameters).await?.iter().map(Suggestion::read).collect()
     }
 }
@@ -235,7 +238,7 @@ impl ReadOnly for Search<'_> {
             }
         }
         let text = query.text.to_lowercase();
-        let parameters: [Parameter<'_>; 2] = [(&text, Type::TEXT), (&SUGGESTIONS_MAX, Type::INT8)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&text, Type::TEXT), (&SUGGESTIONS_MAX, Type::INT8)];
         let similar = reader.query_typed(sql::SIMILAR, &parameters).await?;
         found.similar = similar.iter().map(Suggestion::read).collect::<Result<_, _>>()?;
         Ok(found)
@@ -252,34 +255,55 @@ struct Hits {
     cut: bool,
 }
 
-async fn ask(reader: &Reader, lookup: &Lookup, part: &Part) -> Result<Hits, tokio_postgres::Error> {
-    let rows = match lookup {
-        Lookup::PermitNumber(number) => read(reader, &sql::BY_PERMIT_NUMBER, part, &[(number, Type::TEXT)]).await?,
+/// A value for a statement, and its type.
+type Parameter = (Box<dyn ToSql + Send + Sync>, Type);
+
+fn text(text: impl Into<Option<String>>) -> Parameter {
+    (Box::new(text.into()), Type::TEXT)
+}
+
+fn texts(texts: &[impl ToString]) -> Parameter {
+    (Box::new(texts.iter().map(ToString::to_string).collect::<Vec<_>>()), Type::TEXT_ARRAY)
+}
+
+/// The statements for a look-up, and all that they take; `limit` is an export's.
+fn prepare(lookup: &Lookup, part: &Part, limit: i64) -> (&'static Statements, Vec<Parameter>) {
+    let on = |street: &Street| vec![texts(&street.all_names()), texts(&street.suffixes), texts(&street.whole)];
+    let (statements, own): (&'static Statements, _) = match lookup {
+        Lookup::PermitNumber(number) => (&sql::BY_PERMIT_NUMBER, vec![text(number.clone())]),
         Lookup::Parcel(parcel) => {
-            let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
-            let parameters: [Parameter<'_>; 2] = [(&blocks, Type::TEXT_ARRAY), (&lots, Type::TEXT_ARRAY)];
-            read(reader, &sql::BY_PARCEL, part, &parameters).await?
+            (&sql::BY_PARCEL, vec![texts(&parcel.block_spellings()), texts(&parcel.lot_spellings())])
         }
         Lookup::Address { number, street } => {
-            let names = street.all_names();
-            let parameters: [Parameter<'_>; 4] = [
-                (&names, Type::TEXT_ARRAY),
-                (&street.suffixes, Type::TEXT_ARRAY),
-                (&street.whole, Type::TEXT_ARRAY),
-                (number, Type::TEXT),
-            ];
-            read(reader, &sql::BY_ADDRESS, part, &parameters).await?
+            (&sql::BY_ADDRESS, on(street).into_iter().chain([text(number.clone())]).collect())
         }
-        Lookup::Street(street) => {
-            let names = street.all_names();
-            let parameters: [Parameter<'_>; 3] =
-                [(&names, Type::TEXT_ARRAY), (&street.suffixes, Type::TEXT_ARRAY), (&street.whole, Type::TEXT_ARRAY)];
-            read(reader, &sql::BY_STREET, part, &parameters).await?
-        }
-        Lookup::Neighborhood(names) => read(reader, &sql::BY_NEIGHBORHOOD, part, &[(names, Type::TEXT_ARRAY)]).await?,
-        Lookup::Name(words) => read(reader, &sql::BY_NAME, part, &[(&pattern(words), Type::TEXT)]).await?,
-        Lookup::Words(words) => read(reader, &sql::BY_WORDS, part, &[(words, Type::TEXT)]).await?,
+        Lookup::Street(street) => (&sql::BY_STREET, on(street)),
+        Lookup::Neighborhood(names) => (&sql::BY_NEIGHBORHOOD, vec![texts(names)]),
+        Lookup::Name(words) => (&sql::BY_NAME, vec![text(pattern(words))]),
+        Lookup::Words(words) => (&sql::BY_WORDS, vec![text(words.clone())]),
     };
+    let after = part.after.as_ref();
+    // A permit without a date sorts as if it had been filed before all others.
+    let filed = after.map(|cursor| cursor.filed.map_or(Moment::Before, Moment::At));
+    let begins = |year: i16| jiff::civil::date(year, 1, 1).at(0, 0, 0, 0);
+    let shared: [Parameter; sql::PARAMETERS] = [
+        (Box::new(filed), Type::TIMESTAMP),
+        text(after.map(|cursor| cursor.number.clone())),
+        (Box::new(after.is_some()), Type::BOOL),
+        text(part.status.clone()),
+        text(part.kind.clone()),
+        (Box::new(part.year.map(begins)), Type::TIMESTAMP),
+        (Box::new(part.year.map(|year| begins(year + 1))), Type::TIMESTAMP),
+        (Box::new(limit), Type::INT8),
+    ];
+    (statements, shared.into_iter().chain(own).collect())
+}
+
+async fn ask(reader: &Reader, lookup: &Lookup, part: &Part) -> Result<Hits, tokio_postgres::Error> {
+    let (statements, parameters) = prepare(lookup, part, 0);
+    let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
+        parameters.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect();
+    let rows = reader.query_typed(&statements.page, &parameters).await?;
     let cut = rows.len() >= PAGE_ROWS_MAX as usize;
     let mut hits = Hits { total: 0, capped: false, facets: None, results: Vec::new(), cut };
     for row in &rows {
@@ -294,32 +318,25 @@ async fn ask(reader: &Reader, lookup: &Lookup, part: &Part) -> Result<Hits, toki
     Ok(hits)
 }
 
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
-
-async fn read(
-    reader: &Reader,
-    statement: &str,
-    part: &Part,
-    parameters: &[Parameter<'_>],
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let after = part.after.as_ref();
-    // A permit without a date sorts as if it had been filed before all others.
-    let filed = after.map(|cursor| cursor.filed.map_or(Moment::Before, Moment::At));
-    let number = after.map(|cursor| cursor.number.as_str());
-    let begins = |year: i16| jiff::civil::date(year, 1, 1).at(0, 0, 0, 0);
-    let (from, until) = (part.year.map(begins), part.year.map(|year| begins(year + 1)));
-    let paged = after.is_some();
-    let shared: [Parameter<'_>; sql::PARAMETERS] = [
-        (&filed, Type::TIMESTAMP),
-        (&number, Type::TEXT),
-        (&paged, Type::BOOL),
-        (&part.status, Type::TEXT),
-        (&part.kind, Type::TEXT),
-        (&from, Type::TIMESTAMP),
-        (&until, Type::TIMESTAMP),
-    ];
-    let all: Vec<Parameter<'_>> = shared.into_iter().chain(parameters.iter().cloned()).collect();
-    reader.query_typed(statement, &all).await
+/// Everything that a query finds, row by row, with what matched: at most `limit` rows of the first look-up that
+/// finds any. Only a few rows are in memory at a time.
+pub(crate) async fn all(
+    client: &tokio_postgres::Client,
+    query: &Query,
+    limit: i64,
+) -> Result<
+    Option<impl Stream<Item = Result<(Option<String>, Permit), tokio_postgres::Error>> + use<>>,
+    tokio_postgres::Error,
+> {
+    for lookup in &query.lookups {
+        let (statements, parameters) = prepare(lookup, &Part::default(), limit);
+        let rows = client.query_typed_raw(&statements.all, parameters).await?;
+        let mut rows = Box::pin(rows.peekable());
+        if rows.as_mut().peek().await.is_some() {
+            return Ok(Some(rows.map(|row| row.and_then(|row| Ok((row.try_get(0)?, Permit::read(&row, 1)?))))));
+        }
+    }
+    Ok(None)
 }
 
 /// A `timestamp` that may be Postgres's `-infinity`.

@@ -79,17 +79,6 @@ impl Tier {
             _ => Self::Green,
         }
     }
-
-    /// The tier as the API writes it.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Critical => "CRITICAL",
-            Self::High => "HIGH",
-            Self::Medium => "MEDIUM",
-            Self::Low => "LOW",
-            Self::Green => "GREEN",
-        }
-    }
 }
 
 /// Scores a permit as it stands on `today`.

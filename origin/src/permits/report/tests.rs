@@ -86,15 +86,9 @@ fn a_list_beyond_its_bound_is_cut_and_says_so() {
 
 #[test]
 fn each_statement_reads_one_row_beyond_its_bound() {
-    for (statement, max) in [
-        (&sql::PERMITS, PERMIT_ROWS_MAX),
-        (&sql::CONTACTS, CONTACTS_MAX),
-        (&sql::INSPECTIONS, INSPECTIONS_MAX),
-        (&sql::STEPS, STEPS_MAX),
-        (&sql::COMPLAINTS, COMPLAINTS_MAX),
-        (&sql::VIOLATIONS, VIOLATIONS_MAX),
-    ] {
-        assert!(statement.ends_with(&format!("LIMIT {max} + 1")), "{}", **statement);
+    for statement in [&sql::PERMITS, &sql::CONTACTS, &sql::INSPECTIONS, &sql::STEPS, &sql::COMPLAINTS, &sql::VIOLATIONS]
+    {
+        assert!(statement.ends_with("LIMIT $3 + 1"), "{}", **statement);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The statements of search. `$1` to `$7` are the same in all (see [`PARAMETERS`]); the rest belongs to the kind.
+//! The statements of search. `$1` to `$8` are the same in all (see [`PARAMETERS`]); the rest belongs to the kind.
 //!
 //! Each gives, on every row, the number of hits and whether there are more, the facets (on the first row only), what
 //! matched, and the permit's columns. Without hits on the page it is one row without a permit. Hits are counted up to
@@ -12,41 +12,50 @@ use crate::permits::record::Permit;
 
 /// How many parameters all statements share: `$1` and `$2` the filed date and the number of the last hit of the page
 /// before, `$3` whether there was one, `$4` the status, `$5` the kind of permit, `$6` and `$7` the first moment of the
-/// year and of the next. Absent ones are null.
-pub(super) const PARAMETERS: usize = 7;
+/// year and of the next, `$8` how many rows an export takes. Absent ones are null.
+pub(super) const PARAMETERS: usize = 8;
 
-/// `$8`: the number. Old numbers end in S, which people leave out.
-pub(super) static BY_PERMIT_NUMBER: LazyLock<String> =
-    LazyLock::new(|| statement("", "permit_number = ANY(ARRAY[$8, $8 || 'S'])", "permits", "NULL::text", "false"));
+/// The statements of one kind of look-up.
+#[derive(Debug)]
+pub(super) struct Statements {
+    /// One page, with the number of all hits.
+    pub(super) page: String,
+    /// All of them, newest first: what matched, and the permit's columns.
+    pub(super) all: String,
+}
 
-/// `$8`: spellings of the block; `$9`: of the lot.
-pub(super) static BY_PARCEL: LazyLock<String> =
-    LazyLock::new(|| statement("", "block = ANY($8) AND lot = ANY($9)", "permits", "NULL::text", "false"));
+/// `$9`: the number. Old numbers end in S, which people leave out.
+pub(super) static BY_PERMIT_NUMBER: LazyLock<Statements> =
+    LazyLock::new(|| few("", "permit_number = ANY(ARRAY[$9, $9 || 'S'])", "permits", "NULL::text", "false"));
 
-/// The suffix is one of `$9` unless that is empty or the name is one of `$10`.
-const SUFFIX: &str = "(cardinality($9) = 0 OR lower(street_suffix) = ANY($9) OR lower(street_name) = ANY($10))";
+/// `$9`: spellings of the block; `$10`: of the lot.
+pub(super) static BY_PARCEL: LazyLock<Statements> =
+    LazyLock::new(|| few("", "block = ANY($9) AND lot = ANY($10)", "permits", "NULL::text", "false"));
 
-/// `$8` to `$10`: the street; `$11`: the house number.
-pub(super) static BY_ADDRESS: LazyLock<String> = LazyLock::new(|| {
-    let here = format!("lower(street_name) = ANY($8) AND {SUFFIX} AND street_number = $11");
-    statement("", &here, "permits", "NULL::text", "false")
+/// The suffix is one of `$10` unless that is empty or the name is one of `$11`.
+const SUFFIX: &str = "(cardinality($10) = 0 OR lower(street_suffix) = ANY($10) OR lower(street_name) = ANY($11))";
+
+/// `$9` to `$11`: the street; `$12`: the house number.
+pub(super) static BY_ADDRESS: LazyLock<Statements> = LazyLock::new(|| {
+    let here = format!("lower(street_name) = ANY($9) AND {SUFFIX} AND street_number = $12");
+    few("", &here, "permits", "NULL::text", "false")
 });
 
-/// `$8` to `$10`: the street.
-pub(super) static BY_STREET: LazyLock<String> =
-    LazyLock::new(|| walk("unnest($8::text[])", &format!("lower(street_name) = wanted.name AND {SUFFIX}")));
+/// `$9` to `$11`: the street.
+pub(super) static BY_STREET: LazyLock<Statements> =
+    LazyLock::new(|| walk("unnest($9::text[])", &format!("lower(street_name) = wanted.name AND {SUFFIX}")));
 
-/// `$8`: the neighborhood's names.
-pub(super) static BY_NEIGHBORHOOD: LazyLock<String> =
-    LazyLock::new(|| walk("unnest($8::text[])", "lower(neighborhood) = wanted.name"));
+/// `$9`: the neighborhood's names.
+pub(super) static BY_NEIGHBORHOOD: LazyLock<Statements> =
+    LazyLock::new(|| walk("unnest($9::text[])", "lower(neighborhood) = wanted.name"));
 
-/// `$8`: a LIKE pattern. Contacts of permits that are not stored lead nowhere and are left out. The permits are
+/// `$9`: a LIKE pattern. Contacts of permits that are not stored lead nowhere and are left out. The permits are
 /// read one by one through their index: a join would scan the whole table when a name is common.
-pub(super) static BY_NAME: LazyLock<String> = LazyLock::new(|| {
+pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
     let found = format!(
         "named AS MATERIALIZED (
-            SELECT permit_number, CASE WHEN lower(name) LIKE lower($8) THEN name ELSE firm_name END AS matched
-            FROM contacts WHERE lower(name) LIKE lower($8) OR lower(firm_name) LIKE lower($8)
+            SELECT permit_number, CASE WHEN lower(name) LIKE lower($9) THEN name ELSE firm_name END AS matched
+            FROM contacts WHERE lower(name) LIKE lower($9) OR lower(firm_name) LIKE lower($9)
             LIMIT {NAME_MATCHES_MAX}
         ), found AS MATERIALIZED (
             SELECT stored.*, named.matched
@@ -56,19 +65,19 @@ pub(super) static BY_NAME: LazyLock<String> = LazyLock::new(|| {
             ) stored
         ),"
     );
-    statement(&found, "true", "found", "matched", &format!("(SELECT count(*) FROM named) = {NAME_MATCHES_MAX}"))
+    few(&found, "true", "found", "matched", &format!("(SELECT count(*) FROM named) = {NAME_MATCHES_MAX}"))
 });
 
-/// `$8`: words, as a person writes them. What matched is the part of the description around them.
-pub(super) static BY_WORDS: LazyLock<String> = LazyLock::new(|| {
+/// `$9`: words, as a person writes them. What matched is the part of the description around them.
+pub(super) static BY_WORDS: LazyLock<Statements> = LazyLock::new(|| {
     let found = format!(
         "found AS MATERIALIZED (
             SELECT * FROM permits
-            WHERE to_tsvector('english', description) @@ websearch_to_tsquery('english', $8)
+            WHERE to_tsvector('english', description) @@ websearch_to_tsquery('english', $9)
             LIMIT {WORD_MATCHES_MAX}
         ),"
     );
-    statement(&found, "true", "found", "NULL::text", &format!("(SELECT count(*) FROM found) = {WORD_MATCHES_MAX}"))
+    few(&found, "true", "found", "NULL::text", &format!("(SELECT count(*) FROM found) = {WORD_MATCHES_MAX}"))
 });
 
 /// The filters, for a row of permits.
@@ -82,11 +91,11 @@ const AFTER: &str =
 
 const NEWEST_FIRST: &str = "ORDER BY coalesce(filed_date, '-infinity') DESC, permit_number DESC";
 
-const SHOWN: &str = "permit_number, filed_date, status, permit_type_definition";
+const SHOWN: &str = "record_id, permit_number, filed_date, status, permit_type_definition";
 
 /// One walk through an index for each wanted name, each in the index's own order.
-fn walk(wanted: &str, condition: &str) -> String {
-    let rows = |after: &str, most: u32| {
+fn walk(wanted: &str, condition: &str) -> Statements {
+    let rows = |after: &str, most: &str| {
         format!(
             "SELECT {SHOWN}, NULL::text AS matched FROM {wanted} AS wanted (name)
              CROSS JOIN LATERAL (
@@ -94,22 +103,24 @@ fn walk(wanted: &str, condition: &str) -> String {
              ) walked {NEWEST_FIRST} LIMIT {most}"
         )
     };
-    page_of("", &rows("true", COUNTED_MAX + 1), &rows(AFTER, PAGE_ROWS_MAX), "false")
+    statements("", rows, "false")
 }
 
 /// Few rows, found by a condition or in a part of the statement before.
-fn statement(before: &str, condition: &str, table: &str, matched: &str, capped: &str) -> String {
-    let rows = |after: &str, most: u32| {
+fn few(before: &str, condition: &str, table: &str, matched: &str, capped: &str) -> Statements {
+    let rows = |after: &str, most: &str| {
         format!(
             "SELECT {SHOWN}, {matched} AS matched FROM {table}
              WHERE {condition} AND {FILTERS} AND {after} {NEWEST_FIRST} LIMIT {most}"
         )
     };
-    page_of(before, &rows("true", COUNTED_MAX + 1), &rows(AFTER, PAGE_ROWS_MAX), capped)
+    statements(before, rows, capped)
 }
 
 /// Newest first; permits without a date last; the number decides between equals, so that no page repeats one.
-fn page_of(before: &str, counted: &str, rows: &str, capped: &str) -> String {
+fn statements(before: &str, rows: impl Fn(&str, &str) -> String, capped: &str) -> Statements {
+    let (counted, all) = (rows("true", &(COUNTED_MAX + 1).to_string()), rows("true", "$8"));
+    let rows = rows(AFTER, &PAGE_ROWS_MAX.to_string());
     let columns = Permit::COLUMNS.join(", permits.");
     let facet = |name: &str, value: &str| {
         format!(
@@ -124,7 +135,13 @@ fn page_of(before: &str, counted: &str, rows: &str, capped: &str) -> String {
         facet("year", "extract(year FROM filed_date)::text"),
     ]
     .join(", ");
-    format!(
+    // What comes before ends in a comma, because a page has further parts.
+    let with = if before.is_empty() { String::new() } else { format!("WITH {}", before.trim_end_matches(',')) };
+    let all = format!(
+        "{with} SELECT hits.matched, permits.{columns} FROM ({all}) hits JOIN permits USING (record_id)
+        ORDER BY coalesce(permits.filed_date, '-infinity') DESC, permits.permit_number DESC, record_id"
+    );
+    let page = format!(
         "WITH {before} counted AS MATERIALIZED ({counted}), rows AS MATERIALIZED ({rows}), page AS (
             SELECT permit_number, max(coalesce(filed_date, '-infinity')) AS filed, min(matched) AS matched
             FROM rows GROUP BY permit_number ORDER BY filed DESC, permit_number DESC LIMIT {PAGE_SIZE} + 1
@@ -138,7 +155,8 @@ fn page_of(before: &str, counted: &str, rows: &str, capped: &str) -> String {
         LEFT JOIN page ON true
         LEFT JOIN permits ON permits.permit_number = page.permit_number
         ORDER BY page.filed DESC, page.permit_number DESC, permits.record_id LIMIT {PAGE_ROWS_MAX}"
-    )
+    );
+    Statements { page, all }
 }
 
 /// Values of one facet; the city has a score of statuses, and permits of fifty years.
