@@ -29,6 +29,8 @@ pub struct Config {
     pub soda: Soda,
     /// Who counts requests, and where.
     pub limits: Limits,
+    /// `EDGE_URL` and `EDGE_SECRET`: who is told which pages are old.
+    pub purge: Option<Purge>,
     /// `CRON_WORKER`: whether this process runs jobs.
     pub cron_worker: CronWorker,
     /// `CRON_SECRET`: what callers of `/cron` show.
@@ -94,6 +96,15 @@ pub struct Limits {
     pub redis_url: Option<Secret>,
     /// `TRUSTED_PROXY_HOPS`: how many entries of `X-Forwarded-For`, from its end, our own proxies have written.
     pub trusted_proxy_hops: usize,
+}
+
+/// The edge, as far as it is told which pages are old.
+#[derive(Clone, Debug)]
+pub struct Purge {
+    /// `EDGE_URL`, without a slash at the end.
+    pub url: String,
+    /// `EDGE_SECRET`: its control secret.
+    pub secret: Secret,
 }
 
 /// Whether this process runs jobs when asked to.
@@ -199,6 +210,12 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         });
         let secret = |value: &str| (value.len() >= SECRET_BYTES_MIN).then(|| Secret(value.to_owned()));
         let cron_secret = self.checked(&var::CRON_SECRET, secret);
+        let edge_url = self.checked(&var::EDGE_URL, http_url);
+        let edge_secret = self.checked(&var::EDGE_SECRET, secret);
+        if edge_url.is_some() != edge_secret.is_some() {
+            self.refused.push("  EDGE_URL and EDGE_SECRET need each other: one of them is not set".to_owned());
+        }
+        let purge = edge_url.zip(edge_secret).map(|(url, secret)| Purge { url, secret });
         if cron_worker != CronWorker::Off && cron_secret.is_none() {
             self.refused.push("  CRON_SECRET is not set: CRON_WORKER needs it".to_owned());
         }
@@ -236,6 +253,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 redis_url: self.checked(&var::REDIS_URL, redis_url).map(Secret),
                 trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
             },
+            purge,
             cron_worker,
             cron_secret,
             job_slots: self.number(&var::JOB_SLOTS, JOB_SLOTS),

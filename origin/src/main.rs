@@ -12,7 +12,7 @@ use seawall_origin::config::Config;
 use seawall_origin::soda::client::Client;
 use seawall_origin::soda::datasets::{DATASETS, Dataset};
 use seawall_origin::soda::{generated, ingest, stand_in};
-use seawall_origin::{cron, db, logging, policy, sample, server};
+use seawall_origin::{cron, db, logging, policy, purge, sample, server};
 
 /// San Francisco permits: search and property reports from the city's open data.
 #[derive(Parser)]
@@ -195,6 +195,12 @@ async fn load(
     }
     if chosen.is_empty() {
         cron::resolve_entities(config).await?;
+    }
+    match purge::drain(config).await {
+        Ok(0) => {}
+        Ok(tags) => println!("told the edge of {tags} tags"),
+        // Pages end by themselves, and the next job tries again.
+        Err(error) => eprintln!("origin: {error:#}"),
     }
     Ok(summarise(&results))
 }

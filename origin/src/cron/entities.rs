@@ -16,6 +16,7 @@ use super::job::{Counts, Job};
 use crate::config::Config;
 use crate::db::{self, Attended};
 use crate::jobs::{Context, Lease};
+use crate::purge;
 
 /// Every contact with what it is known by.
 const KNOWN: &str = "
@@ -114,6 +115,7 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
     let mut session = Attended::open(&context.config.database, "seawall-entities", limit).await?;
     let transaction = session.transaction().await?;
     let counts = compute(&transaction).await?;
+    purge::queue(&transaction, &[purge::SEARCH.to_owned()]).await?;
     lease.hold(&transaction).await?;
     transaction.commit().await?;
     Ok(counts)

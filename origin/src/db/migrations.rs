@@ -47,6 +47,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0010_search_and_entities",
         sql: include_str!("../../migrations/0010_search_and_entities.sql"),
     },
+    Migration { version: 11, name: "0011_purge_queue", sql: include_str!("../../migrations/0011_purge_queue.sql") },
 ];
 
 /// How many migrations this binary knows.

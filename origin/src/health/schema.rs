@@ -251,6 +251,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
+    ("purge_queue", &["tag", "queued_at"]),
     ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
     ("search_terms", &["kind", "term", "target", "weight"]),
     (

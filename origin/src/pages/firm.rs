@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::firm::{self, Firm};
 use crate::permits::parcel::Parcel;
+use crate::purge;
 use crate::server::Site;
 
 /// Characters of the name at the top.
@@ -39,6 +40,7 @@ pub(crate) async fn firm(State(site): State<Arc<Site>>, Path(id): Path<String>) 
     let firm = firm::find(&site.databases, id).await?;
     let waited = started.elapsed();
     let mut response = render(&FirmPage::of(&firm)?)?;
+    purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

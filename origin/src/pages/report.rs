@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api;
 use crate::permits::report::{self, Report};
+use crate::purge;
 use crate::server::Site;
 
 /// Bytes of permits in full.
@@ -86,6 +87,7 @@ pub(crate) async fn report(
     let report = report.ok_or_else(|| api::not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = render(&ReportPage::of(&report)?)?;
+    purge::tag(&mut response, &[purge::REPORTS, &purge::parcel_tag(&parcel)]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

@@ -18,6 +18,7 @@ use crate::permits::api::SearchParameters;
 use crate::permits::search::query::Refusal;
 use crate::permits::search::{self, Found, Hit, Part, Place, Suggestion, encode};
 use crate::permits::standing::Stage;
+use crate::purge;
 use crate::server::Site;
 
 /// Characters of a description; the city cuts its own at 300.
@@ -101,6 +102,7 @@ pub(crate) async fn search(
     let found = search::find(&site.databases, &query, &part).await?;
     let waited = started.elapsed();
     let mut response = render(&SearchPage::of(found, &part)?)?;
+    purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

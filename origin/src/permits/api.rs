@@ -18,6 +18,7 @@ use super::search::{Cursor, Part};
 use super::{report, search};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
+use crate::purge;
 use crate::server::Site;
 use crate::soda::row::CODE_BYTES_MAX;
 
@@ -82,6 +83,7 @@ pub(crate) async fn suggest(
     let started = Instant::now();
     let suggestions = search::suggest(&site.databases, &parameters.q).await?;
     let mut response = Json(json!({ "query": parameters.q, "suggestions": suggestions })).into_response();
+    purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)
 }
@@ -95,6 +97,7 @@ pub(crate) async fn search(
     let started = Instant::now();
     let found = search::find(&site.databases, &query, &part).await?;
     let mut response = Json(found).into_response();
+    purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)
 }
@@ -113,6 +116,7 @@ pub(crate) async fn report(
     let report = report.ok_or_else(|| not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = Json(report).into_response();
+    purge::tag(&mut response, &[purge::REPORTS, &purge::parcel_tag(&parcel)]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

@@ -14,6 +14,7 @@ use super::record::{Member, Neighbor};
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
+use crate::purge;
 use crate::server::Site;
 
 /// A person or firm, as the job `resolve-entities` last put it together.
@@ -121,6 +122,7 @@ pub(crate) async fn json(State(site): State<Arc<Site>>, Path(id): Path<String>) 
     let started = Instant::now();
     let firm = find(&site.databases, id).await?;
     let mut response = Json(firm).into_response();
+    purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)
 }
