@@ -22,6 +22,7 @@ mod directives;
 mod fields;
 mod freshness;
 mod metadata;
+mod name;
 mod options;
 mod status;
 

@@ -28,5 +28,6 @@ pub mod retry;
 mod ring;
 mod senders;
 mod settings;
+pub mod sorted;
 pub mod throttle;
 pub mod time;

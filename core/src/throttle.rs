@@ -9,8 +9,13 @@
 //!   p = max(0, (requests - k * accepts) / (requests + 1)), at most 0.99
 //! ```
 //!
+//! A call under way is a request at once, and an acceptance only when it was answered well. Until it has been under way
+//! for one part in [`PATIENCE_DIVISOR`] of the window it is believed to be accepted, so that a crowd before the first answer is no
+//! sign of trouble; after that it counts against an upstream that hangs, long before its deadline has passed.
+//!
 //! From an upstream that accepts a quarter of its calls, all calls pass again within one window of it being well;
-//! from a full outage, where one call in a hundred is still sent, within four.
+//! from a full outage, where one call in a hundred is still sent, within four. An upstream that answers everything, slowly,
+//! is never held back as long as its answers take less than `k` times that patience.
 
 mod config;
 mod explain;
@@ -32,13 +37,19 @@ use crate::time::Timestamp;
 /// steps back counts into the newest bucket until it has caught up. Nothing is allocated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Throttle(Ring<Calls>);
+pub struct Throttle {
+    /// The window.
+    calls: Ring<Calls>,
+    /// Calls under way that are still believed to be accepted; from here they fall out by growing old.
+    believed: Ring<u32>,
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Calls {
     /// Calls that someone wanted to make, dropped ones included.
     requests: u32,
+    /// Those of them that were answered well.
     accepts: u32,
 }
 
@@ -55,12 +66,14 @@ pub enum Pass {
     },
 }
 
-/// A call that was sent. Given back to [`Throttle::record`]; a lost one counts as accepted.
+/// A call that was sent. Given back to [`Throttle::record`]; a lost one counts like a call that hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a call without a recorded end counts as accepted"]
+#[must_use = "a call without a recorded end counts as one that hangs"]
 pub struct Ticket {
     /// The bucket of time in which the call was counted.
     bucket: u64,
+    /// The bucket of time in which it is believed in.
+    believed: u64,
 }
 
 /// How a call ended, as the throttle counts it.
@@ -95,29 +108,31 @@ impl Throttle {
         Self::default()
     }
 
-    /// Decides on one call at `now`, and counts it before it is sent: as accepted, until its end says otherwise.
+    /// Decides on one call at `now`, and counts it before it is sent.
     ///
     /// `random` is any number the host draws: which calls are dropped depends on it, and nothing else does.
     pub fn admit(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Pass {
         let load = self.load(config, priority, now, random);
-        let bucket = self.0.slide(config.cut(), now);
-        let dropped = load.dropped();
-        if let Some(calls) = self.0.bucket(config.cut(), bucket) {
+        let bucket = self.calls.slide(config.cut(), now);
+        if let Some(calls) = self.calls.bucket(config.cut(), bucket) {
             calls.requests = calls.requests.saturating_add(1);
-            // A call under way counts as accepted until it is refused: a crowd that comes at once is no sign of trouble.
-            calls.accepts = calls.accepts.saturating_add(u32::from(dropped.is_none()));
         }
-        match dropped {
-            Some(probability_permille) => Pass::Drop { probability_permille },
-            None => Pass::Send(Ticket { bucket }),
+        if let Some(probability_permille) = load.dropped() {
+            return Pass::Drop { probability_permille };
         }
+        let believed = self.believed.slide(config.patience(), now);
+        if let Some(calls) = self.believed.bucket(config.patience(), believed) {
+            *calls = calls.saturating_add(1);
+        }
+        Pass::Send(Ticket { bucket, believed })
     }
 
     /// What the decision on one call at `now` depends on.
     fn load(&mut self, config: &Config, priority: Priority, now: Timestamp, random: u32) -> Load {
-        let cut = config.cut();
-        self.0.slide(cut, now);
-        let (requests, accepts) = self.0.iter(cut).fold((0_u64, 0_u64), |(requests, accepts), calls| {
+        self.calls.slide(config.cut(), now);
+        self.believed.slide(config.patience(), now);
+        let believed = self.believed.iter(config.patience()).map(|calls| u64::from(*calls)).sum();
+        let (requests, accepts) = self.calls.iter(config.cut()).fold((0, believed), |(requests, accepts), calls| {
             (requests + u64::from(calls.requests), accepts + u64::from(calls.accepts))
         });
         let min_calls = config.min_calls;
@@ -127,14 +142,14 @@ impl Throttle {
     /// Counts the end of a call that was sent, in the bucket in which it began: so that both fall out of the
     /// window together, and a slow upstream looks no better than it is.
     pub fn record(&mut self, config: &Config, ticket: Ticket, end: End) {
-        let Some(calls) = self.0.bucket(config.cut(), ticket.bucket) else { return };
+        if let Some(believed) = self.believed.bucket(config.patience(), ticket.believed) {
+            *believed = believed.saturating_sub(1);
+        }
+        let Some(calls) = self.calls.bucket(config.cut(), ticket.bucket) else { return };
         match end {
-            End::Accepted => {}
-            End::Refused => calls.accepts = calls.accepts.saturating_sub(1),
-            End::Unknown => {
-                calls.requests = calls.requests.saturating_sub(1);
-                calls.accepts = calls.accepts.saturating_sub(1);
-            }
+            End::Accepted => calls.accepts = calls.accepts.saturating_add(1),
+            End::Refused => {}
+            End::Unknown => calls.requests = calls.requests.saturating_sub(1),
         }
     }
 }
@@ -144,7 +159,7 @@ impl Throttle {
 struct Load {
     /// Calls of the window that someone wanted to make.
     requests: u64,
-    /// Those of them that were accepted.
+    /// Those of them that were accepted, or are believed to be.
     accepts: u64,
     min_calls: u32,
     k_permille: u32,
@@ -173,3 +188,8 @@ const DROP_MAX_PERMILLE: u16 = 990;
 
 /// The same as a fraction of 2^32.
 const DROP_MAX: u32 = ((1_u64 << 32) * DROP_MAX_PERMILLE as u64 / 1000) as u32;
+
+/// A call under way is believed to be accepted for the window divided by this. Larger is sooner sure that an upstream
+/// hangs, and takes slow answers to a first crowd for a hang; any `k` below it sees a full hang. At the edge's window that
+/// is 5 s, at a native one of two minutes 20 s.
+pub const PATIENCE_DIVISOR: u32 = 6;

@@ -88,7 +88,7 @@ fn a_hit_allocates_nothing_and_reads_what_it_needs() {
     let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;
     let (outcome, allocations) = counted(|| on_response(&exchange, nothing, &url, &purges, &options));
     let Keep::Store(metadata) = outcome.keep else { panic!("it is stored") };
-    // The entity tag, the names of `Vary`, and a list of groups while it is read and as it is kept.
+    // What is kept, its entity tag, and a list of groups while it is read and as it is kept.
     assert_eq!(allocations, 4, "storing allocates what is kept");
     let mut variants = Variants::default();
     let stored_under = variants.insert(&url, &metadata, &request, &options.vary, now);

@@ -14,7 +14,7 @@ use seawall_core::{
     policy::{Authority, Policy, Route, Scope, Upstream, UpstreamId},
     priority::Priority,
     retry::{Attempt, Decision, Failure, Repeatable, Spent},
-    throttle::{End, Pass, Throttle},
+    throttle::{End, Pass, Throttle, Ticket},
     time::Timestamp,
 };
 
@@ -175,6 +175,31 @@ fn again<P: Platform>(
     }
 }
 
+/// A call that the throttle was told of. Dropped before its end, because its visitor went away, it says nothing of the
+/// upstream.
+struct Sent<'a> {
+    edge: &'a Edge,
+    which: usize,
+    ticket: Option<Ticket>,
+}
+
+impl Sent<'_> {
+    fn ended(mut self) -> Option<Ticket> {
+        self.ticket.take()
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        // Nobody holds the state across a wait, and only there a call is dropped.
+        if let (Some(ticket), Ok(mut state)) = (self.ticket.take(), self.edge.state.try_borrow_mut())
+            && let Some(upstream) = self.edge.policy.upstreams().get(self.which)
+        {
+            state.throttles[self.which].record(&upstream.throttle, ticket, End::Unknown);
+        }
+    }
+}
+
 /// Calls once.
 async fn attempt<P: Platform>(
     edge: &Rc<Edge>,
@@ -202,6 +227,7 @@ async fn attempt<P: Platform>(
         let _ = state.breakers[which].record(&upstream.breaker, permit, Outcome::Ignored, platform.now(), 0);
         return Err(Unavailable::Throttled);
     };
+    let sent = Sent { edge, which, ticket: Some(ticket) };
     let mut result = failover::fetch(edge, platform, route.upstream, upstream, request, deadline).await;
     if let Ok(response) = &mut result
         && !FINAL_STATUSES.contains(&response.status)
@@ -225,7 +251,9 @@ async fn attempt<P: Platform>(
     let outcome = Outcome::classify(&upstream.breaker, reply, elapsed);
     let report = {
         let mut state = edge.state.borrow_mut();
-        state.throttles[which].record(&upstream.throttle, ticket, End::classify(reply));
+        if let Some(ticket) = sent.ended() {
+            state.throttles[which].record(&upstream.throttle, ticket, End::classify(reply));
+        }
         let random = (random >> 32) as u32;
         let report = state.breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);
         if !was_closed && state.breakers[which].state(response_time) == State::Closed {

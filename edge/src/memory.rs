@@ -9,11 +9,10 @@
 //! sketch that forgets by halves (TinyLFU, Einziger et al. 2017). Addresses that are asked for once, however many,
 //! push nothing out.
 
-use std::collections::BTreeMap;
-
 use seawall_core::{
     cache::{Metadata, VaryOptions, key::CacheKey, variants::Variants},
     headers::Fields,
+    sorted::SortedMap,
     time::Timestamp,
 };
 
@@ -48,7 +47,7 @@ impl<P: Platform> Memory<P> {
 pub(crate) struct Responses<P: Platform> {
     entries: Vec<Entry<P>>,
     /// Where each key's entry stands.
-    places: BTreeMap<CacheKey, usize>,
+    places: SortedMap<CacheKey, usize>,
     bytes: usize,
     seen: Sketch,
     /// Where the next sample begins.
@@ -77,7 +76,7 @@ pub(crate) enum Kept<P: Platform> {
 
 impl<P: Platform> Responses<P> {
     fn new(seed: u64) -> Self {
-        Self { entries: Vec::new(), places: BTreeMap::new(), bytes: 0, seen: Sketch::new(seed), hand: 0 }
+        Self { entries: Vec::new(), places: SortedMap::new(), bytes: 0, seen: Sketch::new(seed), hand: 0 }
     }
 
     /// Counts a request for `key`, whoever answers it.

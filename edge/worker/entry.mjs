@@ -1,40 +1,74 @@
-// The Worker's entry. `cargo xtask build` puts it and what worker-build made (`built`) into one file.
+// The Worker's entry. `cargo xtask build` puts it and what wasm-bindgen wrote (`built`) into one file.
 //
-// worker-build makes a class of the Worker. The runtime makes an object of it for each request, behind two proxies that
-// notice when the module has panicked, which costs a quarter of what an answer from memory does. Here handlers are called as
-// they are, and a panic is noticed where it surfaces.
+// Handlers are called as they are, with nothing around them that each request would pay for. After a panic the memory of
+// the module cannot be trusted, so the next event begins in a new one; a panic shows where it surfaces, as a trap.
 
-import Edge, { Limiter, Purger } from "built";
+import module from "./index_bg.wasm";
+import * as edge from "built";
 
-const { fetch, scheduled } = Edge.prototype;
+edge.initSync({ module });
 
-// worker-build listens for these too, and takes a new instance of the module when the next object is made.
-let hasPanicked = false;
-addEventListener("error", ({ error }) => {
-  hasPanicked ||= error instanceof WebAssembly.RuntimeError;
-});
+let hasTrapped = false;
+let life = 0;
 
-function failed(error) {
-  dispatchEvent(new ErrorEvent("error", { error }));
-  throw error;
+function note(error) {
+  hasTrapped ||= error instanceof WebAssembly.RuntimeError;
 }
 
-function run(handler, event, env, ctx) {
-  if (hasPanicked) {
-    hasPanicked = false;
-    new Edge(ctx, env);
+// What nobody waits for ends here.
+addEventListener("error", ({ error }) => note(error));
+
+function run(work) {
+  if (hasTrapped) {
+    hasTrapped = false;
+    edge.__wbg_reset_state();
+    life += 1;
   }
   try {
-    const answer = handler.call({ env, ctx }, event);
-    return answer instanceof Promise ? answer.then(undefined, failed) : answer;
+    return work();
   } catch (error) {
-    failed(error);
+    note(error);
+    throw error;
   }
 }
 
-export { Limiter, Purger };
+// A Durable Object around one of the module's values, which is made anew when the module is.
+function durable(Kind) {
+  return class {
+    #state;
+    #value;
+    #life;
+
+    constructor(state) {
+      this.#state = state;
+    }
+
+    #run(work) {
+      return run(() => {
+        if (this.#life !== life) {
+          this.#value = new Kind(this.#state);
+          this.#life = life;
+        }
+        return work(this.#value);
+      });
+    }
+
+    async fetch(request) {
+      const question = await request.text();
+      const answer = this.#run((value) => value.answer(question));
+      return answer === undefined ? new Response("not a question to this object", { status: 400 }) : new Response(answer);
+    }
+
+    alarm() {
+      this.#run((value) => value.alarm());
+    }
+  };
+}
+
+export const Limiter = durable(edge.Limiter);
+export const Purger = durable(edge.Purger);
 
 export default {
-  fetch: (request, env, ctx) => run(fetch, request, env, ctx),
-  scheduled: (event, env, ctx) => run(scheduled, event, env, ctx),
+  fetch: (request, env, context) => run(() => edge.fetch(request, env, context)),
+  scheduled: ({ cron, scheduledTime }, env, context) => run(() => edge.scheduled(cron, scheduledTime, env, context)),
 };

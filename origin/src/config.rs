@@ -10,8 +10,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod accounts;
 mod variables;
 
+pub use accounts::Accounts;
+pub(crate) use accounts::INVITE_BYTES_MAX;
 pub use variables::{VARIABLES, Variable};
 
 use variables as var;
@@ -31,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// `EDGE_URL` and `EDGE_SECRET`: who is told which pages are old.
     pub purge: Option<Purge>,
+    /// Who may sign in, and how mail goes out.
+    pub accounts: Accounts,
     /// `CRON_WORKER`: whether this process runs jobs.
     pub cron_worker: CronWorker,
     /// `CRON_SECRET`: what callers of `/cron` show.
@@ -254,6 +259,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
             },
             purge,
+            accounts: self.accounts(),
             cron_worker,
             cron_secret,
             job_slots: self.number(&var::JOB_SLOTS, JOB_SLOTS),

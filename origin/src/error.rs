@@ -50,6 +50,12 @@ impl Error {
         Self::new(StatusCode::BAD_REQUEST, public)
     }
 
+    /// 403: this may not be done from here; `public` says how it can be.
+    #[must_use]
+    pub fn forbidden(public: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, public)
+    }
+
     /// 404: nothing is known under this address.
     #[must_use]
     pub fn not_found(public: impl Into<Cow<'static, str>>) -> Self {

@@ -1,6 +1,7 @@
 //! The San Francisco permits service: it loads the city's open data into Postgres and serves search and
 //! property reports from it. The binary `origin` is a thin command line over this library, which tests use too.
 
+mod accounts;
 pub mod assets;
 pub mod config;
 pub mod cron;
@@ -13,6 +14,7 @@ pub mod http;
 mod jobs;
 mod limit;
 pub mod logging;
+mod mail;
 mod metrics;
 mod page_cache;
 pub mod pages;

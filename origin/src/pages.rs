@@ -1,11 +1,16 @@
 //! The HTML pages: rendered here, complete without scripts, with no inline style and no request to anyone else.
 
+pub(crate) mod account;
+pub(crate) mod admin;
 mod data;
 mod firm;
+mod permit;
 pub(crate) mod plot;
+mod prose;
 mod report;
 mod search;
 mod section;
+pub(crate) mod sign_in;
 mod text;
 mod velocity;
 
@@ -15,13 +20,15 @@ use http::StatusCode;
 
 pub(crate) use self::data::about_data;
 pub(crate) use self::firm::firm;
+pub(crate) use self::permit::permit;
+pub(crate) use self::prose::{methodology, privacy};
 pub(crate) use self::report::report;
 pub(crate) use self::search::search;
 pub(crate) use self::velocity::velocity;
 use crate::assets;
 use crate::error::Error;
-use crate::permits::limits::{COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_ROWS_MAX, QUERY_CHARS_MAX, VIOLATIONS_MAX};
-use crate::permits::report::routing::STALLED_AFTER_DAYS;
+use crate::http::errors::Written;
+use crate::permits::limits::QUERY_CHARS_MAX;
 
 /// Largest page. A page that shows the city's texts divides it among its parts and cuts each text; long lists give
 /// way to their JSON.
@@ -62,6 +69,13 @@ fn render(template: &impl Template) -> Result<Response, Error> {
     Ok(Html(html).into_response())
 }
 
+/// A page with a form that was filled in wrongly: 400, with what is wrong beside its field.
+fn wrongly_filled(mut page: Response) -> Response {
+    *page.status_mut() = StatusCode::BAD_REQUEST;
+    page.extensions_mut().insert(Written);
+    page
+}
+
 /// Renders parts in order until the next one would not fit.
 fn spend<T: Template>(bytes_max: usize, parts: impl Iterator<Item = T>) -> Result<Vec<String>, Error> {
     let mut spent = 0;
@@ -91,41 +105,20 @@ pub(crate) async fn landing() -> Result<Response, Error> {
 }
 
 #[derive(Template)]
-#[template(path = "methodology.html")]
-struct Methodology {
-    frame: Frame,
-    name_matches_max: u32,
-    stalled_after_days: i32,
-    permit_rows_max: usize,
-    complaints_max: usize,
-    violations_max: usize,
-}
-
-/// `GET /methodology`
-pub(crate) async fn methodology() -> Result<Response, Error> {
-    render(&Methodology {
-        frame: Frame::new("How the pages are made"),
-        name_matches_max: NAME_MATCHES_MAX,
-        stalled_after_days: STALLED_AFTER_DAYS,
-        permit_rows_max: PERMIT_ROWS_MAX,
-        complaints_max: COMPLAINTS_MAX,
-        violations_max: VIOLATIONS_MAX,
-    })
-}
-
-#[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
     frame: Frame,
     status: u16,
     headline: &'static str,
     detail: &'a str,
+    /// When it is worth trying again.
+    again: String,
     /// Only where we would look something up by it.
     request_id: &'a str,
 }
 
-/// The page of an error. Needs no database.
-pub(crate) fn error(error: &Error, request_id: &str) -> Response {
+/// The page of an error. Needs no database. `retry_after_s` is what its field of that name says.
+pub(crate) fn error(error: &Error, request_id: &str, retry_after_s: Option<u64>) -> Response {
     let headline = match error.status() {
         StatusCode::NOT_FOUND => "Nothing is here",
         StatusCode::BAD_REQUEST => "That could not be read",
@@ -139,10 +132,19 @@ pub(crate) fn error(error: &Error, request_id: &str) -> Response {
         status: error.status().as_u16(),
         headline,
         detail: error.public(),
+        again: retry_after_s.map_or_else(String::new, again),
         request_id: if error.status().is_server_error() { request_id } else { "" },
     };
     // Rendering plain text into a template does not fail; if it did, the plain text would still say it.
     render(&page).unwrap_or_else(|_| error.public().to_owned().into_response())
+}
+
+fn again(seconds: u64) -> String {
+    match seconds {
+        0..=1 => "in a second".to_owned(),
+        2..=90 => format!("in {seconds} seconds"),
+        _ => format!("in {} minutes", seconds.div_ceil(60)),
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_that_need_no_database_are_whole() {
-        for page in [landing().await, methodology().await] {
+        for page in [landing().await, methodology().await, privacy().await] {
             let html = text(page.unwrap()).await;
             assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
             assert!(html.contains("<main id=\"main\">") && html.contains("href=\"/static/site."));
@@ -169,7 +171,12 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_inline_or_from_elsewhere() {
-        let pages = [landing().await.unwrap(), methodology().await.unwrap(), error(&Error::bug("x"), "id-1")];
+        let pages = [
+            landing().await.unwrap(),
+            methodology().await.unwrap(),
+            privacy().await.unwrap(),
+            error(&Error::bug("x"), "id-1", Some(1)),
+        ];
         for page in pages {
             let html = text(page).await;
             for forbidden in [" style=", "<style", "<script", " onclick", "src=\"http", "url(http"] {
@@ -179,10 +186,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_error_page_says_when_to_come_back() {
+        for (seconds, expected) in [
+            (None, ""),
+            (Some(0), "Try again in a second."),
+            (Some(1), "Try again in a second."),
+            (Some(40), "Try again in 40 seconds."),
+            (Some(91), "Try again in 2 minutes."),
+        ] {
+            let html = text(error(&Error::too_many("Slowly."), "id-1", seconds)).await;
+            assert!(html.contains(expected), "{html}");
+            assert_eq!(html.contains("Try again"), seconds.is_some(), "{html}");
+        }
+    }
+
+    #[tokio::test]
     async fn an_error_page_escapes_and_names_the_request_only_for_our_faults() {
-        let html = text(error(&Error::bad_request("<script>"), "id-1")).await;
+        let html = text(error(&Error::bad_request("<script>"), "id-1", None)).await;
         assert!(html.contains("&#60;script&#62;") && !html.contains("id-1"));
-        let html = text(error(&Error::bug("secret"), "id-1")).await;
+        let html = text(error(&Error::bug("secret"), "id-1", None)).await;
         assert!(html.contains("id-1") && !html.contains("secret"));
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod api;
 pub(crate) mod firm;
 pub mod limits;
 pub mod parcel;
+pub mod permit;
 pub(crate) mod record;
 pub mod report;
 pub mod search;

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use crate::accounts::{self, Accounts, Desk};
 use crate::config::{Config, CronWorker};
 use crate::cron::{self, Access};
 use crate::db::Databases;
@@ -32,9 +33,11 @@ use crate::http::overload::{self, Gates};
 use crate::http::{cache, deadline, encoding, errors, observe, security};
 use crate::jobs::{self, Context, Queue, Slots, Worker};
 use crate::limit::{self, Limiter};
+use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::permits::{api, firm, velocity};
+use crate::pages::{account, admin, sign_in};
+use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, pages, policy, stats};
 
@@ -46,6 +49,8 @@ pub(crate) struct Site {
     pub(crate) jobs: Queue,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) desk: Desk,
 }
 
 impl Site {
@@ -56,7 +61,11 @@ impl Site {
         let context =
             Arc::new(Context { config: config.clone(), soda, databases: databases.clone(), cache: cache.clone() });
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
-        Ok(Arc::new(Self { databases, watch: Watch::new(config.database.clone()), context, jobs, limiter, cache }))
+        let accounts = Accounts::new(config.accounts.clone())?;
+        let mailer = Mailer::new(&config.accounts)?;
+        let desk = Desk::open(Arc::clone(&accounts), databases.primary().clone(), mailer);
+        let watch = Watch::new(config.database.clone());
+        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, accounts, desk }))
     }
 }
 
@@ -120,6 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let router = router(Arc::clone(&site), policy, access).layer(from_fn_with_state(samples, metrics::layer));
     listen::run(listener, router, listen::Bounds::SITE, stopped).await;
+    site.desk.close().await;
     stop.send_replace(true);
     // A panic of the worker is in the log; leases that it held end by themselves.
     let _ = working.await;
@@ -135,14 +145,28 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 /// Every route in its layers. A layer added later lies further out.
 fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
     let limiter = Arc::clone(&site.limiter);
+    let accounts = Arc::clone(&site.accounts);
     Router::new()
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
         .route("/firm/{id}", get(pages::firm))
+        .route("/permit/{permit_number}", get(pages::permit))
         .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
+        .route("/privacy", get(pages::privacy))
         .route("/about-data", get(pages::about_data))
+        .route("/auth/login", get(sign_in::sign_in))
+        .route("/auth/send-link", post(sign_in::send_link))
+        .route("/auth/sent", get(sign_in::sent))
+        .route("/auth/verify/{token}", get(sign_in::link).post(sign_in::verify))
+        .route("/auth/logout", post(sign_in::sign_out))
+        .route("/auth/logout-everywhere", post(sign_in::sign_out_everywhere))
+        .route("/account", get(account::account))
+        .route("/account/watch", post(account::watch))
+        .route("/account/unwatch", post(account::unwatch))
+        .route("/account/brief", post(account::brief))
+        .route("/admin", get(admin::admin))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api/v1/search", get(api::search))
@@ -153,6 +177,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/api/v1/jobs/{job_id}", get(jobs::api::look).delete(jobs::api::cancel))
         .route("/api/v1/jobs/{job_id}/result", get(jobs::api::download))
         .route("/api/v1/firm/{id}", get(firm::json))
+        .route("/api/v1/permit/{permit_number}", get(permit::json))
         .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
@@ -163,6 +188,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .fallback(|| async { Error::not_found("There is nothing at this address.") })
         .with_state(site)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(accounts, accounts::origin_check))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(from_fn(deadline::layer))
         .layer(from_fn_with_state(Arc::new(Gates::new(Arc::clone(&policy))), overload::layer))

@@ -3,17 +3,9 @@
 
 import { resolve } from "node:path";
 import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
-import { compatibilityDate, durableObjects } from "../../xtask/workerd/wrangler.mjs";
+import { compatibilityDate } from "../../xtask/workerd/wrangler.mjs";
 
 const folder = resolve(process.argv[2]);
-const entry = `
-import Edge from "./index.js";
-export * from "./index.js";
-export default class extends Edge {
-  async fetch() {
-    return new Response(await super.contract(this.env, this.ctx));
-  }
-}`;
 
 const workerd = new Miniflare(
   convertV4MiniflareOptions({
@@ -25,13 +17,11 @@ const workerd = new Miniflare(
         modulesRoot: folder,
         compatibilityDate,
         modules: [
-          { type: "ESModule", path: `${folder}/entry.js`, contents: entry },
           { type: "ESModule", path: `${folder}/index.js` },
           { type: "CompiledWasm", path: `${folder}/index_bg.wasm` },
         ],
         bindings: { ORIGIN: "http://127.0.0.1:9" },
         kvNamespaces: ["CACHE"],
-        durableObjects,
       },
     ],
   }),

@@ -1,5 +1,7 @@
 //! The origin's program over a real Postgres, PgBouncer and Redis: what it does when one of them is slow, full or gone.
 
+/// Signing in, forms, and what is said to whom.
+mod accounts;
 /// Without its database.
 mod away;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.

@@ -8,6 +8,7 @@ pub(crate) mod cable;
 pub(crate) mod city;
 pub(crate) mod edge;
 pub(crate) mod fleet;
+pub(crate) mod mail;
 pub(crate) mod upstash;
 pub(crate) mod upstream;
 pub(crate) mod visitor;

@@ -36,9 +36,7 @@ const DISK_BYTES_MIN: u64 = 3 << 30;
 pub fn ensure_all(project: &Project, steps: &Steps) -> Result<()> {
     ensure_packages(project, steps)?;
     ensure_targets(project, steps)?;
-    for tool in CrateTool::ALL {
-        tool.ensure(project, steps)?;
-    }
+    CrateTool::WASM_BINDGEN.ensure(project, steps)?;
     Ok(())
 }
 
@@ -168,12 +166,6 @@ pub fn missing_prerequisites(project: &Project) -> Vec<Missing> {
     if !missing_targets(project).is_empty() && process::on_path("rustup").is_none() {
         miss("rustup is missing".to_owned(), "install it from https://rustup.rs; it adds the targets for WASM");
     }
-    if CrateTool::WORKER_BUILD.path(project).is_none() && lacks_openssl() && !apt::can_install() {
-        miss(
-            "the headers of OpenSSL are missing, and worker-build needs them".to_owned(),
-            "install them (Debian: apt install libssl-dev pkg-config; Fedora: dnf install openssl-devel)",
-        );
-    }
     if let Some(free) = free_bytes(project)
         && free < DISK_BYTES_MIN
         && !packages_are_current(project)
@@ -204,19 +196,4 @@ pub fn require_prerequisites(project: &Project) -> Result<()> {
 pub fn free_bytes(project: &Project) -> Option<u64> {
     let disk = rustix::fs::statvfs(project.root()).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-/// Whether OpenSSL's headers are missing, which worker-build links on Linux.
-fn lacks_openssl() -> bool {
-    let named = ["OPENSSL_DIR", "OPENSSL_LIB_DIR"].iter().any(|name| std::env::var_os(name).is_some());
-    let found = || process::answer(Command::new("pkg-config").args(["--exists", "openssl"])).is_some();
-    cfg!(target_os = "linux") && !named && !found()
-}
-
-/// Installs OpenSSL's headers where they are missing and we may.
-fn ensure_openssl(project: &Project, steps: &Steps) -> Result<()> {
-    if lacks_openssl() && apt::can_install() {
-        apt::install(project, &["libssl-dev", "pkg-config"], steps)?;
-    }
-    Ok(())
 }

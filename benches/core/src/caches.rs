@@ -31,7 +31,7 @@ pub struct Seawall {
 pub struct Kept {
     url: CacheKey,
     variants: Variants,
-    metadata: Metadata,
+    metadata: Box<Metadata>,
 }
 
 impl Default for Seawall {
@@ -63,20 +63,25 @@ impl Seawall {
         CacheKey::new(&target(exchange))
     }
 
-    /// Before the call with nothing stored, and after it: what is kept, if anything.
+    /// Before the call, with nothing stored: whether to make it. The other side is not asked then.
     #[must_use]
-    pub fn miss(&self, url: CacheKey, exchange: &Exchange) -> Option<Kept> {
-        let target = target(exchange);
-        let now = Timestamp::from_unix_seconds(ARRIVED);
+    pub fn first(&self, url: &CacheKey, exchange: &Exchange) -> bool {
         let ask = Ask {
-            target,
-            key: &url,
+            target: target(exchange),
+            key: url,
             request: exchange.request.headers(),
             purges: &self.purges,
             origin: Origin::Reachable,
-            now,
+            now: Timestamp::from_unix_seconds(ARRIVED),
         };
-        let Decision::Fetch(_) = decide(&ask, Stored::Nothing, &self.options) else { return None };
+        matches!(decide(&ask, Stored::Nothing, &self.options), Decision::Fetch(_))
+    }
+
+    /// After the call: what is kept, if anything, and under which name.
+    #[must_use]
+    pub fn store(&self, url: CacheKey, exchange: &Exchange) -> Option<Kept> {
+        let target = target(exchange);
+        let now = Timestamp::from_unix_seconds(ARRIVED);
         let answered = store::Exchange {
             target,
             request: exchange.request.headers(),
@@ -137,7 +142,7 @@ pub struct Semantics;
 impl Semantics {
     /// What is kept of a response.
     #[must_use]
-    pub fn miss(exchange: &Exchange) -> Option<CachePolicy> {
+    pub fn store(exchange: &Exchange) -> Option<CachePolicy> {
         let policy = CachePolicy::new_options(
             &exchange.request,
             &exchange.response,
@@ -163,8 +168,8 @@ impl Semantics {
 #[must_use]
 pub fn hits<'a>(seawall: &Seawall, exchanges: &'a [Exchange]) -> Vec<(&'a Exchange, Kept, CachePolicy)> {
     let both = |exchange: &'a Exchange| {
-        let kept = seawall.miss(Seawall::key(exchange), exchange)?;
-        let policy = Semantics::miss(exchange)?;
+        let kept = seawall.store(Seawall::key(exchange), exchange)?;
+        let policy = Semantics::store(exchange)?;
         seawall.again(&kept, exchange, &mut Line::default())?;
         Semantics::again(&policy, exchange)?;
         Some((exchange, kept, policy))
@@ -237,8 +242,9 @@ mod tests {
         let seawall = Seawall::default();
         let mut differ = Vec::new();
         for exchange in &corpus::read().expect("the corpus can be read") {
-            let kept = seawall.miss(Seawall::key(exchange), exchange);
-            let policy = Semantics::miss(exchange);
+            let key = Seawall::key(exchange);
+            let kept = seawall.first(&key, exchange).then(|| seawall.store(key, exchange)).flatten();
+            let policy = Semantics::store(exchange);
             let own = kept.as_ref().and_then(|kept| seawall.again(kept, exchange, &mut Line::default())).is_some();
             let other = policy.as_ref().and_then(|policy| Semantics::again(policy, exchange)).is_some();
             if own != other {

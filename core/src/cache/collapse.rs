@@ -3,10 +3,9 @@
 //! Only the decision is here. A host cancels a request without running any of its code, so leading is a lease that
 //! ends by itself; the host wakes those who wait when a leader lands, and they ask again.
 
-use alloc::collections::BTreeMap;
 use core::time::Duration;
 
-use crate::time::Timestamp;
+use crate::{sorted::SortedMap, time::Timestamp};
 
 use super::key::CacheKey;
 
@@ -91,7 +90,7 @@ pub enum Landing {
 /// alone.
 #[derive(Clone, Debug)]
 pub struct Flights {
-    flights: BTreeMap<CacheKey, Flight>,
+    flights: SortedMap<CacheKey, Flight>,
     capacity: usize,
     tickets: u64,
 }
@@ -113,7 +112,7 @@ impl Flights {
     /// No calls, and room for `capacity` keys.
     #[must_use]
     pub const fn new(capacity: usize) -> Self {
-        Self { flights: BTreeMap::new(), capacity, tickets: 0 }
+        Self { flights: SortedMap::new(), capacity, tickets: 0 }
     }
 
     /// What a request for `key` does. A clock that steps back makes leads last longer, at most by the step.

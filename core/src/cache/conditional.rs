@@ -1,6 +1,6 @@
 //! A client's own conditions and ranges, answered from what is stored (RFC 9111 §4.3.2, RFC 9110 §13 and §14).
 
-use crate::headers::Fields;
+use crate::headers::{Fields, Names};
 
 use super::{
     date::HttpDate,
@@ -92,11 +92,11 @@ pub fn evaluate(
             }
         }
     }
-    if is_known(stored, request) {
+    let [none_match, modified_since, range] = request.fields(&USUAL);
+    if is_known(stored, none_match.as_deref(), modified_since.as_deref()) {
         return Evaluation::Answer(Answer::NotModified);
     }
-    let range = if method == "GET" { request.field("range") } else { None };
-    let range = range.filter(|_| if_range_holds(stored, request));
+    let range = range.filter(|_| method == "GET").filter(|_| if_range_holds(stored, request));
     let whole = matches!(stored.content, Content::Whole { .. });
     match asked(range.as_deref(), stored.content) {
         Asked::Everything if whole => Evaluation::Answer(Answer::Full),
@@ -106,12 +106,14 @@ pub fn evaluate(
     }
 }
 
+/// The conditions that browsers send, read together.
+static USUAL: Names<3> = Names::new(["if-none-match", "if-modified-since", "range"]);
+
 /// `If-None-Match` and, only when that is absent, `If-Modified-Since`: whether the client has what is stored.
-fn is_known(stored: &Metadata, request: &impl Fields) -> bool {
-    match request.field("if-none-match") {
-        Some(list) => list_has(&list, stored.etag.as_deref(), weakly_equal),
-        None => request
-            .field("if-modified-since")
+fn is_known(stored: &Metadata, none_match: Option<&str>, modified_since: Option<&str>) -> bool {
+    match none_match {
+        Some(list) => list_has(list, stored.etag.as_deref(), weakly_equal),
+        None => modified_since
             .and_then(|value| value.parse::<HttpDate>().ok())
             // Without Last-Modified the Date stands in (RFC 9111 §4.3.2).
             .is_some_and(|since| second_of(stored.last_modified.unwrap_or(stored.date)) <= since),

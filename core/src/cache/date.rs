@@ -91,7 +91,7 @@ fn imf_fixdate(text: &[u8]) -> Option<HttpDate> {
         return None;
     };
     is_weekday([w0, w1, w2]).then_some(())?;
-    date(number(&[y0, y1, y2, y3])?, month_number([m0, m1, m2])?, number(&[d0, d1])?, time)
+    date(number([y0, y1, y2, y3])?, month_number([m0, m1, m2])?, number([d0, d1])?, time)
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`. Of the two years that the digits may mean, the later one up to 2069.
@@ -102,8 +102,8 @@ fn rfc850(text: &[u8]) -> Option<HttpDate> {
         return None;
     };
     WEEKDAYS.iter().any(|name| name.as_bytes() == &text[..end]).then_some(())?;
-    let year = number(&[y0, y1])?;
-    date(if year < 70 { 2000 + year } else { 1900 + year }, month_number([m0, m1, m2])?, number(&[d0, d1])?, time)
+    let year = number([y0, y1])?;
+    date(if year < 70 { 2000 + year } else { 1900 + year }, month_number([m0, m1, m2])?, number([d0, d1])?, time)
 }
 
 /// `Sun Nov  6 08:49:37 1994`
@@ -112,13 +112,13 @@ fn asctime(text: &[u8]) -> Option<HttpDate> {
         return None;
     };
     is_weekday([w0, w1, w2]).then_some(())?;
-    let day = if d0 == b' ' { number(&[d1]) } else { number(&[d0, d1]) };
-    date(number(&[y0, y1, y2, y3])?, month_number([m0, m1, m2])?, day?, time)
+    let day = if d0 == b' ' { number([d1]) } else { number([d0, d1]) };
+    date(number([y0, y1, y2, y3])?, month_number([m0, m1, m2])?, day?, time)
 }
 
 fn date(year: u64, month: u64, day: u64, time: &[u8]) -> Option<HttpDate> {
     let [h0, h1, b':', m0, m1, b':', s0, s1] = *time else { return None };
-    let (hour, minute, second) = (number(&[h0, h1])?, number(&[m0, m1])?, number(&[s0, s1])?);
+    let (hour, minute, second) = (number([h0, h1])?, number([m0, m1])?, number([s0, s1])?);
     // A leap second reads as the first second after it.
     if year < 1970 || day == 0 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60 {
         return None;
@@ -127,8 +127,13 @@ fn date(year: u64, month: u64, day: u64, time: &[u8]) -> Option<HttpDate> {
 }
 
 /// The number that these few digits write.
-fn number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+fn number<const DIGITS: usize>(digits: [u8; DIGITS]) -> Option<u64> {
+    let (mut number, mut are_digits) = (0, true);
+    for digit in digits.map(|digit| digit.wrapping_sub(b'0')) {
+        are_digits &= digit < 10;
+        number = number * 10 + u64::from(digit);
+    }
+    are_digits.then_some(number)
 }
 
 fn is_weekday(short: [u8; 3]) -> bool {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::headers::Fields;
+use crate::headers::{Fields, Names};
 
 use super::structured::{Bare, InvalidStructure, Value, dictionary};
 
@@ -73,11 +73,12 @@ impl Directives {
     #[must_use]
     pub fn parse(value: &str) -> Self {
         let mut directives = Self::default();
-        for (name, argument) in each_directive(value) {
+        let mut each = EachDirective::of(value);
+        for (name, argument) in &mut each {
             let lifetime = || argument.and_then(delta_seconds).unwrap_or(Duration::ZERO);
             directives.apply(name, lifetime, || reach(argument));
         }
-        if !is_balanced(value) {
+        if each.ended_inside_quotes {
             // The open quote may have swallowed a restriction.
             directives.private = Reach::Response;
         }
@@ -132,40 +133,92 @@ impl Directives {
 
     /// Takes a directive in; what it says is read only if it is known to say something.
     fn apply(&mut self, name: &str, lifetime: impl FnOnce() -> Duration, reach: impl FnOnce() -> Reach) {
-        let is = |directive| name.eq_ignore_ascii_case(directive);
-        let flag = match () {
-            () if is("no-store") => &mut self.no_store,
-            () if is("public") => &mut self.public,
-            () if is("must-revalidate") => &mut self.must_revalidate,
-            () if is("proxy-revalidate") => &mut self.proxy_revalidate,
-            () if is("must-understand") => &mut self.must_understand,
-            () if is("immutable") => &mut self.immutable,
-            () if is("no-cache") => return self.no_cache = self.no_cache.max(reach()),
-            () if is("private") => return self.private = self.private.max(reach()),
-            () => {
-                let Some(stated) = self.lifetime(name) else { return };
+        match Directive::named(name) {
+            Some(Directive::NoStore) => self.no_store = true,
+            Some(Directive::Public) => self.public = true,
+            Some(Directive::MustRevalidate) => self.must_revalidate = true,
+            Some(Directive::ProxyRevalidate) => self.proxy_revalidate = true,
+            Some(Directive::MustUnderstand) => self.must_understand = true,
+            Some(Directive::Immutable) => self.immutable = true,
+            Some(Directive::NoCache) => self.no_cache = self.no_cache.max(reach()),
+            Some(Directive::Private) => self.private = self.private.max(reach()),
+            Some(directive) => {
+                let Some(stated) = self.lifetime(directive) else { return };
                 stated.get_or_insert_with(lifetime);
-                return;
             }
-        };
-        *flag = true;
+            None => {}
+        }
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some(stated) = self.lifetime(name) {
+        if let Some(stated) = Directive::named(name).and_then(|directive| self.lifetime(directive)) {
             *stated = None;
         }
     }
 
-    fn lifetime(&mut self, name: &str) -> Option<&mut Option<Duration>> {
-        let is = |directive| name.eq_ignore_ascii_case(directive);
-        match () {
-            () if is("max-age") => Some(&mut self.max_age),
-            () if is("s-maxage") => Some(&mut self.s_maxage),
-            () if is("stale-while-revalidate") => Some(&mut self.stale_while_revalidate),
-            () if is("stale-if-error") => Some(&mut self.stale_if_error),
-            () => None,
+    fn lifetime(&mut self, directive: Directive) -> Option<&mut Option<Duration>> {
+        match directive {
+            Directive::MaxAge => Some(&mut self.max_age),
+            Directive::SMaxage => Some(&mut self.s_maxage),
+            Directive::StaleWhileRevalidate => Some(&mut self.stale_while_revalidate),
+            Directive::StaleIfError => Some(&mut self.stale_if_error),
+            _ => None,
         }
+    }
+}
+
+/// The directives that are known, in requests and in responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Directive {
+    Immutable,
+    MaxAge,
+    MaxStale,
+    MinFresh,
+    MustRevalidate,
+    MustUnderstand,
+    NoCache,
+    NoStore,
+    OnlyIfCached,
+    Private,
+    ProxyRevalidate,
+    Public,
+    SMaxage,
+    StaleIfError,
+    StaleWhileRevalidate,
+}
+
+impl Directive {
+    /// The one of this name, in any case.
+    fn named(name: &str) -> Option<Self> {
+        Self::spelled(name.as_bytes()).or_else(|| {
+            let mut folded = [0; LONGEST_DIRECTIVE];
+            let folded = folded.get_mut(..name.len()).filter(|_| name.bytes().any(|byte| byte.is_ascii_uppercase()))?;
+            folded.copy_from_slice(name.as_bytes());
+            folded.make_ascii_lowercase();
+            Self::spelled(folded)
+        })
+    }
+
+    /// The one of this name in lower case, as nearly all are written.
+    const fn spelled(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"immutable" => Self::Immutable,
+            b"max-age" => Self::MaxAge,
+            b"max-stale" => Self::MaxStale,
+            b"min-fresh" => Self::MinFresh,
+            b"must-revalidate" => Self::MustRevalidate,
+            b"must-understand" => Self::MustUnderstand,
+            b"no-cache" => Self::NoCache,
+            b"no-store" => Self::NoStore,
+            b"only-if-cached" => Self::OnlyIfCached,
+            b"private" => Self::Private,
+            b"proxy-revalidate" => Self::ProxyRevalidate,
+            b"public" => Self::Public,
+            b"s-maxage" => Self::SMaxage,
+            b"stale-if-error" => Self::StaleIfError,
+            b"stale-while-revalidate" => Self::StaleWhileRevalidate,
+            _ => return None,
+        })
     }
 }
 
@@ -176,28 +229,27 @@ impl RequestDirectives {
     #[must_use]
     pub fn of(request: &impl Fields) -> Self {
         let mut directives = Self::default();
-        let Some(value) = request.field("cache-control") else {
-            let pragma = request.field("pragma");
+        let [cache_control, pragma] = request.fields(&REQUEST_FIELDS);
+        let Some(value) = cache_control else {
             directives.no_cache =
                 pragma.is_some_and(|value| members(&value).any(|member| member.eq_ignore_ascii_case("no-cache")));
             return directives;
         };
-        for (name, argument) in each_directive(&value) {
+        for (name, argument) in EachDirective::of(&value) {
             let seconds = argument.and_then(delta_seconds);
-            let is = |directive| name.eq_ignore_ascii_case(directive);
-            match () {
-                () if is("max-age") => {
+            match Directive::named(name) {
+                Some(Directive::MaxAge) => {
                     directives.max_age = directives.max_age.or_else(|| Some(seconds.unwrap_or_default()))
                 }
-                () if is("max-stale") => {
+                Some(Directive::MaxStale) => {
                     let unbounded = argument.is_none().then_some(Duration::MAX);
                     directives.max_stale = directives.max_stale.or(seconds).or(unbounded);
                 }
-                () if is("min-fresh") => directives.min_fresh = directives.min_fresh.or(seconds),
-                () if is("no-cache") => directives.no_cache = true,
-                () if is("no-store") => directives.no_store = true,
-                () if is("only-if-cached") => directives.only_if_cached = true,
-                () => {}
+                Some(Directive::MinFresh) => directives.min_fresh = directives.min_fresh.or(seconds),
+                Some(Directive::NoCache) => directives.no_cache = true,
+                Some(Directive::NoStore) => directives.no_store = true,
+                Some(Directive::OnlyIfCached) => directives.only_if_cached = true,
+                _ => {}
             }
         }
         directives
@@ -206,14 +258,14 @@ impl RequestDirectives {
 
 /// Whether the `Cache-Control` of a request wants nothing of it kept (RFC 9111 §5.2.1.5).
 pub(super) fn forbids_storing(cache_control: &str) -> bool {
-    each_directive(cache_control).any(|(name, _)| name.eq_ignore_ascii_case("no-store"))
+    EachDirective::of(cache_control).any(|(name, _)| Directive::named(name) == Some(Directive::NoStore))
 }
 
 /// The field names that the qualified `no-cache` and `private` of a `Cache-Control` value list.
 pub(super) fn listed_fields(value: &str) -> impl Iterator<Item = &str> {
-    each_directive(value)
+    EachDirective::of(value)
         .filter_map(|(name, argument)| {
-            let lists = name.eq_ignore_ascii_case("no-cache") || name.eq_ignore_ascii_case("private");
+            let lists = matches!(Directive::named(name), Some(Directive::NoCache | Directive::Private));
             argument.filter(|_| lists)
         })
         .flat_map(|argument| argument.trim_matches('"').split(','))
@@ -221,14 +273,74 @@ pub(super) fn listed_fields(value: &str) -> impl Iterator<Item = &str> {
         .filter(|name| !name.is_empty())
 }
 
-/// Name and argument of each directive. A space beside the `=` is not in the grammar; the argument is then read as it
-/// stands, and a lifetime so written is no number.
-fn each_directive(value: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    members(value).map(|member| {
-        let Some(end) = member.bytes().position(|byte| byte == b'=') else { return (member, None) };
-        let (name, argument) = (&member[..end], &member[end + 1..]);
-        if name.ends_with([' ', '\t']) { (trim(name), Some("")) } else { (name, Some(argument)) }
-    })
+/// Name and argument of each directive, in one pass over the value. A space beside the `=` is not in the grammar; the
+/// argument is then read as it stands, and a lifetime so written is no number.
+struct EachDirective<'a> {
+    rest: &'a str,
+    /// Whether what was read last ended before its quoted string did.
+    ended_inside_quotes: bool,
+}
+
+impl<'a> EachDirective<'a> {
+    const fn of(value: &'a str) -> Self {
+        Self { rest: value, ended_inside_quotes: false }
+    }
+}
+
+impl<'a> Iterator for EachDirective<'a> {
+    type Item = (&'a str, Option<&'a str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            let (rest, first) = (self.rest, First::of(self.rest));
+            // Behind the comma, where there is one.
+            self.rest = rest.get(first.end + 1..).unwrap_or_default();
+            self.ended_inside_quotes = first.ended_inside_quotes;
+            let Some(equals) = first.equals else {
+                let name = trim(&rest[..first.end]);
+                if name.is_empty() {
+                    continue;
+                }
+                return Some((name, None));
+            };
+            let (name, argument) = (&rest[..equals], trim_end(&rest[equals + 1..first.end]));
+            let is_spaced = name.ends_with([' ', '\t']);
+            return Some((trim(name), Some(if is_spaced { "" } else { argument })));
+        }
+        None
+    }
+}
+
+/// Where the first member of a list ends, and what was seen on the way there. What matters is ASCII, which is part of no
+/// other character.
+struct First {
+    /// The place of the comma behind it, or the length of the list.
+    end: usize,
+    /// The place of the first `=` in it.
+    equals: Option<usize>,
+    ended_inside_quotes: bool,
+}
+
+impl First {
+    fn of(list: &str) -> Self {
+        let bytes = list.as_bytes();
+        let (mut equals, mut quoted, mut escaped) = (None, false, false);
+        for (at, byte) in bytes.iter().enumerate() {
+            // Letters first: they say nothing.
+            if *byte > b'=' && *byte != b'\\' || escaped {
+                escaped = false;
+                continue;
+            }
+            match byte {
+                b',' if !quoted => return Self { end: at, equals, ended_inside_quotes: false },
+                b'"' => quoted = !quoted,
+                b'\\' => escaped = quoted,
+                b'=' if equals.is_none() => equals = Some(at),
+                _ => {}
+            }
+        }
+        Self { end: bytes.len(), equals, ended_inside_quotes: quoted }
+    }
 }
 
 /// What a directive with this argument speaks of; an empty list would protect nothing and so means everything.
@@ -253,31 +365,13 @@ pub(super) fn delta_seconds(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// Whether every quoted string in it ends.
-fn is_balanced(value: &str) -> bool {
-    if !value.as_bytes().contains(&b'"') {
-        return true;
-    }
-    let mut escaped = false;
-    let mut quoted = false;
-    for byte in value.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => {}
-        }
-    }
-    !quoted
-}
-
 /// The members of a comma-separated list, trimmed, empty ones left out. A comma inside a quoted string does
 /// not separate.
 pub(super) fn members(list: &str) -> impl Iterator<Item = &str> {
     let mut rest = list;
     core::iter::from_fn(move || {
         while !rest.is_empty() {
-            let end = end_of_member(rest);
+            let end = First::of(rest).end;
             let member = trim(&rest[..end]);
             // Behind the comma, where there is one.
             rest = rest.get(end + 1..).unwrap_or_default();
@@ -289,32 +383,29 @@ pub(super) fn members(list: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where the first member ends: at a comma, or at the end. What matters here is ASCII, which is part of no other
-/// character.
-fn end_of_member(list: &str) -> usize {
-    let bytes = list.as_bytes();
-    // Few members have a quote in them.
-    let mut at = bytes.iter().position(|byte| matches!(byte, b',' | b'"')).unwrap_or(bytes.len());
-    let mut quoted = false;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'\\' if quoted => at += 1,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => break,
-            _ => {}
-        }
-        at += 1;
-    }
-    at.min(bytes.len())
-}
-
 /// A text without the spaces and tabs around it.
 pub(super) fn trim(text: &str) -> &str {
-    let is_inside = |byte: u8| !matches!(byte, b' ' | b'\t');
-    let Some(start) = text.bytes().position(is_inside) else { return "" };
-    let end = text.bytes().rposition(is_inside).map_or(start, |last| last + 1);
-    &text[start..end]
+    let mut rest = text;
+    while let Some(inner) = rest.strip_prefix([' ', '\t']) {
+        rest = inner;
+    }
+    trim_end(rest)
 }
+
+/// A text without the spaces and tabs behind it.
+fn trim_end(text: &str) -> &str {
+    let mut rest = text;
+    while let Some(inner) = rest.strip_suffix([' ', '\t']) {
+        rest = inner;
+    }
+    rest
+}
+
+/// Where a request says what it wants.
+static REQUEST_FIELDS: Names<2> = Names::new(["cache-control", "pragma"]);
+
+/// `stale-while-revalidate`.
+const LONGEST_DIRECTIVE: usize = 22;
 
 /// RFC 9111 §1.2.2 asks for at least this range and lets a cache cut what is above.
 const DELTA_SECONDS_MAX: u64 = 1 << 31;

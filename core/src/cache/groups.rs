@@ -2,13 +2,12 @@
 
 use alloc::{borrow::Cow, vec::Vec};
 
-use sha2::{Digest, Sha256};
-
 use crate::headers::Fields;
 
 use super::{
     directives::members,
-    key::{Target, write},
+    key::Target,
+    name::Name,
     structured::{Bare, InvalidStructure, Member, Value, list},
 };
 
@@ -37,13 +36,12 @@ impl GroupId {
     }
 
     fn new(domain: &[u8], owner: [&str; 3], name: &[u8]) -> Self {
-        let mut hash = Sha256::new_with_prefix(domain);
+        let mut hashed = Name::of(domain);
         for part in owner {
-            write(&mut hash, part.as_bytes());
+            hashed.part(part.as_bytes());
         }
-        // The last part, so it needs no length before it.
-        hash.update(name);
-        let digest: [u8; 32] = hash.finalize().into();
+        hashed.part(name);
+        let digest = hashed.digest();
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         Self(id)
@@ -128,8 +126,8 @@ pub const INVALIDATION_FIELD: &str = "cache-group-invalidation";
 /// Where an origin names the tags that an operator purges by, separated by commas. Meant for this cache alone.
 pub const TAG_FIELD: &str = "cache-tag";
 
-const GROUP_DOMAIN: &[u8] = b"seawall group 1\0";
-const TAG_DOMAIN: &[u8] = b"seawall tag 1\0";
+const GROUP_DOMAIN: &[u8] = b"group 2\0";
+const TAG_DOMAIN: &[u8] = b"tag 2\0";
 
 #[cfg(test)]
 mod tests {

@@ -2,12 +2,11 @@
 
 use core::fmt;
 
-use sha2::{Digest, Sha256};
-
 use crate::headers::Fields;
 
 use super::{
     directives::members,
+    name::Name,
     negotiate::{RANGES_READ_MAX, reduced},
     options::VaryOptions,
     vary::VaryBy,
@@ -42,18 +41,18 @@ impl CacheKey {
     /// The name of everything stored for `target`. Costs one hash and allocates nothing.
     #[must_use]
     pub fn new(target: &Target<'_>) -> Self {
-        let mut hash = Sha256::new_with_prefix(TARGET_DOMAIN);
-        write_place(&mut hash, target);
-        write(&mut hash, target.query.as_bytes());
-        Self(hash.finalize().into())
+        let mut name = Name::of(TARGET_DOMAIN);
+        write_place(&mut name, target);
+        name.part(target.query.as_bytes());
+        Self(name.digest())
     }
 
     /// The name of a path whatever the query, for what is learned per path.
     #[must_use]
     pub fn of_path(target: &Target<'_>) -> Self {
-        let mut hash = Sha256::new_with_prefix(PATH_DOMAIN);
-        write_place(&mut hash, target);
-        Self(hash.finalize().into())
+        let mut name = Name::of(PATH_DOMAIN);
+        write_place(&mut name, target);
+        Self(name.digest())
     }
 
     /// The name of one variant of it: what the request says in the fields of `Vary`, reduced as `options` says.
@@ -65,42 +64,47 @@ impl CacheKey {
             // To find two targets whose hashes are each other's complement is as hard as to find two with one hash.
             return Self(self.0.map(|byte| !byte));
         }
-        let mut hash = Sha256::new_with_prefix(VARIANT_DOMAIN);
-        hash.update(self.0);
+        let mut made = Name::of(VARIANT_DOMAIN);
+        made.bytes(&self.0);
         for name in vary.names() {
-            write(&mut hash, name.as_bytes());
+            made.part(name.as_bytes());
             let value = request.field(name);
             // Each member has its length before it, so that spacing and line breaks make no new variant and nothing
             // else is lost.
             match reduced(name, value.as_deref(), options) {
                 Some(choice) => {
-                    hash.update([CHOICE]);
-                    write(&mut hash, choice.as_bytes());
+                    made.bytes(&[CHOICE]);
+                    made.part(choice.as_bytes());
                 }
                 None => match value.as_deref() {
-                    None => hash.update([ABSENT]),
+                    None => made.bytes(&[ABSENT]),
                     Some(value) => {
                         let mut places = [""; RANGES_READ_MAX];
                         let ordered = if name == "accept-language" { sorted(value, &mut places) } else { &[] };
                         let rest = members(value).skip(ordered.len());
                         for member in ordered.iter().copied().chain(rest) {
-                            hash.update([MEMBER]);
-                            write_folded(&mut hash, member, !ordered.is_empty());
+                            made.bytes(&[MEMBER]);
+                            // In lower case where letter case means nothing.
+                            if ordered.is_empty() {
+                                made.part(member.as_bytes());
+                            } else {
+                                made.part_with(member.len(), member.bytes().map(|byte| byte.to_ascii_lowercase()));
+                            }
                         }
-                        hash.update([END]);
+                        made.bytes(&[END]);
                     }
                 },
             }
         }
-        Self(hash.finalize().into())
+        Self(made.digest())
     }
 
-    /// A name below this one, for what `write_parts` hashes; `domain` keeps kinds apart.
-    pub(super) fn below(&self, domain: &[u8], write_parts: impl FnOnce(&mut Sha256)) -> Self {
-        let mut hash = Sha256::new_with_prefix(domain);
-        hash.update(self.0);
-        write_parts(&mut hash);
-        Self(hash.finalize().into())
+    /// A name below this one, for what `write_parts` writes; `domain` keeps kinds apart.
+    pub(super) fn below(&self, domain: &[u8], write_parts: impl FnOnce(&mut Name)) -> Self {
+        let mut name = Name::of(domain);
+        name.bytes(&self.0);
+        write_parts(&mut name);
+        Self(name.digest())
     }
 
     /// Half of the name, for tables whose keys are shorter and where a collision costs nothing but a miss.
@@ -123,12 +127,12 @@ impl fmt::Debug for CacheKey {
     }
 }
 
-fn write_place(hash: &mut Sha256, target: &Target<'_>) {
+fn write_place(name: &mut Name, target: &Target<'_>) {
     let method = if target.method == "HEAD" { "GET" } else { target.method };
     let own_port = if target.scheme == "https" { ":443" } else { ":80" };
     let host = target.host.strip_suffix(own_port).unwrap_or(target.host);
     for part in [method, target.tenant, target.scheme, host, target.path] {
-        write(hash, part.as_bytes());
+        name.part(part.as_bytes());
     }
 }
 
@@ -147,24 +151,10 @@ fn sorted<'a, 'b>(value: &'a str, places: &'b mut [&'a str]) -> &'b [&'a str] {
     ordered
 }
 
-/// [`write`], in lower case if letter case means nothing.
-fn write_folded(hash: &mut Sha256, part: &str, fold: bool) {
-    if !fold {
-        return write(hash, part.as_bytes());
-    }
-    hash.update((part.len() as u64).to_le_bytes());
-    part.bytes().for_each(|byte| hash.update([byte.to_ascii_lowercase()]));
-}
-
-pub(super) fn write(hash: &mut Sha256, part: &[u8]) {
-    hash.update((part.len() as u64).to_le_bytes());
-    hash.update(part);
-}
-
 // Targets, paths and variants hash in separate domains; the number changes when what is stored changes its form.
-const TARGET_DOMAIN: &[u8] = b"seawall target 3\0";
-const PATH_DOMAIN: &[u8] = b"seawall path 3\0";
-const VARIANT_DOMAIN: &[u8] = b"seawall variant 3\0";
+const TARGET_DOMAIN: &[u8] = b"target 4\0";
+const PATH_DOMAIN: &[u8] = b"path 4\0";
+const VARIANT_DOMAIN: &[u8] = b"variant 4\0";
 
 // What follows the name of a field in a variant's hash.
 const ABSENT: u8 = 0;

@@ -7,9 +7,9 @@
 //! isolate stored and what another one purges compare. An isolate whose clock is ahead of another's can save its
 //! responses from that one's purges for as long as it is ahead, and no longer.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
-use crate::time::Timestamp;
+use crate::{sorted::SortedMap, time::Timestamp};
 
 use super::{
     groups::GroupId,
@@ -107,8 +107,8 @@ pub struct Purges {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Named {
-    keys: BTreeMap<CacheKey, Record>,
-    groups: BTreeMap<GroupId, Record>,
+    keys: SortedMap<CacheKey, Record>,
+    groups: SortedMap<GroupId, Record>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,13 +261,13 @@ impl Named {
 
     fn write_key(&mut self, key: CacheKey, most: usize, write: impl Fn(&mut Record)) -> u64 {
         let forgotten = if self.keys.contains_key(&key) { 0 } else { self.make_room(most) };
-        write(self.keys.entry(key).or_default());
+        write(self.keys.get_or_insert_with(key, Record::default));
         forgotten
     }
 
     fn write_group(&mut self, group: GroupId, most: usize, write: impl Fn(&mut Record)) -> u64 {
         let forgotten = if self.groups.contains_key(&group) { 0 } else { self.make_room(most) };
-        write(self.groups.entry(group).or_default());
+        write(self.groups.get_or_insert_with(group, Record::default));
         forgotten
     }
 

@@ -1,5 +1,7 @@
 //! After the call: what a response does to what is stored. RFC 9111 §3, §4.3.3 to §4.4.
 
+use alloc::boxed::Box;
+
 use crate::headers::Fields;
 
 use super::{
@@ -39,17 +41,17 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Pass it on, and store it with this beside it.
-    Store(Metadata),
+    Store(Box<Metadata>),
     /// What is stored is right: bring its fields up to date ([`Updated`]), store it so with this beside it, and answer
     /// with it.
-    Update(Metadata),
+    Update(Box<Metadata>),
     /// What is stored is right as it is: store it again with this beside it, none of its fields changed but `Date`, and
     /// answer with it.
-    Confirm(Metadata),
+    Confirm(Box<Metadata>),
     /// The same, but what the answer says forbids to store it again; what is stored stays as it is.
     UpdateUnstored(Reason),
     /// Pass it on, and store it joined with the stored part.
-    Join(Metadata, Plan),
+    Join(Box<Metadata>, Plan),
     /// The origin failed: answer with what is stored (RFC 5861 §4).
     ServeStored,
     /// Pass it on; what is stored is no longer right and must be validated before it is used (RFC 9111 §4.3.5).
@@ -76,6 +78,16 @@ impl Keep {
         }
     }
 
+    /// What is to be kept beside the response, if it is stored.
+    const fn metadata(&self) -> Option<&Metadata> {
+        match self {
+            Self::Store(metadata) | Self::Update(metadata) | Self::Confirm(metadata) | Self::Join(metadata, _) => {
+                Some(metadata)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the next requests for the key had better not wait for each other: this one's response could not be
     /// shared, and nothing says that the next one's could.
     #[must_use]
@@ -95,25 +107,19 @@ pub fn on_response<Request: Fields, Response: Fields, StoredFields: Fields>(
 ) -> Outcome {
     let Exchange { target, status, response, .. } = *exchange;
     let invalidation = invalidation(&target, status, response, options);
-    let keep = match target.method {
-        "GET" => of_get(exchange, known, options),
-        "HEAD" => of_head(exchange, known, options),
-        _ => Keep::Refuse(Reason::Method),
+    let mut outcome = Outcome {
+        keep: match target.method {
+            "GET" => of_get(exchange, known, options),
+            "HEAD" => of_head(exchange, known, options),
+            _ => Keep::Refuse(Reason::Method),
+        },
+        invalidation,
     };
     // A purge that came while the origin was asked counts for its answer too.
-    let keep = match keep {
-        Keep::Store(metadata) | Keep::Update(metadata) | Keep::Confirm(metadata) | Keep::Join(metadata, _)
-            if purges.check(key, &target, &metadata) == Purged::Gone =>
-        {
-            if status == 304 {
-                Keep::Refetch
-            } else {
-                Keep::Refuse(Reason::Purged)
-            }
-        }
-        keep => keep,
-    };
-    Outcome { keep, invalidation }
+    if outcome.keep.metadata().is_some_and(|metadata| purges.check(key, &target, metadata) == Purged::Gone) {
+        outcome.keep = if status == 304 { Keep::Refetch } else { Keep::Refuse(Reason::Purged) };
+    }
+    outcome
 }
 
 fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
@@ -129,10 +135,11 @@ fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
             Selection::Strong | Selection::Weak | Selection::Only => update(exchange, &known, options),
         },
         Some(Known { metadata: stored, .. }) if exchange.status == 206 => match store::decide(exchange, options) {
-            store::Decision::Store(new, _) => match join(stored, &new) {
+            store::Decision::Store(mut new, _) => match join(stored, &new) {
                 Join::Combine(plan) => {
                     let status = if matches!(plan.content, Content::Whole { .. }) { 200 } else { 206 };
-                    Keep::Join(Metadata { status, content: plan.content, ..new }, plan)
+                    (new.status, new.content) = (status, plan.content);
+                    Keep::Join(new, plan)
                 }
                 // A whole response is worth more than a part of another one, unless it is of no more use.
                 Join::Replace => match stored.content {
@@ -187,7 +194,10 @@ fn update<Request: Fields, Response: Fields, StoredFields: Fields>(
         random: exchange.random,
     };
     match store::decide(&exchange, options) {
-        store::Decision::Store(metadata, _) => Keep::Update(Metadata { content: known.metadata.content, ..metadata }),
+        store::Decision::Store(mut metadata, _) => {
+            metadata.content = known.metadata.content;
+            Keep::Update(metadata)
+        }
         store::Decision::Refuse(reason) => Keep::UpdateUnstored(reason),
     }
 }

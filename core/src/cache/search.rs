@@ -1,8 +1,10 @@
 //! `No-Vary-Search`: query parameters that make no difference, by the origin's own word
 //! (draft-ietf-httpbis-no-vary-search-10).
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 use core::cmp::Ordering;
+
+use crate::sorted::SortedMap;
 
 use super::{
     key::{CacheKey, Target},
@@ -71,19 +73,16 @@ impl SearchRule {
         if !self.order_counts {
             sort_by_name(pairs);
         }
-        let key = CacheKey::of_path(target).below(SEARCH_DOMAIN, |hash| {
-            use sha2::Digest;
-            hash.update([u8::from(self.order_counts), u8::from(self.only_names_count)]);
+        let key = CacheKey::of_path(target).below(SEARCH_DOMAIN, |hashed| {
+            hashed.bytes(&[u8::from(self.order_counts), u8::from(self.only_names_count)]);
             for name in &self.names {
-                hash.update([NAME]);
-                hash.update((name.len() as u64).to_le_bytes());
-                hash.update(name);
+                hashed.bytes(&[NAME]);
+                hashed.part(name);
             }
             for (name, value) in pairs {
                 for part in [name, value] {
-                    hash.update([PAIR]);
-                    hash.update((decoded(part).count() as u64).to_le_bytes());
-                    decoded(part).for_each(|byte| hash.update([byte]));
+                    hashed.bytes(&[PAIR]);
+                    hashed.part_with(decoded(part).count(), decoded(part));
                 }
             }
         });
@@ -97,7 +96,7 @@ impl SearchRule {
 /// longest ago is forgotten, which costs hits.
 #[derive(Clone, Debug, Default)]
 pub struct SearchRules {
-    rules: BTreeMap<CacheKey, (u64, SearchRule)>,
+    rules: SortedMap<CacheKey, (u64, SearchRule)>,
     learned: u64,
 }
 
@@ -192,7 +191,7 @@ pub const NAMES_MAX: usize = 32;
 /// Most paths whose rule is remembered.
 pub const RULES_MAX: usize = 256;
 
-const SEARCH_DOMAIN: &[u8] = b"seawall search 1\0";
+const SEARCH_DOMAIN: &[u8] = b"search 2\0";
 const NAME: u8 = 1;
 const PAIR: u8 = 2;
 

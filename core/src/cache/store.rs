@@ -1,9 +1,12 @@
 //! May this response be stored? RFC 9111 §3, as a shared cache.
 
-use alloc::borrow::Cow;
+use alloc::{borrow::ToOwned, boxed::Box};
 use core::time::Duration;
 
-use crate::{headers::Fields, time::Timestamp};
+use crate::{
+    headers::{Fields, Names},
+    time::Timestamp,
+};
 
 use super::{
     date::HttpDate,
@@ -45,13 +48,9 @@ pub struct Exchange<'a, Request, Response> {
 /// What to do with a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-#[cfg_attr(
-    target_pointer_width = "64",
-    expect(clippy::large_enum_variant, reason = "one is made for each response, and moved once")
-)]
 pub enum Decision {
     /// Store it with this beside it, without the fields of [`unstored`].
-    Store(Metadata, Source),
+    Store(Box<Metadata>, Source),
     /// Pass it on and keep nothing.
     Refuse(Reason),
 }
@@ -131,17 +130,21 @@ pub fn decide<Request: Fields, Response: Fields>(
     if target.method != "GET" {
         return Decision::Refuse(Reason::Method);
     }
+    let fields = ResponseFields::read(response);
+    let [authorization, cache_control] = request.fields(&REQUEST_FIELDS);
     let heard = Heard {
         target,
-        request: &|name| request.field(name),
+        authorized: authorization.is_some(),
+        forbids_storing: options.request_directives == RequestDirectiveUse::Honour
+            && cache_control.is_some_and(|value| forbids_storing(&value)),
         status,
-        fields: ResponseFields::read(response),
+        fields: &fields,
         request_time,
         response_time,
         generation,
         random,
     };
-    match metadata(heard, options) {
+    match metadata(&heard, options) {
         Ok((metadata, source)) => Decision::Store(metadata, source),
         Err(reason) => Decision::Refuse(reason),
     }
@@ -150,22 +153,24 @@ pub fn decide<Request: Fields, Response: Fields>(
 /// An [`Exchange`] whose fields were read: what decides is then the same code for every host's types, once in a program.
 struct Heard<'a> {
     target: Target<'a>,
-    /// A field of the request.
-    request: &'a dyn Fn(&str) -> Option<Cow<'a, str>>,
+    /// Whether the request carried `Authorization`.
+    authorized: bool,
+    /// Whether the request said `no-store`, and the policy honours that.
+    forbids_storing: bool,
     status: u16,
-    fields: ResponseFields<'a>,
+    fields: &'a ResponseFields<'a>,
     request_time: Timestamp,
     response_time: Timestamp,
     generation: u64,
     random: u32,
 }
 
-fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Source), Reason> {
-    let Heard { target, status, ref fields, request_time, response_time, .. } = heard;
+fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>, Source), Reason> {
+    let Heard { target, status, fields, request_time, response_time, .. } = *heard;
     let stated = Stated::read(fields, options);
-    let directives = stated.directives;
+    let directives = &stated.directives;
     let listed = Listed::of(&stated, options);
-    may_share(&heard, &directives, listed, options)?;
+    may_share(heard, directives, listed, options)?;
     let vary = VaryBy::parse(fields.vary.as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
     let content = content(status, fields)?;
     let cache_groups = fields.cache_groups.as_deref().filter(|_| options.groups);
@@ -198,7 +203,7 @@ fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Sourc
         _ if forbids_stale || status >= 400 => Duration::ZERO,
         own => own.unwrap_or(policy).min(options.lifetime_max),
     };
-    let metadata = Metadata {
+    let metadata = Box::new(Metadata {
         status,
         response_time,
         date: base,
@@ -214,20 +219,20 @@ fn metadata(heard: Heard<'_>, options: &CacheOptions) -> Result<(Metadata, Sourc
         forbids_stale,
         no_cache,
         immutable: directives.immutable,
-        etag: heard.fields.etag.map(Cow::into_owned),
+        etag: fields.etag.as_deref().map(ToOwned::to_owned),
         last_modified: modified,
         vary,
         content,
         search,
         groups,
         generation: heard.generation,
-    };
+    });
     if metadata.keep_for(response_time).is_zero() { Err(Reason::Useless) } else { Ok((metadata, source)) }
 }
 
 /// The conditions of RFC 9111 §3, and what this cache adds to them.
 fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options: &CacheOptions) -> Result<(), Reason> {
-    let Heard { request, status, ref fields, .. } = *heard;
+    let Heard { status, fields, .. } = *heard;
     let understood = UNDERSTOOD.contains(&status) || (status == 206 && options.partial == PartialUse::Store);
     let storable = match options.statuses {
         _ if status == 206 && !understood => return Err(Reason::Partial),
@@ -244,9 +249,7 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     if directives.no_store && !directives.must_understand {
         return Err(Reason::NoStore);
     }
-    if options.request_directives == RequestDirectiveUse::Honour
-        && request("cache-control").is_some_and(|value| forbids_storing(&value))
-    {
+    if heard.forbids_storing {
         return Err(Reason::RequestNoStore);
     }
     if listed.covers(directives.private) {
@@ -258,7 +261,7 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     // RFC 9111 §3.5: only a response that says so may be shared.
     let sharing_stated = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
     let shares = options.authorization == AuthorizationUse::Share && sharing_stated;
-    if !shares && request("authorization").is_some() {
+    if !shares && heard.authorized {
         return Err(Reason::Authorization);
     }
     // RFC 9842 §6: only a client that has the dictionary can read it.
@@ -331,6 +334,9 @@ pub fn unstored(response: &impl Fields, options: &CacheOptions, mut visit: impl 
 /// The final statuses whose caching is understood, so that `must-understand` is met. Errors that a client can provoke
 /// by the form of its request (400, 405, 414, 431) are left out: they poison a cache.
 pub const UNDERSTOOD: [u16; 10] = [200, 203, 204, 300, 301, 302, 307, 308, 404, 410];
+
+/// What of a request decides whether its response is stored.
+static REQUEST_FIELDS: Names<2> = Names::new(["authorization", "cache-control"]);
 
 const UNSTORED: [&str; 19] = [
     "age",

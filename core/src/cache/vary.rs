@@ -1,6 +1,6 @@
 //! `Vary`: which request fields chose a stored response (RFC 9110 §12.5.5, RFC 9111 §4.1).
 
-use alloc::string::String;
+use alloc::{borrow::Cow, string::String};
 use core::cmp::Ordering;
 
 use super::{directives::members, options::VaryOptions};
@@ -8,7 +8,7 @@ use super::{directives::members, options::VaryOptions};
 /// The request fields that a response varies on: lower case, sorted, each once, with a comma behind each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct VaryBy(String);
+pub struct VaryBy(Cow<'static, str>);
 
 /// Why a response with this `Vary` is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl VaryBy {
     /// When the response must not be stored because of it.
     pub fn parse(value: Option<&str>, options: &VaryOptions) -> Result<Self, UnusableVary> {
         let Some(value) = value else { return Ok(Self::default()) };
+        if options.fields.is_empty()
+            && let Some((_, list)) = USUAL.iter().find(|(spelled, _)| spelled.eq_ignore_ascii_case(value))
+        {
+            return Ok(Self(Cow::Borrowed(list)));
+        }
         let mut names = [""; VARY_FIELDS_MAX];
         let mut count = 0;
         for name in members(value) {
@@ -64,12 +69,12 @@ impl VaryBy {
             list.push(',');
         }
         list.make_ascii_lowercase();
-        Ok(Self(list))
+        Ok(Self(Cow::Owned(list)))
     }
 
     /// Whether one stored response serves every request.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -95,6 +100,15 @@ const fn is_token_byte(byte: u8) -> bool {
 /// Longest `Vary` list that is stored. Each name multiplies the variants of a URL; the city's site needs one.
 pub const VARY_FIELDS_MAX: usize = 8;
 
+/// What nearly all responses that vary say, and the list it makes: for these nothing is allocated.
+const USUAL: [(&str, &str); 5] = [
+    ("accept-encoding", "accept-encoding,"),
+    ("accept-language", "accept-language,"),
+    ("accept", "accept,"),
+    ("accept-encoding, accept-language", "accept-encoding,accept-language,"),
+    ("origin", "origin,"),
+];
+
 /// Fields that are different for every visitor: a variant for each would fill the cache and help nobody.
 const PERSONAL: [&str; 3] = ["authorization", "cookie", "user-agent"];
 
@@ -113,6 +127,10 @@ mod tests {
         let vary = parse("Accept-Language , accept,ACCEPT").unwrap();
         assert_eq!(vary.names().collect::<Vec<_>>(), ["accept", "accept-language"]);
         assert!(VaryBy::parse(None, &VaryOptions::default()).unwrap().is_empty());
+        for (spelled, list) in USUAL {
+            assert_eq!(parse(spelled), parse(&format!("{spelled},")), "{spelled}");
+            assert_eq!(parse(spelled).unwrap().0, list);
+        }
         assert!(parse(" , ").unwrap().is_empty());
     }
 

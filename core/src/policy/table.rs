@@ -69,9 +69,8 @@ impl Table {
 
     /// The first route that takes `method` and `path`, by its place.
     pub(super) fn find(&self, routes: &[Route], method: &str, path: &str) -> Option<u16> {
-        let path = path.strip_prefix('/')?;
-        let mut search = Search { table: self, routes, method, path, found: None };
-        search.walk(0, Some(path));
+        let mut search = Search::new(self, routes, method, path)?;
+        search.walk(0, Some(search.path));
         search.found
     }
 }
@@ -82,12 +81,31 @@ struct Search<'a> {
     method: &'a str,
     path: &'a str,
     found: Option<u16>,
+    /// Nodes, literals and routes that were looked at.
+    #[cfg(test)]
+    work: [usize; 3],
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(table: &'a Table, routes: &'a [Route], method: &'a str, path: &'a str) -> Option<Self> {
+        let path = path.strip_prefix('/')?;
+        Some(Self {
+            table,
+            routes,
+            method,
+            path,
+            found: None,
+            #[cfg(test)]
+            work: [0; 3],
+        })
+    }
+
     /// Goes on from a node with the segments that are left; `None` when all are used up.
     fn walk(&mut self, node: u16, rest: Option<&str>) {
-        let node = &self.table.nodes[usize::from(node)];
+        let table = self.table;
+        let node = &table.nodes[usize::from(node)];
+        #[cfg(test)]
+        self.count(0);
         if !self.is_earlier(node.earliest) {
             return;
         }
@@ -97,7 +115,12 @@ impl Search<'_> {
             Some((segment, rest)) => (segment, Some(rest)),
             None => (rest, None),
         };
-        if let Ok(place) = node.literals.binary_search_by(|(literal, _)| literal.as_str().cmp(segment)) {
+        let found = node.literals.binary_search_by(|(literal, _)| {
+            #[cfg(test)]
+            self.count(1);
+            literal.as_str().cmp(segment)
+        });
+        if let Ok(place) = found {
             self.walk(node.literals[place].1, rest);
         }
         if let Some(any) = node.any.filter(|_| !segment.is_empty()) {
@@ -107,14 +130,22 @@ impl Search<'_> {
 
     /// Keeps the first of `places` that takes the request, if it comes before what was found.
     fn take(&mut self, places: &[u16]) {
-        let earlier = places.iter().copied().take_while(|place| self.is_earlier(Some(*place)));
-        let takes = |place: &u16| {
-            let Route { methods, pattern, .. } = &self.routes[usize::from(*place)];
-            Methods::take(methods, self.method) && pattern.takes_file(self.path)
-        };
-        if let Some(found) = { earlier }.find(takes) {
-            self.found = Some(found);
+        for place in places.iter().copied() {
+            if !self.is_earlier(Some(place)) {
+                return;
+            }
+            #[cfg(test)]
+            self.count(2);
+            let Route { methods, pattern, .. } = &self.routes[usize::from(place)];
+            if Methods::take(methods, self.method) && pattern.takes_file(self.path) {
+                return self.found = Some(place);
+            }
         }
+    }
+
+    #[cfg(test)]
+    fn count(&mut self, what: usize) {
+        self.work[what] += 1;
     }
 
     fn is_earlier(&self, place: Option<u16>) -> bool {
@@ -185,6 +216,35 @@ mod tests {
                 for method in ["GET", "HEAD", "POST", "PUT"] {
                     prop_assert_eq!(table.find(&routes, method, &path), linear(&routes, method, &path), "{}", path);
                 }
+            }
+        }
+    }
+
+    /// What a request costs is set by its own path: a thousand times the routes are ten more comparisons of a literal.
+    #[test]
+    fn the_number_of_routes_elsewhere_costs_next_to_nothing() {
+        let work = |count: usize| {
+            let paths = (0..count).map(|n| match n % 4 {
+                0 => format!("/{n}"),
+                1 => format!("/shop/{n}/{{item}}"),
+                2 => format!("/shop/{{item}}/{n}"),
+                _ => format!("/{n}/**"),
+            });
+            let paths = paths.chain(["/shop/{item}/last".into(), "/report/{block}/{lot}".into(), "/**".into()]);
+            let routes: Vec<Route> = paths.map(|path| route(&path, None, None)).collect();
+            let table = Table::new(&routes);
+            ["/report/1/2", "/shop/some/last", "/shop/9/x", "/nothing", "/3/a/b/c/d"].map(|path| {
+                let mut search = Search::new(&table, &routes, "GET", path).expect("it begins with a slash");
+                search.walk(0, Some(search.path));
+                (search.found.map(|found| routes.len() - usize::from(found)).filter(|left| *left <= 3), search.work)
+            })
+        };
+        let few = work(10);
+        assert_eq!(few.map(|(last, _)| last), [Some(2), Some(3), None, Some(1), None]);
+        for (count, doublings) in [(1000, 7), (10_000, 10)] {
+            for ((last, [nodes, literals, looked_at]), (last_of_few, few)) in work(count).into_iter().zip(few) {
+                assert_eq!((last, nodes, looked_at), (last_of_few, few[0], few[2]), "of {count}");
+                assert!(literals <= few[1] + 3 * doublings, "{literals} literals of {count} routes, {} of ten", few[1]);
             }
         }
     }

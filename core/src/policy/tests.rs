@@ -60,6 +60,13 @@ const ROWS: &[Row] = &[
         limits: &["client"],
     },
     Row {
+        request: "GET /privacy",
+        route: "privacy",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /about-data",
         route: "about-data",
         browser: "public, max-age=3600, stale-while-revalidate=86400",
@@ -90,6 +97,20 @@ const ROWS: &[Row] = &[
     Row { request: "GET /report/3512", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /report/3512/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /search/", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row {
+        request: "GET /permit/201508053399",
+        route: "permit",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "report"],
+    },
+    Row {
+        request: "GET /api/v1/permit/201508053399",
+        route: "api-permit",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "report"],
+    },
     Row {
         request: "GET /velocity",
         route: "velocity",
@@ -137,14 +158,21 @@ const ROWS: &[Row] = &[
     Row { request: "GET /api/other", route: "api", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "POST /cron/nightly", route: "cron", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /auth/send-link", route: "sign-in", browser: "", edge: "", limits: &["sign-in"] },
-    Row { request: "GET /auth/send-link", route: "everything-else", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /auth/send-link", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /auth/login", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "POST /auth/verify/00ff", route: "auth", browser: "", edge: "", limits: &["client"] },
+    Row { request: "POST /account/watch", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /account", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /admin", route: "admin", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /admin/perf", route: "admin", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /no/such/page", route: "everything-else", browser: "", edge: "", limits: &["client"] },
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 14] = [
+const NEED_THE_DATABASE: [&str; 19] = [
     "health",
     "about-data",
+    "permit",
     "velocity",
     "search",
     "report",
@@ -153,10 +181,14 @@ const NEED_THE_DATABASE: [&str; 14] = [
     "exports",
     "whole-report",
     "jobs",
+    "api-permit",
     "api-velocity",
     "stats",
     "api",
     "cron",
+    "auth",
+    "account",
+    "admin",
 ];
 
 #[test]

@@ -7,6 +7,8 @@ use crate::priority::Priority;
 use crate::ring::{BUCKETS_MAX, Cut};
 use crate::settings::{ConfigError, checked};
 
+use super::PATIENCE_DIVISOR;
+
 /// The choices that make a [`Config`]. [`Settings::default`] suits an edge; a native server takes a window of two
 /// minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,12 @@ impl Config {
 
     pub(super) fn cut(&self) -> Cut {
         Cut { window: self.window, buckets: self.buckets }
+    }
+
+    /// How long a call under way is believed to be accepted, in steps that are as fine as can be: a crowd must not fall
+    /// out at once.
+    pub(super) fn patience(&self) -> Cut {
+        Cut { window: self.window / PATIENCE_DIVISOR, buckets: BUCKETS_MAX }
     }
 
     pub(super) fn k_permille(&self, priority: Priority) -> u32 {

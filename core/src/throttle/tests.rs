@@ -1,5 +1,6 @@
 //! The invariants, and an upstream that takes only so much.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -135,6 +136,26 @@ fn a_crowd_that_comes_before_the_first_answer_is_sent() {
     assert!((0..1000).all(|_| matches!(admit(0), Pass::Send(_))));
 }
 
+/// Offers one call each `gap_ms`, and lets each end after `takes_ms`, to see which are sent.
+fn sent_to_a_slow_upstream(config: &Config, gap_ms: u64, takes_ms: u64, end: End, span_ms: u64) -> Vec<(u64, bool)> {
+    let mut throttle = Throttle::new();
+    let mut random = Random(3);
+    let mut under_way: VecDeque<(u64, Ticket)> = VecDeque::new();
+    let mut calls = Vec::new();
+    for now in (0..span_ms).step_by(gap_ms as usize) {
+        while under_way.front().is_some_and(|(ends, _)| *ends <= now) {
+            let (_, ticket) = under_way.pop_front().expect("it was there");
+            throttle.record(config, ticket, end);
+        }
+        let pass = throttle.admit(config, Priority::Normal, at(now), random.next());
+        if let Pass::Send(ticket) = pass {
+            under_way.push_back((now + takes_ms, ticket));
+        }
+        calls.push((now, matches!(pass, Pass::Send(_))));
+    }
+    calls
+}
+
 #[test]
 fn calls_that_say_nothing_are_taken_out() {
     let config = Config::default();
@@ -219,6 +240,46 @@ proptest! {
                 }
             }
         }
+    }
+
+    /// However late the deadline, even after the window, an upstream that only hangs is soon sent few calls. (With one
+    /// bucket a window forgets all that it knew when it ends.)
+    #[test]
+    fn a_hanging_upstream_is_left_alone_whatever_the_deadline(
+        k in 1100..=3000_u32, window_s in 2..120_u64, buckets in 2..=16_u8, deadline_permille in 1..4000_u64,
+    ) {
+        let settings = Settings {
+            window: Duration::from_secs(window_s),
+            buckets,
+            k_permille: k,
+            k_critical_permille: 3000,
+            k_sheddable_permille: 1100,
+            ..Settings::default()
+        };
+        let config = Config::new(settings).expect("all are in range");
+        let window_ms = 1000 * window_s;
+        // Four hundred calls a window; each window at least halves what is sent.
+        let calls = sent_to_a_slow_upstream(
+            &config, window_ms / 400, window_ms * deadline_permille / 1000, End::Refused, 12 * window_ms,
+        );
+        let late = calls.iter().filter(|(now, _)| *now >= 8 * window_ms);
+        let sent = late.clone().filter(|(_, sent)| *sent).count();
+        let of = late.count();
+        prop_assert!(sent * 10 < of, "{sent} of {of}");
+    }
+
+    /// Slow answers are answers: below `k` times the patience none is held back, not even those of a first crowd.
+    #[test]
+    fn an_upstream_that_answers_slowly_is_sent_everything(
+        window_s in 2..120_u64, buckets in 1..=16_u8, of_bound_permille in 1..900_u64,
+    ) {
+        let settings = Settings { window: Duration::from_secs(window_s), buckets, ..Settings::default() };
+        let config = Config::new(settings).expect("all are in range");
+        let window_ms = 1000 * window_s;
+        let bound_ms = window_ms * u64::from(settings.k_permille) / u64::from(PATIENCE_DIVISOR) / 1000;
+        let takes_ms = bound_ms * of_bound_permille / 1000;
+        let calls = sent_to_a_slow_upstream(&config, window_ms / 400, takes_ms, End::Accepted, 3 * window_ms);
+        prop_assert!(calls.iter().all(|(_, sent)| *sent));
     }
 
     /// With the largest `k`, an upstream that accepts anything at all is never throttled for long runs of calls.

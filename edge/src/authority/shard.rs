@@ -11,6 +11,7 @@ use seawall_core::{
         states::{Capacities, StateTable},
     },
     policy::{Limit, Policy},
+    sorted::SortedMap,
     time::Timestamp,
 };
 
@@ -29,7 +30,8 @@ use super::{Intent, Kept, Question, Reply, Written, is_held, is_shared_out};
 #[derive(Debug)]
 pub struct Shard {
     counters: StateTable,
-    ledgers: BTreeMap<u128, Ledger>,
+    /// In boxes, because a new key moves those behind it.
+    ledgers: SortedMap<u128, Box<Ledger>>,
     breakers: Vec<shared::Authority>,
     /// By upstream: the newest hint that passed here, and when.
     hints: Vec<Option<(shared::Hint, Timestamp)>>,
@@ -60,7 +62,7 @@ impl Shard {
         let here = policy.limits().iter().filter(|limit| !is_shared_out(limit)).map(|limit| &limit.algorithm);
         Self {
             counters: StateTable::new(here, capacities, seed),
-            ledgers: BTreeMap::new(),
+            ledgers: SortedMap::new(),
             breakers: policy.upstreams().iter().map(|_| shared::Authority::new(now)).collect(),
             hints: vec![None; policy.upstreams().len()],
             answered: VecDeque::new(),
@@ -87,7 +89,7 @@ impl Shard {
                         && self.ledgers.len() < AUTHORITY_LEDGERS
                     {
                         let ledger = Ledger::resume(&terms, Restart::Saved(*snapshot), self.started);
-                        self.ledgers.insert(*key, ledger);
+                        self.ledgers.insert(*key, Box::new(ledger));
                     }
                 }
             }
@@ -264,7 +266,7 @@ impl Shard {
         let started = self.started;
         // Nothing was written down, so less than a quarter of a burst was charged since it was earned back.
         let nothing = Restart::Saved(Snapshot::from_unix_nanos(0));
-        self.ledgers.entry(key).or_insert_with(|| Ledger::resume(terms, nothing, started))
+        self.ledgers.get_or_insert_with(key, || Box::new(Ledger::resume(terms, nothing, started)))
     }
 }
 

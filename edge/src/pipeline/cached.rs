@@ -278,7 +278,7 @@ impl<P: Platform> Cached<'_, P> {
     fn store_while_answering(
         &self,
         asked: Request<P>,
-        metadata: Metadata,
+        metadata: Box<Metadata>,
         mut response: Response<P>,
         lead: Option<Ticket>,
     ) -> Response<P> {

@@ -1,9 +1,10 @@
 //! Cloudflare's rate-limiting binding: a counter in each of its locations, which says yes or no.
 
-use js_sys::{Promise, Reflect};
+use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use worker::Env;
+
+use crate::settings;
 
 #[wasm_bindgen]
 extern "C" {
@@ -15,9 +16,9 @@ extern "C" {
 
 /// Counts one request of `key` under the binding of a limit; `None` when there is none, or it fails: the isolate counts
 /// then.
-pub(crate) async fn count(env: &Env, limit: &str, key: u128) -> Option<bool> {
-    let bound = Reflect::get(env, &JsValue::from_str(&name(limit))).ok().filter(JsValue::is_object)?;
-    let options = js_sys::Object::new();
+pub(crate) async fn count(env: &Object, limit: &str, key: u128) -> Option<bool> {
+    let bound = settings::bound(env, &name(limit))?;
+    let options = Object::new();
     Reflect::set(&options, &JsValue::from_str("key"), &JsValue::from_str(&format!("{key:x}"))).ok()?;
     let outcome = JsFuture::from(bound.unchecked_into::<RateLimit>().limit(&options).ok()?).await.ok()?;
     Reflect::get(&outcome, &JsValue::from_str("success")).ok()?.as_bool()

@@ -15,11 +15,11 @@ use seawall_edge::{
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, WritableStream};
-use worker::worker_sys::ext::CacheStorageExt;
 
 use crate::{
+    glue::message,
     headers::HeaderList,
-    host::{self, Body, Host, message},
+    host::{self, Body, Host},
 };
 
 /// The Cache API: one copy in each point of presence.
@@ -76,7 +76,7 @@ async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Resul
     let seconds = seawall_core::time::seconds_ceil(keep_for);
     headers.set("cache-control", &format!("max-age={seconds}"));
     let (body, ended) = watched(body);
-    let entry = host::response(200, &headers, body.as_ref()).map_err(|error| StoreError(error.to_string()))?;
+    let entry = host::response(200, &headers, body.as_ref()).map_err(|error| failed(&error))?;
     let store = store()?;
     // A store that refuses does not read the body, so how that ends is asked only afterwards.
     JsFuture::from(store.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
@@ -124,10 +124,17 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     fn writable(this: &IdentityTransformStream) -> WritableStream;
+
+    type Caches;
+
+    /// The cache of this place, which only Workers have.
+    #[wasm_bindgen(method, getter, js_name = default)]
+    fn near(this: &Caches) -> web_sys::Cache;
 }
 
 fn store() -> Result<web_sys::Cache, StoreError> {
-    Ok(host::global().caches().map_err(|error| failed(&error))?.default())
+    let caches = host::global().caches().map_err(|error| failed(&error))?;
+    Ok(caches.unchecked_into::<Caches>().near())
 }
 
 fn url(key: &CacheKey) -> String {

@@ -91,6 +91,59 @@ export async function call(url, method, text, body, deadlineMs) {
   }
 }
 
+// Posts a text: a line with the status and then the text of the answer, or null when there was no answer in time. Of an
+// answer that is longer than `most` there is no text.
+export async function post(url, text, body, most, deadlineMs) {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), deadlineMs);
+  try {
+    const response = await fetch(url, { method: "POST", headers: headers(text), body, signal: abort.signal });
+    // Never more than that in memory, whatever length it says or does not say.
+    const bytes = response.body && (await collect(response.body, most));
+    return `${response.status}\n${bytes ? new TextDecoder().decode(bytes) : ""}`;
+  } catch (error) {
+    if (abort.signal.aborted) return null;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// Asks a Durable Object; null when there was no answer in time.
+export async function ask(namespace, name, question, deadlineMs) {
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, deadlineMs, null);
+  });
+  try {
+    return await Promise.race([asked(namespace.getByName(name), question), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function asked(object, question) {
+  // Any address leads to it.
+  const response = await object.fetch("https://object.seawall.internal/", { method: "POST", body: question });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`answered ${response.status}: ${text}`);
+  return text;
+}
+
+// Ends after `ms`, or earlier when the function is called that `take` is given.
+export function pause(ms, take) {
+  let timer;
+  const ended = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+    take(resolve);
+  });
+  return ended.finally(() => clearTimeout(timer));
+}
+
+export function reason(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
 // An answer. A body that is encoded already stays so.
 export function answer(status, text, body) {
   const fields = headers(text);

@@ -1,8 +1,10 @@
 //! The few lines of JavaScript beside the Worker, in `glue.js`.
 
-use js_sys::{Array, Promise, Uint8Array};
+use core::{pin::Pin, time::Duration};
+
+use js_sys::{Array, Function, Object, Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::ReadableStream;
 
 #[wasm_bindgen(module = "/src/glue.js")]
@@ -24,12 +26,28 @@ extern "C" {
     /// Calls the origin: a promise of the response, or of null when no header came within the deadline.
     pub(crate) fn call(url: &str, method: &str, fields: &str, body: &JsValue, deadline_ms: f64) -> Promise;
 
+    /// Posts a text: a promise of a line with the status and the text of the answer after it, or of null when there was no
+    /// answer within the deadline.
+    #[wasm_bindgen(js_name = post)]
+    fn post_js(url: &str, fields: &str, body: &str, most: f64, deadline_ms: f64) -> Promise;
+
+    /// Asks a Durable Object: a promise of the text of its answer, or of null when there was none within the deadline.
+    #[wasm_bindgen(js_name = ask)]
+    fn ask_js(namespace: &Object, name: &str, question: &str, deadline_ms: f64) -> Promise;
+
+    /// A promise that ends after some time, or earlier when the function that `take` is given is called.
+    pub(crate) fn pause(ms: f64, take: &mut dyn FnMut(Function)) -> Promise;
+
     /// A response of these parts.
     #[wasm_bindgen(catch)]
     pub(crate) fn answer(status: u16, fields: &str, body: &JsValue) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch, js_name = cut)]
     fn cut_js(stream: &ReadableStream, first: f64, length: f64) -> Result<ReadableStream, JsValue>;
+
+    /// What an error says.
+    #[wasm_bindgen(js_name = reason)]
+    pub(crate) fn message(error: &JsValue) -> String;
 }
 
 /// All bytes of a stream; `None` when there are more than `most`, or it breaks off.
@@ -42,6 +60,54 @@ pub(crate) async fn collect(stream: &ReadableStream, most: usize) -> Option<Uint
 pub(crate) fn cut(stream: &ReadableStream, first: u64, length: u64) -> Option<ReadableStream> {
     let exact = |number: u64| (number <= EXACT_MAX).then_some(number as f64);
     cut_js(stream, exact(first)?, exact(length)?).ok()
+}
+
+/// The status and the text of an answer to `body`; `None` when there was none within the deadline. An answer that is longer
+/// than `most` has no text.
+///
+/// # Errors
+/// When the way there is broken.
+pub(crate) async fn post(
+    url: &str,
+    fields: &str,
+    body: &str,
+    most: usize,
+    deadline: Duration,
+) -> Result<Option<(u16, String)>, String> {
+    let said = text(post_js(url, fields, body, most as f64, millis(deadline))).await?;
+    let Some(said) = said else { return Ok(None) };
+    let (status, text) = said.split_once('\n').unwrap_or_default();
+    Ok(Some((status.parse().unwrap_or_default(), text.to_owned())))
+}
+
+/// The answer of the Durable Object of that name; `None` when there was none within the deadline.
+///
+/// # Errors
+/// When the way there is broken, or the object does not take the question.
+pub(crate) async fn ask(
+    namespace: &Object,
+    name: &str,
+    question: &str,
+    deadline: Duration,
+) -> Result<Option<String>, String> {
+    text(ask_js(namespace, name, question, millis(deadline))).await
+}
+
+async fn text(promise: Promise) -> Result<Option<String>, String> {
+    match JsFuture::from(promise).await {
+        Ok(said) => Ok(said.as_string()),
+        Err(error) => Err(message(&error)),
+    }
+}
+
+/// A time in milliseconds is exact as a float.
+pub(crate) const fn millis(time: Duration) -> f64 {
+    time.as_millis() as f64
+}
+
+/// A promise of what comes of some work. In a box, so that there is one kind of it.
+pub(crate) fn promise(work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>>) -> Promise {
+    future_to_promise(work)
 }
 
 /// Beyond it, a float may be another number.

@@ -1,9 +1,9 @@
 //! One request's view of workerd.
 
-use core::{cell::RefCell, time::Duration};
+use core::{cell::RefCell, pin::Pin, time::Duration};
 use std::rc::Rc;
 
-use js_sys::{Date, Uint8Array};
+use js_sys::{Date, Object, Promise, Uint8Array};
 use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
 use seawall_edge::{
     Platform,
@@ -12,9 +12,9 @@ use seawall_edge::{
     platform::{AuthorityError, FetchError, Script},
     record::Metric,
 };
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, WorkerGlobalScope};
-use worker::{Context, Delay, Env};
 
 use crate::{
     authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, purge, ready::Ready,
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct Host(Rc<Inner>);
 
 struct Inner {
-    env: Env,
+    env: Object,
     context: Context,
     /// The addresses of origins that answer the same, in order, without a slash at the end; at least one.
     origins: Vec<String>,
@@ -56,9 +56,9 @@ impl Host {
     ///
     /// # Errors
     /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
-    pub(crate) fn new(env: Env, context: Context) -> worker::Result<Self> {
-        let origins = addresses(&env, ORIGIN)
-            .ok_or("the variable ORIGIN is not set: give it the origin's address, such as https://origin.example")?;
+    pub(crate) fn new(env: Object, context: Context) -> Result<Self, JsValue> {
+        let missing = "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example";
+        let origins = addresses(&env, ORIGIN).ok_or_else(|| JsValue::from_str(missing))?;
         Ok(Self(Rc::new(Inner { env, context, origins })))
     }
 
@@ -66,7 +66,7 @@ impl Host {
     ///
     /// # Errors
     /// When the variable `ORIGIN` is missing.
-    pub(crate) fn for_jobs(env: Env, context: Context) -> worker::Result<Self> {
+    pub(crate) fn for_jobs(env: Object, context: Context) -> Result<Self, JsValue> {
         match addresses(&env, CRON_ORIGIN) {
             Some(origins) => Ok(Self(Rc::new(Inner { env, context, origins }))),
             None => Self::new(env, context),
@@ -75,7 +75,7 @@ impl Host {
 }
 
 /// The addresses in a variable, separated by commas.
-fn addresses(env: &Env, name: &str) -> Option<Vec<String>> {
+fn addresses(env: &Object, name: &str) -> Option<Vec<String>> {
     let text = settings::text(env, name)?;
     let addresses = text.split(',').map(|address| address.trim().trim_end_matches('/').to_owned());
     let addresses: Vec<String> = addresses.filter(|address| !address.is_empty()).collect();
@@ -179,7 +179,7 @@ impl Platform for Host {
     }
 
     async fn sleep(&self, time: Duration) {
-        Delay::from(time).await;
+        let _ = JsFuture::from(glue::pause(glue::millis(time), &mut |_| {})).await;
     }
 
     async fn read(&self, body: Body, bytes_max: usize) -> Option<String> {
@@ -209,7 +209,11 @@ impl Platform for Host {
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
-        self.0.context.wait_until(work);
+        let work: Pin<Box<dyn Future<Output = _>>> = Box::pin(async {
+            work.await;
+            Ok(JsValue::UNDEFINED)
+        });
+        self.0.context.wait_until(&glue::promise(work));
     }
 
     fn log(&self, line: &str) {
@@ -233,7 +237,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// A random number. The runtime gives many at a time, because each call to it costs more than making them.
-pub(crate) fn random() -> worker::Result<u64> {
+pub(crate) fn random() -> Result<u64, JsValue> {
     POOL.with_borrow_mut(|pool| {
         if pool.is_empty() {
             let mut bytes = [0; 8 * RANDOM_AT_A_TIME];
@@ -259,11 +263,15 @@ pub(crate) fn global() -> WorkerGlobalScope {
 }
 
 /// A JavaScript response of these parts.
-pub(crate) fn response(status: u16, headers: &HeaderList, body: Option<&Body>) -> worker::Result<web_sys::Response> {
-    Ok(glue::answer(status, &headers.to_text(), &body.map_or(JsValue::NULL, Body::to_js))?)
+pub(crate) fn response(status: u16, headers: &HeaderList, body: Option<&Body>) -> Result<web_sys::Response, JsValue> {
+    glue::answer(status, &headers.to_text(), &body.map_or(JsValue::NULL, Body::to_js))
 }
 
-/// What a JavaScript error says.
-pub(crate) fn message(error: &JsValue) -> String {
-    error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
+#[wasm_bindgen]
+extern "C" {
+    /// What the runtime gives with each event.
+    pub type Context;
+
+    #[wasm_bindgen(method, js_name = waitUntil)]
+    fn wait_until(this: &Context, promise: &Promise);
 }

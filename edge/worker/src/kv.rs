@@ -17,12 +17,12 @@ use seawall_edge::{
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use worker::Env;
 
 use crate::{
-    glue,
+    glue::{self, message},
     headers::HeaderList,
-    host::{Body, Host, message},
+    host::{Body, Host},
+    settings,
 };
 
 /// A namespace of Workers KV.
@@ -30,9 +30,8 @@ pub(crate) struct Far(Namespace);
 
 impl Far {
     /// The namespace bound as `CACHE`; `None` when none is.
-    pub(crate) fn of(env: &Env) -> Option<Self> {
-        let bound = Reflect::get(env, &JsValue::from_str(BINDING)).ok()?;
-        bound.is_object().then(|| Self(bound.unchecked_into()))
+    pub(crate) fn of(env: &Object) -> Option<Self> {
+        settings::bound(env, BINDING).map(|bound| Self(bound.unchecked_into()))
     }
 }
 

@@ -10,6 +10,7 @@ mod headers;
 mod host;
 mod kv;
 mod metrics;
+mod object;
 mod origin;
 mod purge;
 mod ready;
@@ -19,7 +20,7 @@ mod waiters;
 
 use std::{cell::OnceCell, rc::Rc};
 
-use js_sys::Array;
+use js_sys::{Array, Object, Promise};
 use seawall_core::{headers::Fields, policy::Policy, time::Timestamp};
 use seawall_edge::{
     Edge, Isolate,
@@ -27,13 +28,11 @@ use seawall_edge::{
     message::{Request, Response},
     pipeline::{self, HEAD_FIELDS, Head, Refused},
 };
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::future_to_promise;
-use worker::{Context, Env, worker_sys};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
     headers::HeaderList,
-    host::{Body, Host},
+    host::{Body, Context, Host},
     ready::Ready,
 };
 
@@ -44,49 +43,53 @@ thread_local! {
     static NAMES: Array = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
 }
 
+/// Says in the log what a panic was about: the runtime sees a trap and nothing else.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&JsValue::from_str(&panic.to_string()))));
+}
+
 /// Answers one request: at once with a response, or with the promise of one.
 #[wasm_bindgen]
-pub fn fetch(request: web_sys::Request, env: Env, context: worker_sys::Context) -> JsValue {
+pub fn fetch(request: web_sys::Request, env: Object, context: Context) -> JsValue {
     if let Some(response) = at_once(&request) {
         return response.into();
     }
     let answer = async move {
-        let response = match whole(&request, env, Context::new(context)).await {
+        let response = match whole(&request, env, context).await {
             Ok(response) => response,
             Err(error) => {
-                host::log(&format!("edge.request failed: {error}"));
-                worker::Response::error("Internal Server Error", 500)?.into()
+                host::log(&["edge.request failed: ", &glue::message(&error)].concat());
+                glue::answer(500, "", &JsValue::from_str("Internal Server Error"))?
             }
         };
         Ok(response.into())
     };
-    future_to_promise(answer).into()
+    glue::promise(Box::pin(answer)).into()
 }
 
 /// Runs the jobs of a timer of `[triggers]` in wrangler.toml. A promise that is refused makes Cloudflare count the run as
-/// failed, which the `worker` crate's own attribute does not.
+/// failed.
 #[wasm_bindgen]
-pub fn scheduled(event: worker_sys::ScheduledEvent, env: Env, context: JsValue) -> js_sys::Promise {
-    future_to_promise(async move {
-        let (schedule, time) = (event.cron()?, event.scheduled_time()?);
-        // Both events' contexts are the same object to JavaScript.
-        let host = Host::for_jobs(env.clone(), Context::new(context.unchecked_into()))?;
+pub fn scheduled(schedule: String, time: f64, env: Object, context: Context) -> Promise {
+    glue::promise(Box::pin(async move {
+        let host = Host::for_jobs(env.clone(), context)?;
         // Milliseconds since 1970 as a float hold every date exactly.
         let tick = Tick { schedule: &schedule, scheduled: Timestamp::from_unix_millis(time as u64) };
         match cron::run(&*isolate(&env)?, &host, tick).await {
             Ok(()) => Ok(JsValue::UNDEFINED),
             Err(failed) => Err(js_sys::Error::new(&failed.to_string()).into()),
         }
-    })
+    }))
 }
 
 /// Runs the contract of the stores against both; resolves to what went wrong, or to nothing.
 #[cfg(feature = "contract")]
 #[wasm_bindgen]
-pub fn contract(env: Env, context: worker_sys::Context) -> js_sys::Promise {
+pub fn contract(env: Object, context: Context) -> Promise {
     use seawall_edge::{Platform, store::contract::check};
-    future_to_promise(async move {
-        let host = Host::new(env, Context::new(context))?;
+    glue::promise(Box::pin(async move {
+        let host = Host::new(env, context)?;
         let near = check(&host, &host.near()).await.map_err(|error| format!("near: {error}"));
         let far = match host.far() {
             Some(far) => check(&host, &far).await.map_err(|error| format!("far: {error}")),
@@ -94,7 +97,7 @@ pub fn contract(env: Env, context: worker_sys::Context) -> js_sys::Promise {
         };
         let faults: Vec<String> = [near, far].into_iter().filter_map(Result::err).collect();
         Ok(JsValue::from_str(&faults.join("\n")))
-    })
+    }))
 }
 
 /// The answer that waits for nothing, if there is one: from isolate memory, or a refusal.
@@ -115,39 +118,41 @@ fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
 }
 
 /// A refusal that waits for nothing either.
-fn refusal(refused: &Refused<'_>) -> worker::Result<web_sys::Response> {
+fn refusal(refused: &Refused<'_>) -> Result<web_sys::Response, JsValue> {
     let mut headers = HeaderList::default();
     refused.write(&mut headers);
     host::response(Refused::STATUS, &headers, Some(&Body::Text(refused.body().into())))
 }
 
 /// The whole way through the pipeline.
-async fn whole(request: &web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+async fn whole(request: &web_sys::Request, env: Object, context: Context) -> Result<web_sys::Response, JsValue> {
     let isolate = isolate(&env)?;
     let host = Host::new(env, context)?;
     let Some(request) = convert(request) else {
-        return Err(worker::Error::from("the runtime gave a request without an absolute URL"));
+        return Err(JsValue::from_str("the runtime gave a request without an absolute URL"));
     };
     let Response { status, headers, body } = pipeline::handle(isolate, host, request).await;
     host::response(status, &headers, body.as_ref())
 }
 
 /// This isolate's memory, made by its first request.
-fn isolate(env: &Env) -> worker::Result<Rc<Isolate<Host>>> {
+fn isolate(env: &Object) -> Result<Rc<Isolate<Host>>, JsValue> {
     ISOLATE.with(|isolate| {
         if let Some(isolate) = isolate.get() {
             return Ok(Rc::clone(isolate));
         }
         let seed = host::random()?;
-        let made = Rc::new(Isolate::new(Edge::new(policy()?, seed).with_settings(settings::read(env)), seed));
+        let made = Rc::new(Isolate::new(Edge::new(policy(), seed).with_settings(settings::read(env)), seed));
         Ok(Rc::clone(isolate.get_or_init(|| made)))
     })
 }
 
 /// The policy that the build embedded.
-fn policy() -> worker::Result<Policy> {
-    postcard::from_bytes(include_bytes!(concat!(env!("OUT_DIR"), "/policy.bin")))
-        .map_err(|error| worker::Error::from(format!("the embedded policy does not decode: {error}")))
+fn policy() -> Policy {
+    let embedded = include_bytes!(concat!(env!("OUT_DIR"), "/policy.bin"));
+    // The same build wrote it.
+    let Ok(policy) = postcard::from_bytes(embedded) else { panic!("the embedded policy does not decode") };
+    policy
 }
 
 /// The request as the pipeline takes it; `None` when its URL is not absolute.

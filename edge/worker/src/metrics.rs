@@ -4,11 +4,13 @@
 use js_sys::{Array, Object, Reflect};
 use seawall_edge::record::Metric;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use worker::Env;
+
+use crate::settings;
 
 /// Writes one data point; nothing waits for it, and a data set that refuses it loses nothing else.
-pub(crate) fn write(env: &Env, metric: &Metric<'_>) {
-    let Some(dataset) = dataset(env) else { return };
+pub(crate) fn write(env: &Object, metric: &Metric<'_>) {
+    let Some(dataset) = settings::bound(env, METRICS) else { return };
+    let dataset: Dataset = dataset.unchecked_into();
     let (kind, blobs, doubles) = match metric {
         Metric::Request(record) => (
             "request",
@@ -47,11 +49,6 @@ pub(crate) fn write(env: &Env, metric: &Metric<'_>) {
         let _ = Reflect::set(&point, &JsValue::from_str(name), value);
     }
     let _ = dataset.write_data_point(&point);
-}
-
-fn dataset(env: &Env) -> Option<Dataset> {
-    let found = Reflect::get(env, &JsValue::from_str(METRICS)).ok()?;
-    found.is_object().then(|| found.unchecked_into())
 }
 
 #[wasm_bindgen]

@@ -1,17 +1,16 @@
 //! What wrangler.toml and its secrets say, as the pipeline takes it.
 
-use js_sys::Reflect;
+use js_sys::{Object, Reflect};
 use seawall_edge::{
     Settings,
     settings::{Build, Secret},
 };
-use wasm_bindgen::JsValue;
-use worker::Env;
+use wasm_bindgen::{JsCast, JsValue};
 
 use crate::host;
 
 /// Reads everything once: a changed variable or secret is a new deployment, which starts new isolates.
-pub(crate) fn read(env: &Env) -> Settings {
+pub(crate) fn read(env: &Object) -> Settings {
     let version_id =
         Reflect::get(env, &JsValue::from_str(VERSION)).and_then(|found| Reflect::get(&found, &"id".into()));
     Settings {
@@ -27,12 +26,18 @@ pub(crate) fn read(env: &Env) -> Settings {
 }
 
 /// The text of a variable or secret; `None` when it is not set, or empty.
-pub(crate) fn text(env: &Env, name: &str) -> Option<String> {
+pub(crate) fn text(env: &Object, name: &str) -> Option<String> {
     Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string().filter(|text| !text.is_empty())
 }
 
+/// The object that is bound under a name; `None` when there is none.
+pub(crate) fn bound(env: &Object, name: &str) -> Option<Object> {
+    let bound = Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    bound.is_object().then(|| bound.unchecked_into())
+}
+
 /// A switch; anything but its two words is as if it were not set, and the log says so.
-fn switch(env: &Env, name: &str) -> Option<bool> {
+fn switch(env: &Object, name: &str) -> Option<bool> {
     match text(env, name)?.as_str() {
         "on" => Some(true),
         "off" => Some(false),
@@ -44,7 +49,7 @@ fn switch(env: &Env, name: &str) -> Option<bool> {
 }
 
 /// A secret. One that is too short to be one opens nothing, and the log says so.
-fn secret(env: &Env, name: &str) -> Option<Secret> {
+fn secret(env: &Object, name: &str) -> Option<Secret> {
     let text = text(env, name)?;
     let secret = Secret::new(text);
     if secret.is_none() {

@@ -1,47 +1,32 @@
 //! The Redis that counts for everybody, at Upstash over HTTP.
 
-use core::{pin::pin, time::Duration};
+use core::time::Duration;
 
-use futures_util::future::{Either, select};
+use js_sys::Object;
 use seawall_core::limit::lua;
-use seawall_edge::platform::{AuthorityError, Script};
-use seawall_upstash::{Error, Next, RESPONSE_BYTES_MAX, Request, Upstash, Value};
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Headers, RequestInit, Response};
-use worker::{Delay, Env};
-
-use crate::{
-    glue,
-    host::{global, message},
-    settings,
+use seawall_edge::{
+    message::Headers,
+    platform::{AuthorityError, Script},
 };
+use seawall_upstash::{Error, Next, RESPONSE_BYTES_MAX, Request, Upstash, Value};
+
+use crate::{glue, headers::HeaderList, host, settings};
 
 /// Runs core's script, and ends the call when no answer came within the deadline.
-pub(crate) async fn run(env: &Env, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
+pub(crate) async fn run(env: &Object, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
     let (Some(url), Some(token)) = (settings::text(env, URL), settings::text(env, TOKEN)) else {
         let missing =
             "UPSTASH_REDIS_REST_URL or UPSTASH_REDIS_REST_TOKEN is not set, and policy.toml has a limit at redis";
         return Err(AuthorityError::Failed(String::from(missing)));
     };
     let upstash = Upstash::new(&url, &token).map_err(failed)?;
-    let Ok(abort) = AbortController::new() else { return Err(AuthorityError::Failed(String::from("no abort signal"))) };
-    match select(pin!(ask(&upstash, script, &abort)), pin!(Delay::from(deadline))).await {
-        Either::Left((reply, _)) => reply,
-        Either::Right(_) => {
-            abort.abort();
-            Err(AuthorityError::Late)
-        }
-    }
-}
-
-async fn ask(upstash: &Upstash, script: &Script<'_>, abort: &AbortController) -> Result<lua::Reply, AuthorityError> {
     let call = script.to_call();
     let (keys, args) = (words(&call.keys), words(&call.args));
-    let mut run = seawall_upstash::Script::new(upstash, lua::SCRIPT, lua::SCRIPT_SHA1, &keys, &args);
+    let mut run = seawall_upstash::Script::new(&upstash, lua::SCRIPT, lua::SCRIPT_SHA1, &keys, &args);
+    let began = host::now();
     loop {
-        let (status, body) =
-            send(&run.request(), abort).await.map_err(|error| AuthorityError::Failed(message(&error)))?;
+        let left = deadline.saturating_sub(host::now().since(began));
+        let Some((status, body)) = send(&run.request(), left).await? else { return Err(AuthorityError::Late) };
         match run.hear(status, &body).map_err(failed)? {
             Next::Send => {}
             Next::Done(answer) => return reply(answer),
@@ -58,27 +43,14 @@ fn reply(answer: Value) -> Result<lua::Reply, AuthorityError> {
     lua::Reply::parse(texts.iter().map(String::as_str)).map_err(|error| AuthorityError::Failed(error.to_string()))
 }
 
-async fn send(request: &Request, abort: &AbortController) -> Result<(u16, String), JsValue> {
-    let headers = Headers::new()?;
-    headers.set("authorization", &request.authorization)?;
+async fn send(request: &Request, deadline: Duration) -> Result<Option<(u16, String)>, AuthorityError> {
+    let mut headers = HeaderList::default();
+    headers.set("authorization", &request.authorization);
     for (name, value) in Request::FIELDS {
-        headers.set(name, value)?;
+        headers.set(name, value);
     }
-    let init = RequestInit::new();
-    init.set_method("POST");
-    init.set_headers(&headers);
-    init.set_body(&JsValue::from_str(&request.body));
-    init.set_signal(Some(&abort.signal()));
-    let response = JsFuture::from(global().fetch_with_str_and_init(&request.url, &init)).await?;
-    let response: Response = response.unchecked_into();
-    // Never more than that in memory, whatever length it says or does not say. What is no answer is refused by who reads
-    // it.
-    let bytes = match response.body() {
-        Some(stream) => glue::collect(&stream, RESPONSE_BYTES_MAX).await,
-        None => None,
-    };
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-    Ok((response.status(), text.unwrap_or_default()))
+    let answer = glue::post(&request.url, &headers.to_text(), &request.body, RESPONSE_BYTES_MAX, deadline).await;
+    answer.map_err(AuthorityError::Failed)
 }
 
 fn failed(error: Error) -> AuthorityError {

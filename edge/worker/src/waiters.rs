@@ -3,17 +3,15 @@
 //! workerd cancels a request that waits for nothing of its own, and does not let one request use another's
 //! objects. So each waiter makes a promise of its own and a timer of its own; the other side only resolves it.
 
-use core::{cell::RefCell, pin::pin, time::Duration};
+use core::{cell::RefCell, time::Duration};
 
-use futures_util::future::select;
-use js_sys::{Function, Promise};
+use js_sys::Function;
 use seawall_core::cache::key::CacheKey;
 use seawall_edge::waiting::Waiting;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
-use worker::Delay;
 
-use crate::host;
+use crate::{glue, host};
 
 thread_local! {
     static WAITING: RefCell<Waiting<Function>> = RefCell::default();
@@ -23,11 +21,11 @@ thread_local! {
 pub(crate) async fn wait(key: &CacheKey, at_most: Duration) {
     let now = host::now();
     let mut place = None;
-    let woken = Promise::new(&mut |resolve, _| {
+    let woken = glue::pause(glue::millis(at_most), &mut |resolve| {
         place = WAITING.with_borrow_mut(|waiting| waiting.enter(*key, resolve, now.after(at_most), now));
     });
     if let Some(place) = place {
-        let _ = select(pin!(JsFuture::from(woken)), pin!(Delay::from(at_most))).await;
+        let _ = JsFuture::from(woken).await;
         WAITING.with_borrow_mut(|waiting| waiting.leave(place));
     }
 }

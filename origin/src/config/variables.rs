@@ -44,6 +44,12 @@ pub const VARIABLES: &[&Variable] = &[
     &TRUSTED_PROXY_HOPS,
     &EDGE_URL,
     &EDGE_SECRET,
+    &BASE_URL,
+    &SESSION_KEYS,
+    &INVITE_CODES,
+    &ADMIN_EMAIL,
+    &SMTP_URL,
+    &SMTP_FROM,
     &CRON_WORKER,
     &CRON_SECRET,
     &JOB_SLOTS,
@@ -190,6 +196,54 @@ pub(super) const EDGE_SECRET: Variable = Variable {
     meaning: "The edge's `CONTROL_SECRET`",
     expected: "at least 32 bytes, or nothing",
     secret: true,
+};
+
+pub(super) const BASE_URL: Variable = Variable {
+    name: "BASE_URL",
+    default: Some("http://localhost:8080"),
+    meaning: "What visitors type: the edge's address, not this process's own. Links in mail begin with it, and forms are taken from its pages only. With `https`, cookies are sent over TLS only",
+    expected: "an http or https URL without a query",
+    secret: false,
+};
+
+pub(super) const SESSION_KEYS: Variable = Variable {
+    name: "SESSION_KEYS",
+    default: None,
+    meaning: "Sign sessions, the same for all processes. The first signs, all are accepted: to change a key, put the new one in front and take the old one out 30 days later. Required when `BASE_URL` is https; otherwise a key lasts as long as the process",
+    expected: "1 to 8 keys of at least 32 characters, separated by commas",
+    secret: true,
+};
+
+pub(super) const INVITE_CODES: Variable = Variable {
+    name: "INVITE_CODES",
+    default: None,
+    meaning: "Codes of which a new visitor needs one to sign up; without any, everyone may",
+    expected: "1 to 1000 codes of 6 to 100 bytes, separated by commas; or nothing",
+    secret: true,
+};
+
+pub(super) const ADMIN_EMAIL: Variable = Variable {
+    name: "ADMIN_EMAIL",
+    default: None,
+    meaning: "Who becomes an administrator when signing in, and needs no invite code",
+    expected: "a mail address, or nothing",
+    secret: false,
+};
+
+pub(super) const SMTP_URL: Variable = Variable {
+    name: "SMTP_URL",
+    default: None,
+    meaning: "The mail server: `smtps://` is TLS from the start, `?tls=required` after STARTTLS. Required when `BASE_URL` is https; otherwise mail is written to the log",
+    expected: "a URL such as smtps://user:password@host or smtp://user:password@host:587?tls=required, or nothing",
+    secret: true,
+};
+
+pub(super) const SMTP_FROM: Variable = Variable {
+    name: "SMTP_FROM",
+    default: Some("Seawall <noreply@localhost>"),
+    meaning: "Who mail is from",
+    expected: "a mail address such as Seawall <permits@example.org>",
+    secret: false,
 };
 
 pub(super) const CRON_WORKER: Variable = Variable {

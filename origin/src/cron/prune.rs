@@ -8,9 +8,11 @@ use crate::jobs::Context;
 use crate::page_cache::ENTRIES_MAX;
 
 /// Rows that are kept for a while: the table, and which of its rows are too old.
-const KEPT: [(&str, &str); 2] = [
+const KEPT: [(&str, &str); 3] = [
     // Three months of nights; the last runs of a job that has not run since stay. Nothing that runs is deleted.
     ("cron_log", "started_at < now() - interval '90 days' AND completed_at IS NOT NULL"),
+    // An hour of links is counted.
+    ("auth_tokens", "expires_at < now() - interval '1 day'"),
     // A week shows a day beside the same day of the week before.
     ("request_metrics", "recorded_at < now() - interval '8 days'"),
 ];

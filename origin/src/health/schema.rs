@@ -327,6 +327,41 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
             "data_as_of",
         ],
     ),
+    (
+        "users",
+        &[
+            "user_id",
+            "email",
+            "is_admin",
+            "is_active",
+            "session_generation",
+            "brief_frequency",
+            "invite_code",
+            "created_at",
+            "last_login_at",
+        ],
+    ),
+    ("auth_tokens", &["token_hash", "email", "invite_code", "created_at", "expires_at", "used_at"]),
+    (
+        "watch_items",
+        &[
+            "watch_id",
+            "user_id",
+            "watch_type",
+            "subject",
+            "label",
+            "permit_number",
+            "block",
+            "lot",
+            "street_number",
+            "street_names",
+            "street_suffixes",
+            "street_whole",
+            "entity_name",
+            "neighborhood",
+            "created_at",
+        ],
+    ),
 ];
 
 /// What `/health/schema` answers.

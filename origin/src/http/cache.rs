@@ -37,7 +37,9 @@ pub(crate) async fn layer(State(policy): State<Arc<Policy>>, request: Request, n
         return response;
     }
     let Some(rule) = rule else {
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        // A page that belongs to one visitor says so itself.
+        let else_private = || HeaderValue::from_static("private, no-cache");
+        response.headers_mut().entry(CACHE_CONTROL).or_insert_with(else_private);
         return response;
     };
     let headers = response.headers_mut();

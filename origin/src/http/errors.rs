@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use serde::Serialize;
 
-use super::observe::RequestId;
+use super::observe::{RequestId, shown};
 use crate::error::Error;
 use crate::pages;
 
@@ -31,11 +31,15 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
+/// Marks an error answer whose page is written already: a form with what is wrong in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written;
+
 /// Gives every error answer its body. An answer that wrote its own body, such as that of `/health`, passes.
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let for_programs = speaks_json(request.uri().path());
     let id = request.extensions().get::<RequestId>().cloned();
-    let path = request.uri().path().to_owned();
+    let path = shown(request.uri().path()).to_owned();
     let response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
@@ -43,7 +47,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     }
     let error = match response.extensions().get::<Error>() {
         Some(error) => error.clone(),
-        None if is_ours(response.headers()) => return response,
+        None if response.extensions().get::<Written>().is_some() || is_ours(response.headers()) => return response,
         None => Error::from_status(status),
     };
     if status.is_server_error() {
@@ -57,8 +61,9 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
             "{path} answered {status}: {internal}"
         );
     }
+    let retry_after_s = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let id = id.as_ref().map_or("", RequestId::as_str);
-    let mut written = if for_programs { problem(&error, id) } else { pages::error(&error, id) };
+    let mut written = if for_programs { problem(&error, id) } else { pages::error(&error, id, retry_after_s) };
     *written.status_mut() = status;
     for name in KEPT {
         if let Some(value) = response.headers().get(&name) {

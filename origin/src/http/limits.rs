@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A request that reaches it gets 503.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// Longest request body: no route reads one yet, so this is what may be thrown away. A longer one gets 413.
+/// Longest request body: a form of a few short fields. A longer one gets 413.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Most bytes of one request's header, which holds the longest search with room to spare. More gets 431 or a

@@ -56,7 +56,7 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(&request);
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let path = shown(request.uri().path()).to_owned();
     let span = tracing::info_span!("request", request.id = id.as_str());
 
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -76,6 +76,14 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     span.in_scope(|| tracing::debug!(event = "request.done", %method, path, status, duration_us, "{method} {path} answered {status}"));
     response
 }
+
+/// A path as the log may have it: what follows one of [`BEFORE_SECRETS`] lets whoever reads it in.
+pub(super) fn shown(path: &str) -> &str {
+    BEFORE_SECRETS.into_iter().find(|prefix| path.starts_with(prefix)).unwrap_or(path)
+}
+
+/// Where the rest of an address is a secret.
+const BEFORE_SECRETS: [&str; 1] = ["/auth/verify/"];
 
 fn set(headers: &mut http::HeaderMap, name: &HeaderName, value: String) {
     // A value of digits and ASCII names is always a valid field value.
@@ -100,6 +108,13 @@ mod tests {
     fn milliseconds_have_one_decimal() {
         for (micros, text) in [(0, "0.0"), (99, "0.0"), (100, "0.1"), (1_234, "1.2"), (12_000_000, "12000.0")] {
             assert_eq!(tenths(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_an_address_is_not_shown() {
+        for (path, expected) in [("/auth/verify/00ff", "/auth/verify/"), ("/auth/login", "/auth/login"), ("/", "/")] {
+            assert_eq!(shown(path), expected);
         }
     }
 

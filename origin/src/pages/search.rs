@@ -10,13 +10,13 @@ use askama::Template;
 use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
 
-use super::text::{clip, count, date, money, sentence};
+use super::text::{clip, count, date, encode, money, sentence};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api::SearchParameters;
 use crate::permits::search::query::Refusal;
-use crate::permits::search::{self, Found, Hit, Part, Place, Suggestion, encode};
+use crate::permits::search::{self, Found, Hit, Part, Place, Suggestion};
 use crate::permits::standing::Stage;
 use crate::purge;
 use crate::server::Site;

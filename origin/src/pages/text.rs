@@ -2,6 +2,8 @@
 
 use jiff::civil::DateTime;
 
+pub(super) use crate::permits::search::encode;
+
 /// At most `chars` characters on one line; what is cut ends in an ellipsis.
 pub(super) fn clip(text: &str, chars: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

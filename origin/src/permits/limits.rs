@@ -46,6 +46,12 @@ pub const INSPECTIONS_MAX: usize = 2000;
 /// Plan-review steps in a report: the current revision of the open permits, a dozen each.
 pub const STEPS_MAX: usize = 2000;
 
+/// Longest permit number; the longest of the city's have thirteen characters.
+pub const PERMIT_NUMBER_BYTES_MAX: usize = 40;
+
+/// Rows of each list of one permit: the largest has 29 addresses, and a long review some two hundred steps.
+pub const PERMIT_LIST_MAX: usize = 500;
+
 /// Stations whose velocity is read, each kind of review for itself. The city has fewer than a hundred stations.
 pub const STATIONS_MAX: i64 = 400;
 

@@ -18,6 +18,7 @@ use self::findings::Finding;
 use self::property::Profile;
 use self::risk::{Facts, Risk};
 use self::routing::Routing;
+pub(super) use self::sql::TODAY;
 use super::limits::{
     COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
     STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
@@ -216,7 +217,7 @@ pub(crate) async fn read(
     ) = tokio::try_join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-        client.query_typed(sql::TODAY, &[]),
+        client.query_typed(TODAY, &[]),
         ask(&sql::PERMITS, bounds.permits),
         ask(&sql::CONTACTS, bounds.contacts),
         ask(&sql::INSPECTIONS, bounds.inspections),
@@ -250,7 +251,7 @@ pub(crate) async fn read(
     Ok(assemble(parcel, rows))
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     rows: &[Row],
     read: impl Fn(&Row, usize) -> Result<T, tokio_postgres::Error>,
 ) -> Result<Vec<T>, tokio_postgres::Error> {
@@ -286,7 +287,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         },
     );
     for permit in &mut permits {
-        permit.contacts.sort_by_key(rank);
+        permit.contacts.sort_by_key(by_role);
         permit.severity = Some(severity_of(permit, rows.today));
     }
 
@@ -323,7 +324,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
 
 /// Keeps the first `max` rows and says whether there were more. Each statement reads one row beyond its bound, so
 /// that a list that just fits is not taken for a cut one.
-fn cut<T>(rows: &mut Vec<T>, max: usize) -> bool {
+pub(super) fn cut<T>(rows: &mut Vec<T>, max: usize) -> bool {
     let more = rows.len() > max;
     rows.truncate(max);
     more
@@ -380,7 +381,7 @@ fn attach<T>(
 }
 
 /// The applicant first, then who builds, designs and calculates, then everyone else as they came.
-fn rank(contact: &Contact) -> u8 {
+pub(super) fn by_role(contact: &Contact) -> u8 {
     if contact.is_applicant.as_deref().is_some_and(|flag| flag.eq_ignore_ascii_case("y")) {
         return 1;
     }
@@ -432,7 +433,7 @@ fn severity_of(permit: &PermitHistory, today: Date) -> Severity {
 }
 
 /// The permit in the building department's tracker. Permit numbers are letters and digits.
-fn tracker(permit_number: &str) -> String {
+pub(super) fn tracker(permit_number: &str) -> String {
     let number: String = permit_number.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("https://dbiweb02.sfgov.org/dbipts/default.aspx?page=PermitDetails&PermitNumber={number}")
 }

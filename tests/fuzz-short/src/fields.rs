@@ -254,7 +254,7 @@ pub(crate) fn stored(fields: &[(&str, &str)]) -> Option<Metadata> {
     };
     let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;
     match on_response(&exchange, nothing, &CacheKey::new(&SITE), &purges, &CacheOptions::default()).keep {
-        Keep::Store(metadata) => Some(metadata),
+        Keep::Store(metadata) => Some(*metadata),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use crate::project::Project;
 use crate::step::Steps;
 use crate::tools;
 
-use super::{WORKER_PROFILE, gzip_bytes};
+use super::worker::{WORKER_PROFILE, gzip_bytes};
 
 /// The target of components for Spin.
 pub const SPIN_TARGET: &str = "wasm32-wasip2";
@@ -60,7 +60,7 @@ pub fn spin_component(project: &Project, steps: &Steps) -> Result<Component> {
     place().with_context(|| format!("cannot put the component at {}", file.display()))?;
     drop(lock);
     let bytes = fs::metadata(&file)?.len();
-    let gzip_bytes = gzip_bytes(project, &file)?;
+    let gzip_bytes = gzip_bytes(project, &[&file])?;
     Ok(Component { file, bytes, gzip_bytes })
 }
 

@@ -239,7 +239,8 @@ fn report(cases: &[Case<'_>], figures: &[Figures], site: &build::Worker, rounds:
         "rounds": rounds,
         "rate_per_second": RATE_PER_SECOND,
         "worker_wasm_bytes": site.wasm_bytes,
-        "worker_wasm_gzip_bytes": site.wasm_gzip_bytes,
+        "worker_js_bytes": site.js_bytes,
+        "worker_gzip_bytes": site.gzip_bytes,
         "cases": rows,
     })
 }

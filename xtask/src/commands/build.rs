@@ -39,8 +39,8 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         arguments,
         &json!({
             "worker_wasm_bytes": worker.wasm_bytes,
-            "worker_wasm_gzip_bytes": worker.wasm_gzip_bytes,
             "worker_js_bytes": worker.js_bytes,
+            "worker_gzip_bytes": worker.gzip_bytes,
             "origin_bytes": origin_bytes,
         }),
     )

@@ -149,10 +149,10 @@ impl Part {
                 let worker = build::worker(project, steps)?;
                 screen::line(&worker.sizes());
                 ensure!(
-                    worker.wasm_gzip_bytes <= build::WORKER_GZIP_BYTES_MAX,
+                    worker.gzip_bytes <= build::WORKER_GZIP_BYTES_MAX,
                     "the Worker has {} bytes after gzip, more than {}: docs/decisions/0017-size-of-the-worker.md says \
                      what makes it big, and where its bound is",
-                    worker.wasm_gzip_bytes,
+                    worker.gzip_bytes,
                     build::WORKER_GZIP_BYTES_MAX
                 );
                 cargo("cargo test of the stack", &["test", "--package", "seawall-tests"])

@@ -181,9 +181,7 @@ fn install_crates(project: &Project, edge: Edge, steps: &Steps) -> Result<()> {
     if edge == Edge::Spin {
         return Ok(());
     }
-    for tool in tools::CrateTool::ALL {
-        tool.ensure(project, steps)?;
-    }
+    tools::CrateTool::WASM_BINDGEN.ensure(project, steps)?;
     Ok(())
 }
 

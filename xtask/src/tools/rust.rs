@@ -61,8 +61,6 @@ pub struct CrateTool {
     version: Version,
     /// Whether its default features are of use to us.
     default_features: bool,
-    /// Whether it needs OpenSSL's headers.
-    links_openssl: bool,
 }
 
 /// Which version of a tool fits the workspace.
@@ -82,16 +80,6 @@ impl CrateTool {
         program: "wasm-bindgen",
         version: Version::Of("wasm-bindgen"),
         default_features: false,
-        links_openssl: false,
-    };
-
-    /// Makes a Worker of a WASM module.
-    pub const WORKER_BUILD: Self = Self {
-        package: "worker-build",
-        program: "worker-build",
-        version: Version::Of("worker"),
-        default_features: true,
-        links_openssl: true,
     };
 
     /// Looks for known holes and licences; `cargo xtask audit` installs it.
@@ -100,11 +88,7 @@ impl CrateTool {
         program: "cargo-deny",
         version: Version::Exact("0.20.2"),
         default_features: true,
-        links_openssl: false,
     };
-
-    /// What builds need, in the order of installation.
-    pub const ALL: [Self; 2] = [Self::WASM_BINDGEN, Self::WORKER_BUILD];
 
     /// The crate's name.
     #[must_use]
@@ -148,9 +132,6 @@ impl CrateTool {
         let _lock = project.wait_for_lock("setup-tools")?;
         if let Some(path) = self.path(project) {
             return Ok(path);
-        }
-        if self.links_openssl {
-            super::ensure_openssl(project, steps)?;
         }
         steps.run(&format!("build {} {version}", self.package), |step| {
             let mut cargo = super::cargo(project);

@@ -37,7 +37,7 @@ fn check(
         random: 0,
     };
     match decide(&exchange, options) {
-        Decision::Store(metadata, source) => Ok((metadata, source)),
+        Decision::Store(metadata, source) => Ok((*metadata, source)),
         Decision::Refuse(reason) => Err(reason),
     }
 }

@@ -243,7 +243,7 @@ impl World {
         let known = found.as_ref().map(|(metadata, fields, _)| Known { metadata, fields, on_error });
         match on_response(&exchange, known, key, &self.purges, &self.options).keep {
             Keep::Store(metadata) => {
-                self.save(key, request, metadata, fields, said.body);
+                self.save(key, request, *metadata, fields, said.body);
                 self.said.insert(said.body, said);
             }
             Keep::Update(metadata) => {
@@ -257,7 +257,7 @@ impl World {
                 fields.0.extend(
                     stored.0.iter().filter(|(name, _)| fields.field(name).is_none()).cloned().collect::<Vec<_>>(),
                 );
-                self.save(key, request, metadata, fields, body);
+                self.save(key, request, *metadata, fields, body);
             }
             Keep::Confirm(metadata) => {
                 let Some((_, stored, body)) = found else { panic!("seed {}: confirmed nothing", self.seed) };
@@ -276,7 +276,7 @@ impl World {
                 let merged = self.merge(body, &silent);
                 self.said.insert(body, Said { etag: self.said[&body].etag, ..merged });
                 self.check(body, url, asked, request_time, Via::Validated);
-                self.save(key, request, metadata, stored, body);
+                self.save(key, request, *metadata, stored, body);
             }
             Keep::ServeStored => {
                 let Some((_, _, body)) = found else { panic!("seed {}: served nothing", self.seed) };

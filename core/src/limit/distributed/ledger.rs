@@ -1,6 +1,7 @@
 //! The authority of one key.
 
 mod history;
+mod needed;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -11,6 +12,7 @@ use super::{Account, Answer, Ask, Holding, Mode, Terms};
 use crate::limit::Ruling;
 use crate::time::Timestamp;
 use history::{History, Known};
+use needed::Needed;
 
 /// What one key has spent, and who holds how much of it.
 ///
@@ -35,6 +37,8 @@ pub struct Ledger {
     members: Vec<Member>,
     /// The sum of what members hold.
     held: u32,
+    /// What members need, all together.
+    needed: Needed,
     /// No lease expires before that.
     expires_from: Timestamp,
     /// Nothing is granted to be held before that.
@@ -60,6 +64,8 @@ struct Member {
     held: u32,
     /// The part of them that the newest grant brought.
     granted: u32,
+    /// What it said that it needs to hold.
+    need: u32,
     expires: Timestamp,
     /// What the isolate said that it spent without asking.
     total: u64,
@@ -269,7 +275,8 @@ impl Ledger {
         for member in &mut self.members {
             member.expires = member.expires.min(latest);
             if member.expires <= now {
-                (member.held, member.granted) = (0, 0);
+                self.needed.change(member.need, 0);
+                (member.held, member.granted, member.need) = (0, 0, 0);
             } else {
                 self.held = self.held.saturating_add(member.held);
                 self.expires_from = self.expires_from.min(member.expires);
@@ -288,6 +295,7 @@ impl Ledger {
             last: self.asks,
             held: 0,
             granted: 0,
+            need: 0,
             expires: Timestamp::UNIX_EPOCH,
             total: 0,
         };
@@ -297,6 +305,7 @@ impl Ledger {
                 let member = &mut self.members[place];
                 if member.born < ask.born {
                     let (held, expires) = (member.held, member.expires);
+                    self.needed.change(member.need, 0);
                     *member = Member { held, expires, ..fresh };
                 } else if member.born > ask.born {
                     return None;
@@ -307,7 +316,8 @@ impl Ledger {
                 if self.members.len() >= MEMBERS_MAX {
                     let free = (0..self.members.len()).filter(|&place| self.members[place].held == 0);
                     let silent = free.min_by_key(|&place| self.members[place].last)?;
-                    self.members.remove(silent);
+                    let forgotten = self.members.remove(silent);
+                    self.needed.change(forgotten.need, 0);
                 }
                 let place = self.members.partition_point(|member| member.isolate < ask.isolate);
                 self.members.insert(place, fresh);
@@ -371,16 +381,21 @@ impl Ledger {
         ruling
     }
 
-    /// Grants up to `want` units to be held: at most half of what is left, so that others find some too.
+    /// Grants up to `want` units to be held: no more than the member's share, and at most half of what is left, so that
+    /// others find some too.
     fn grant(&mut self, rate: Rate, terms: &Terms, place: usize, want: u32, now: Timestamp) -> u32 {
         let Mode::Lease { outstanding_max, ttl } = *terms.mode() else { return 0 };
         let member = &mut self.members[place];
+        let need = want.saturating_add(member.held);
+        self.needed.change(member.need, need);
+        member.need = need;
+        let share = self.needed.share(need, outstanding_max).saturating_sub(member.held);
         let free = if now < self.grants_from { 0 } else { outstanding_max.saturating_sub(self.held) };
         let left = rate.remaining(self.tat.saturating_sub(now.as_unix_nanos()));
-        let granted = want.min(free.div_ceil(2)).min(left.div_ceil(2));
+        let granted = want.min(share).min(free.div_ceil(2)).min(left.div_ceil(2));
         member.granted = granted;
         member.held += granted;
-        if member.held > 0 {
+        if need > 0 {
             member.expires = now.after(ttl);
             self.expires_from = self.expires_from.min(member.expires);
         }

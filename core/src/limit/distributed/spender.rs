@@ -37,7 +37,11 @@ pub struct Spender {
     asked: Option<Asked>,
     demand: Demand,
     held: u32,
+    /// What was held when the newest grant had arrived: by how much the authority lets this spender run ahead.
+    lot: u32,
     expires: Timestamp,
+    /// About how long an answer takes.
+    trip: Duration,
     /// The newest ask whose grant arrived.
     acked: u64,
     /// All that was spent without asking.
@@ -189,6 +193,7 @@ impl Spender {
         if let Some(asked) = self.asked.take_if(|asked| asked.seq == answer.seq)
             && let Some(holding) = answer.holding
         {
+            self.trip = (self.trip + now.since(asked.at)) / 2;
             match *terms.mode() {
                 Mode::Exact => {}
                 Mode::Lease { ttl, .. } => {
@@ -197,6 +202,7 @@ impl Spender {
                     if now < expires {
                         self.acked = asked.seq;
                         self.held = self.held_at(now).min(holding.kept).saturating_add(holding.granted);
+                        self.lot = self.held;
                         self.expires = expires;
                     }
                 }
@@ -257,9 +263,13 @@ impl Spender {
     }
 
     /// Asks for more to hold before it runs out or expires, and gives back what is not needed.
+    ///
+    /// It runs out when the rest of the last grant lasts no longer than [`TRIPS`] answers take. Measured by the grant and not by
+    /// what is wanted: where all together want more than may be held, nobody ever has what it wants.
     fn renew(&mut self, terms: &Terms, isolate: u64, ttl: Duration, now: Timestamp) -> Option<Ask> {
         let wanted = self.demand.wanted();
-        let low = u64::from(self.held) * 4 < u64::from(wanted);
+        let meanwhile = TRIPS * u128::from(wanted) * self.trip.as_nanos() / ttl.as_nanos().max(1);
+        let low = self.lot > 0 && u128::from(self.held) <= meanwhile.max(u128::from(self.lot / 4));
         let old = self.expires.since(now) < ttl / 4;
         if !(low || old && self.held.max(wanted) > 0) || self.waits(terms, now) {
             return None;
@@ -341,3 +351,6 @@ pub const DENIED_ASYNC_MAX: Duration = Duration::from_millis(100);
 
 /// After this an ask counts as lost: answers from far away take a third of it.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// An answer may take so many times as long as most do before an isolate runs dry and asks for each request.
+const TRIPS: u128 = 2;

@@ -127,7 +127,7 @@ impl<P: Platform> Cached<'_, P> {
 /// What came of a call.
 pub(super) enum Called<P: Platform> {
     /// A response to store and to answer with; `status` is what the origin said.
-    Kept { metadata: Metadata, response: Response<P>, status: u16 },
+    Kept { metadata: Box<Metadata>, response: Response<P>, status: u16 },
     /// A response for this request alone.
     Passed { response: Response<P>, status: u16, detail: Reason, uncacheable: bool },
     /// The origin failed; what was found may stand in.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::pages::text::{clip, count, date, money, sentence, thousands};
+use crate::pages::text::{clip, count, date, encode, money, sentence, thousands};
 use crate::permits::record::{Complaint, Contact, Inspection, Violation};
 use crate::permits::report::routing::Routing;
 use crate::permits::report::{PermitHistory, Summary};
@@ -111,7 +111,7 @@ impl PermitCard {
         Self {
             kind: clip(&sentence(permit.permit_type_definition.as_deref().unwrap_or("permit")), FIELD_CHARS_MAX),
             number: permit.permit_number.clone(),
-            link: history.link.clone(),
+            link: format!("/permit/{}", encode(&permit.permit_number)),
             status: clip(permit.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
             stage: Stage::of(permit.status.as_deref()).as_str(),
             facts: facts.into_iter().flatten().collect(),
@@ -211,7 +211,7 @@ impl RecordRow {
         let facts = [permit.filed_date.map(date), permit.cost().map(money)];
         Self {
             number: permit.permit_number.clone(),
-            link: history.link.clone(),
+            link: format!("/permit/{}", encode(&permit.permit_number)),
             facts: facts.into_iter().flatten().collect(),
             status: clip(permit.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
             stage: Stage::of(permit.status.as_deref()).as_str(),

@@ -9,7 +9,7 @@ use crate::permits::record::{
 };
 
 /// The date in San Francisco by the database's clock, which the rows were written by.
-pub(super) const TODAY: &str = "SELECT (now() AT TIME ZONE 'America/Los_Angeles')::date";
+pub(in crate::permits) const TODAY: &str = "SELECT (now() AT TIME ZONE 'America/Los_Angeles')::date";
 
 /// The parcel's permit numbers, for the tables that hang on permits.
 const NUMBERS: &str = "SELECT permit_number FROM permits WHERE block = ANY($1) AND lot = ANY($2)";

@@ -48,8 +48,8 @@ pub(crate) fn all() -> Result<Vec<Figures>> {
         ],
     );
     let keyed: Vec<_> = exchanges.iter().map(|exchange| (Seawall::key(exchange), exchange)).collect();
-    let miss = compare(
-        "cache, miss and storing",
+    let store = compare(
+        "cache, storing",
         Some(0.4),
         DECISIONS,
         vec![
@@ -57,7 +57,7 @@ pub(crate) fn all() -> Result<Vec<Figures>> {
                 name: "seawall",
                 work: Box::new(|count| {
                     for (key, exchange) in keyed.iter().cycle().take(count as usize) {
-                        black_box(seawall.miss(*key, black_box(exchange)));
+                        black_box(seawall.store(*key, black_box(exchange)));
                     }
                 }),
             },
@@ -65,7 +65,37 @@ pub(crate) fn all() -> Result<Vec<Figures>> {
                 name: "http-cache-semantics",
                 work: Box::new(|count| {
                     for exchange in exchanges.iter().cycle().take(count as usize) {
-                        black_box(Semantics::miss(black_box(exchange)));
+                        black_box(Semantics::store(black_box(exchange)));
+                    }
+                }),
+            },
+        ],
+    );
+    let mut line = Line::default();
+    let cycle = compare(
+        "cache, a response stored and used once",
+        Some(0.4),
+        DECISIONS,
+        vec![
+            Contender {
+                name: "seawall",
+                work: Box::new(|count| {
+                    for (key, exchange) in keyed.iter().cycle().take(count as usize) {
+                        if seawall.first(key, black_box(exchange))
+                            && let Some(kept) = seawall.store(*key, exchange)
+                        {
+                            black_box(seawall.again(&kept, exchange, &mut line));
+                        }
+                    }
+                }),
+            },
+            Contender {
+                name: "http-cache-semantics",
+                work: Box::new(|count| {
+                    for exchange in exchanges.iter().cycle().take(count as usize) {
+                        if let Some(policy) = Semantics::store(black_box(exchange)) {
+                            black_box(Semantics::again(&policy, exchange));
+                        }
                     }
                 }),
             },
@@ -84,7 +114,7 @@ pub(crate) fn all() -> Result<Vec<Figures>> {
             }),
         }],
     );
-    Ok(vec![fresh, miss, key])
+    Ok(vec![fresh, store, cycle, key])
 }
 
 const DECISIONS: u64 = 300_000;

@@ -10,6 +10,7 @@ mod breaker;
 mod cache;
 mod limit;
 mod measure;
+mod route;
 
 /// Measures core beside governor, http-cache-semantics and failsafe.
 #[derive(Parser)]
@@ -27,6 +28,7 @@ enum Part {
     Cache,
     Limit,
     Breaker,
+    Policy,
 }
 
 fn main() -> Result<()> {
@@ -41,6 +43,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Breaker) {
         figures.push(breaker::all());
+    }
+    if wanted(Part::Policy) {
+        figures.push(route::all()?);
     }
     let mut rows = Vec::new();
     println!("| operation | seawall, ns | beside it, ns | ratio | target |");

@@ -57,6 +57,8 @@ impl Spender {
         }
         self.demand.record(record)?;
         record.number("held", &mut self.held)?;
+        record.number("lot", &mut self.lot)?;
+        record.time("trip", &mut self.trip)?;
         record.at("expires", &mut self.expires)?;
         record.number("acked", &mut self.acked)?;
         record.number("total", &mut self.total)?;

@@ -1,0 +1,382 @@
+//! The page of one permit number.
+//!
+//! Lists are shown until their bytes are used up; what is left is counted and linked as JSON.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use jiff::civil::{Date, DateTime};
+
+use super::plot::{Span, Spans};
+use super::text::{clip, date, money, sentence};
+use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use crate::error::Error;
+use crate::http::observe::DatabaseTime;
+use crate::permits::parcel::Parcel;
+use crate::permits::permit::{self, PermitFile};
+use crate::permits::record::{Contact, Inspection, Permit, Step};
+use crate::permits::standing::Stage;
+use crate::server::Site;
+
+/// Bytes of the addresses, of the contacts and of the inspections, each.
+const LIST_BYTES_MAX: usize = 16_000;
+/// Bytes of the steps of plan review.
+const STEPS_BYTES_MAX: usize = 22_000;
+/// Bytes of everything else: head, facts, description, the plot of the review.
+const FRAME_BYTES_MAX: usize = 28_000;
+
+const _: () = assert!(3 * LIST_BYTES_MAX + STEPS_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
+
+/// Characters of a description; the city cuts its own at 300.
+const DESCRIPTION_CHARS_MAX: usize = 600;
+/// Characters of a name, an address or a result.
+const FIELD_CHARS_MAX: usize = 120;
+/// Labels of the plot's axis.
+const TICKS: u8 = 4;
+
+#[derive(Template)]
+#[template(path = "permit.html")]
+struct PermitPage {
+    frame: Frame,
+    number: String,
+    kind: String,
+    status: String,
+    stage: &'static str,
+    facts: Vec<(&'static str, String)>,
+    description: String,
+    bounded: String,
+    review: String,
+    plot: String,
+    lists: Vec<List>,
+    tracker: String,
+    json: String,
+}
+
+/// One table of the page.
+struct List {
+    id: &'static str,
+    title: &'static str,
+    /// What is said when there is no row.
+    none: &'static str,
+    heads: &'static [&'static str],
+    rows: Vec<String>,
+    left: usize,
+}
+
+/// A row of a table: what it is about, then the cells under their heads.
+#[derive(Template)]
+#[template(path = "table_row.html")]
+struct Row {
+    head: String,
+    link: Option<String>,
+    cells: Vec<(&'static str, String)>,
+}
+
+/// `GET /permit/{permit_number}`
+pub(crate) async fn permit(State(site): State<Arc<Site>>, Path(number): Path<String>) -> Result<Response, Error> {
+    let started = Instant::now();
+    let file = permit::find(&site.databases, &number).await?;
+    let waited = started.elapsed();
+    let mut response = render(&PermitPage::of(&file)?)?;
+    response.extensions_mut().insert(DatabaseTime(waited));
+    Ok(response)
+}
+
+impl PermitPage {
+    fn of(file: &PermitFile) -> Result<Self, Error> {
+        // `find` gives no file without a record.
+        let newest = file.records.first().ok_or_else(|| Error::bug("a permit without a record"))?;
+        let kind = clip(&sentence(newest.permit_type_definition.as_deref().unwrap_or("permit")), FIELD_CHARS_MAX);
+        let lists = vec![
+            List::of(
+                "addresses",
+                "Addresses",
+                "No address is on record.",
+                &ADDRESS_HEADS,
+                LIST_BYTES_MAX,
+                file.records.iter().map(address_row),
+            )?,
+            List::of(
+                "contacts",
+                "Contacts",
+                "No contact is on record.",
+                &CONTACT_HEADS,
+                LIST_BYTES_MAX,
+                file.contacts.iter().map(contact_row),
+            )?,
+            List::of(
+                "inspections",
+                "Inspections",
+                "No inspection is on record.",
+                &INSPECTION_HEADS,
+                LIST_BYTES_MAX,
+                file.inspections.iter().map(inspection_row),
+            )?,
+            List::of(
+                "steps",
+                "Plan review",
+                "No step of plan review is on record.",
+                &STEP_HEADS,
+                STEPS_BYTES_MAX,
+                file.steps.iter().map(step_row),
+            )?,
+        ];
+        let number = file.permit_number.clone();
+        Ok(Self {
+            frame: Frame::new(format!("Permit {number}, {kind}")),
+            status: clip(newest.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
+            stage: Stage::of(newest.status.as_deref()).as_str(),
+            facts: facts(newest),
+            description: clip(newest.description.as_deref().unwrap_or_default(), DESCRIPTION_CHARS_MAX),
+            bounded: if file.truncated.is_empty() {
+                String::new()
+            } else {
+                format!("There are more rows than one page reads of: {}.", file.truncated.join(", "))
+            },
+            review: file.routing.as_ref().map_or_else(String::new, |routing| {
+                format!("{} of {} steps of the latest revision are done.", routing.completed, routing.total)
+            }),
+            plot: plot(&file.steps, file.as_of)?,
+            lists,
+            tracker: file.link.clone(),
+            json: format!("/api/v1/permit/{number}"),
+            number,
+            kind,
+        })
+    }
+}
+
+impl List {
+    fn of(
+        id: &'static str,
+        title: &'static str,
+        none: &'static str,
+        heads: &'static [&'static str],
+        bytes_max: usize,
+        rows: impl ExactSizeIterator<Item = Row>,
+    ) -> Result<Self, Error> {
+        let all = rows.len();
+        let rows = spend(bytes_max, rows)?;
+        Ok(Self { id, title, none, heads, left: all - rows.len(), rows })
+    }
+}
+
+fn facts(permit: &Permit) -> Vec<(&'static str, String)> {
+    let day = |name, day: Option<DateTime>| day.map(|day| (name, date(day)));
+    let units = match (permit.existing_units, permit.proposed_units) {
+        (Some(before), Some(after)) => Some(("units, before and after", format!("{before} → {after}"))),
+        (None, Some(after)) => Some(("units", after.to_string())),
+        _ => None,
+    };
+    let facts = [
+        day("filed", permit.filed_date),
+        day("approved", permit.approved_date),
+        day("issued", permit.issued_date),
+        day("completed", permit.completed_date),
+        permit.cost().map(|cost| ("cost", money(cost))),
+        units,
+    ];
+    facts.into_iter().flatten().collect()
+}
+
+const ADDRESS_HEADS: [&str; 3] = ["Address", "Block and lot", "Neighborhood"];
+
+fn address_row(record: &Permit) -> Row {
+    let parcel = record.block.as_deref().zip(record.lot.as_deref());
+    let report = parcel.and_then(|(block, lot)| Parcel::parse(block, lot).ok()).map(|parcel| parcel.path());
+    let address = match record.address() {
+        none if none.is_empty() => "Address not recorded".to_owned(),
+        address => address,
+    };
+    Row {
+        head: clip(&address, FIELD_CHARS_MAX),
+        link: report,
+        cells: vec![
+            (ADDRESS_HEADS[1], parcel.map_or_else(missing, |(block, lot)| format!("{block}/{lot}"))),
+            (ADDRESS_HEADS[2], shown(record.neighborhood.as_deref())),
+        ],
+    }
+}
+
+const CONTACT_HEADS: [&str; 4] = ["Name", "Role", "Firm", "License"];
+
+fn contact_row(contact: &Contact) -> Row {
+    let name = contact.name.as_deref().or(contact.firm_name.as_deref()).unwrap_or("Name not recorded");
+    Row {
+        head: clip(name, FIELD_CHARS_MAX),
+        link: None,
+        cells: vec![
+            (CONTACT_HEADS[1], contact.role.clone()),
+            (CONTACT_HEADS[2], shown(contact.firm_name.as_deref())),
+            (CONTACT_HEADS[3], shown(contact.license_number.as_deref())),
+        ],
+    }
+}
+
+const INSPECTION_HEADS: [&str; 4] = ["Day", "Inspection", "Result", "Inspector"];
+
+fn inspection_row(inspection: &Inspection) -> Row {
+    Row {
+        head: inspection.scheduled_date.map_or_else(missing, date),
+        link: None,
+        cells: vec![
+            (INSPECTION_HEADS[1], shown(inspection.inspection_description.as_deref())),
+            (INSPECTION_HEADS[2], shown(inspection.result.as_deref())),
+            (INSPECTION_HEADS[3], shown(inspection.inspector.as_deref())),
+        ],
+    }
+}
+
+const STEP_HEADS: [&str; 6] = ["Station", "Revision", "Arrived", "Finished", "Result", "Checked by"];
+
+fn step_row(step: &Step) -> Row {
+    Row {
+        head: shown(step.station.as_deref()),
+        link: None,
+        cells: vec![
+            (STEP_HEADS[1], step.addenda_number.map_or_else(missing, |number| number.to_string())),
+            (STEP_HEADS[2], step.arrive.map_or_else(missing, date)),
+            (STEP_HEADS[3], step.finish_date.map_or_else(missing, date)),
+            (STEP_HEADS[4], shown(step.review_results.as_deref().or(step.hold_description.as_deref()))),
+            (STEP_HEADS[5], shown(step.plan_checked_by.as_deref())),
+        ],
+    }
+}
+
+fn missing() -> String {
+    "–".to_owned()
+}
+
+fn shown(text: Option<&str>) -> String {
+    text.map_or_else(missing, |text| clip(text, FIELD_CHARS_MAX))
+}
+
+/// The steps of the latest revision on a line of days; empty when none has arrived.
+fn plot(steps: &[Step], today: Date) -> Result<String, Error> {
+    let Some(latest) = steps.first() else { return Ok(String::new()) };
+    let revision = steps.iter().filter(|step| step.addenda_number == latest.addenda_number);
+    let arrived: Vec<(&Step, Date)> = revision.filter_map(|step| Some((step, step.arrive?.date()))).collect();
+    let (Some(first), Some(last)) = (
+        arrived.iter().map(|(_, day)| *day).min(),
+        arrived.iter().map(|(step, _)| step.finish_date.map_or(today, DateTime::date)).max(),
+    ) else {
+        return Ok(String::new());
+    };
+    let days = |day: Date| f64::from((day - first).get_days());
+    let length = days(last).max(1.0);
+    let ticks = (0..=TICKS).map(|tick| {
+        let part = f64::from(tick) / f64::from(TICKS);
+        // Less than the length of a review, which fits.
+        let day = first.saturating_add(jiff::Span::new().days((length * part).round() as i64));
+        (length * part, day.strftime("%b %-d, %Y").to_string())
+    });
+    let rows = arrived.iter().map(|(step, from)| {
+        let finished = step.finish_date.map(DateTime::date);
+        let took = (finished.unwrap_or(today) - *from).get_days().max(0);
+        let waits = if finished.is_none() { ", not finished" } else { "" };
+        Span {
+            text: format!("{}: {took} days{waits}", step.station.as_deref().unwrap_or("no station")),
+            from: days(*from),
+            to: days(finished.unwrap_or(today)),
+            mark: None,
+            reach: None,
+            class: if finished.is_some() { "s0" } else { "s1" },
+        }
+    });
+    let waiting = arrived.iter().filter(|(step, _)| step.finish_date.is_none()).count();
+    let spans = Spans {
+        title: "The latest revision at its stations".to_owned(),
+        description: format!("{} stations have been reached, {waiting} of them are not finished.", arrived.len()),
+        axis: (0.0, length),
+        ticks: ticks.collect(),
+        rows: rows.collect(),
+    };
+    spans.html("review")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date as day;
+
+    use super::*;
+    use crate::permits::limits::PERMIT_LIST_MAX;
+
+    fn file(text: &str, rows: usize) -> PermitFile {
+        let midnight = |month| Some(day(2024, month, 1).at(0, 0, 0, 0));
+        let record = Permit {
+            permit_number: "201508053399".to_owned(),
+            permit_type_definition: Some("otc alterations permit".to_owned()),
+            status: Some("issued".to_owned()),
+            filed_date: midnight(1),
+            street_number: Some("1455".to_owned()),
+            street_name: Some(text.to_owned()),
+            block: Some("3507".to_owned()),
+            lot: Some("004".to_owned()),
+            description: Some(text.to_owned()),
+            estimated_cost: Some(1800.0),
+            existing_units: Some(1),
+            proposed_units: Some(2),
+            ..Permit::default()
+        };
+        let contact = Contact { name: Some(text.to_owned()), role: "engineer".to_owned(), ..Contact::default() };
+        let inspection = Inspection { result: Some(text.to_owned()), ..Inspection::default() };
+        let step = Step {
+            station: Some("BLDG".to_owned()),
+            addenda_number: Some(1),
+            arrive: midnight(1),
+            finish_date: midnight(3),
+            review_results: Some(text.to_owned()),
+            ..Step::default()
+        };
+        let waiting = Step { station: Some("SFFD".to_owned()), finish_date: None, ..step.clone() };
+        let mut steps = vec![step; rows];
+        steps.push(waiting);
+        PermitFile {
+            permit_number: record.permit_number.clone(),
+            as_of: day(2024, 5, 1),
+            records: vec![record; rows],
+            contacts: vec![contact; rows],
+            inspections: vec![inspection; rows],
+            steps,
+            routing: None,
+            link: "https://dbiweb02.sfgov.org/".to_owned(),
+            truncated: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_permit_reads_from_top_to_bottom() {
+        let html = PermitPage::of(&file("Market & Co", 1)).unwrap().render().unwrap();
+        for expected in [
+            "<h1>OTC alterations permit</h1>",
+            "<dt>cost</dt><dd>$1,800</dd>",
+            "<dd>1 → 2</dd>",
+            "<th scope=\"row\"><a href=\"/report/3507/004\">1455 Market &#38; Co</a></th>",
+            "<td data-label=\"Role\">engineer</td>",
+            "BLDG: 60 days</text>",
+            "SFFD: 121 days, not finished</text>",
+            "/api/v1/permit/201508053399",
+        ] {
+            assert!(html.contains(expected), "{expected} is not in\n{html}");
+        }
+    }
+
+    #[test]
+    fn the_fullest_permit_stays_within_a_page() {
+        let html = PermitPage::of(&file(&"&".repeat(2_000), PERMIT_LIST_MAX)).unwrap().render().unwrap();
+        assert!(html.len() <= PAGE_BYTES_MAX, "{}", html.len());
+        assert_eq!(html.matches("more are in <a").count(), 4);
+    }
+
+    #[test]
+    fn a_permit_without_anything_says_so() {
+        let mut file = file("x", 1);
+        (file.contacts, file.inspections, file.steps) = (Vec::new(), Vec::new(), Vec::new());
+        let html = PermitPage::of(&file).unwrap().render().unwrap();
+        assert_eq!(html.matches("is on record.").count(), 3, "{html}");
+        assert!(!html.contains("<svg"));
+    }
+}

@@ -1,0 +1,202 @@
+//! One permit number: every row that the city has published under it.
+//!
+//! A number stands on one row for each address, and contacts, inspections and steps of plan review hang on the number and
+//! not on the row. All of it is read in one round trip, in one snapshot.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use jiff::civil::Date;
+use serde::Serialize;
+use tokio_postgres::types::Type;
+
+use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX};
+use super::record::{Contact, Inspection, Permit, Step};
+use super::report::routing::{self, Routing};
+use super::report::{all, by_role, cut, tracker};
+use super::standing::Stage;
+use crate::db::{Databases, ReadOnly, Reader};
+use crate::error::Error;
+use crate::http::observe::DatabaseTime;
+use crate::server::Site;
+
+/// A permit number: `201508053399`, `E202011239876`, `M1234567`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Number(String);
+
+impl Number {
+    /// Reads a number as the city writes it: visible ASCII, at most [`PERMIT_NUMBER_BYTES_MAX`]. `201508053399` is one;
+    /// an empty text and `20150805\n` are none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=PERMIT_NUMBER_BYTES_MAX).contains(&text.len());
+        (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Everything under one number.
+#[derive(Debug, Serialize)]
+pub(crate) struct PermitFile {
+    pub(crate) permit_number: String,
+    /// The day in San Francisco on which this was read.
+    pub(crate) as_of: Date,
+    /// One row for each address, the newest first.
+    pub(crate) records: Vec<Permit>,
+    pub(crate) contacts: Vec<Contact>,
+    /// The newest first.
+    pub(crate) inspections: Vec<Inspection>,
+    /// Steps of plan review, the latest revision first.
+    pub(crate) steps: Vec<Step>,
+    /// Progress of the latest revision, for a permit that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) routing: Option<Routing>,
+    /// The permit in the city's own tracker.
+    pub(crate) link: String,
+    /// The lists that were cut at their bound: more rows exist than are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) truncated: Vec<&'static str>,
+}
+
+fn select(columns: &[&str], rest: &str) -> String {
+    format!("SELECT {} FROM {rest} LIMIT {PERMIT_LIST_MAX} + 1", columns.join(", "))
+}
+
+static RECORDS: LazyLock<String> = LazyLock::new(|| {
+    select(Permit::COLUMNS, "permits WHERE permit_number = $1 ORDER BY filed_date DESC NULLS LAST, record_id")
+});
+
+static CONTACTS: LazyLock<String> =
+    LazyLock::new(|| select(Contact::COLUMNS, "contacts WHERE permit_number = $1 ORDER BY row_key, occurrence"));
+
+static INSPECTIONS: LazyLock<String> = LazyLock::new(|| {
+    let rest = "inspections WHERE reference_number = $1 ORDER BY scheduled_date DESC NULLS LAST, row_key, occurrence";
+    select(Inspection::COLUMNS, rest)
+});
+
+static STEPS: LazyLock<String> = LazyLock::new(|| {
+    let rest = "addenda WHERE application_number = $1
+                ORDER BY addenda_number DESC NULLS LAST, step NULLS LAST, row_key, occurrence";
+    select(Step::COLUMNS, rest)
+});
+
+impl ReadOnly for Number {
+    type Answer = Option<PermitFile>;
+
+    /// Five statements in one round trip; `None` when no row has the number.
+    async fn read(&self, reader: &Reader) -> Result<Option<PermitFile>, tokio_postgres::Error> {
+        let number = &self.0;
+        let ask = |statement: &'static str| async move { reader.query_typed(statement, &[(number, Type::TEXT)]).await };
+        // Polled in this order the first time, which sends them in this order.
+        let (_, today, records, contacts, inspections, steps, _) = tokio::try_join!(
+            biased;
+            reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            reader.query_typed(super::report::TODAY, &[]),
+            ask(&RECORDS),
+            ask(&CONTACTS),
+            ask(&INSPECTIONS),
+            ask(&STEPS),
+            reader.batch_execute("COMMIT"),
+        )?;
+        let as_of = today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?;
+        let mut records = all(&records, Permit::read)?;
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let mut contacts = all(&contacts, Contact::read)?;
+        let mut inspections = all(&inspections, Inspection::read)?;
+        let mut steps = all(&steps, Step::read)?;
+        let truncated = [
+            ("records", cut(&mut records, PERMIT_LIST_MAX)),
+            ("contacts", cut(&mut contacts, PERMIT_LIST_MAX)),
+            ("inspections", cut(&mut inspections, PERMIT_LIST_MAX)),
+            ("steps", cut(&mut steps, PERMIT_LIST_MAX)),
+        ];
+        contacts.sort_by_key(by_role);
+        Ok(Some(PermitFile {
+            permit_number: number.clone(),
+            as_of,
+            routing: progress(&records, &steps, as_of),
+            records,
+            contacts,
+            inspections,
+            steps,
+            link: tracker(number),
+            truncated: truncated.iter().filter(|(_, more)| *more).map(|(name, _)| *name).collect(),
+        }))
+    }
+}
+
+/// How far the latest revision is; `None` for a permit that is not under way any more.
+fn progress(records: &[Permit], steps: &[Step], today: Date) -> Option<Routing> {
+    let stage = Stage::of(records.first()?.status.as_deref());
+    let under_way = matches!(stage, Stage::Review | Stage::Issued);
+    let latest = steps.first()?.addenda_number;
+    let revision = steps.partition_point(|step| step.addenda_number == latest);
+    under_way.then(|| routing::progress(&steps[..revision], &[], today))?
+}
+
+/// Borrows a connection and reads the permit.
+///
+/// # Errors
+/// 400 for what cannot be a number, 404 when no row has it; otherwise when no connection is free, or the database fails.
+pub(crate) async fn find(databases: &Databases, number: &str) -> Result<PermitFile, Error> {
+    let parsed = Number::parse(number)
+        .ok_or_else(|| Error::bad_request("A permit number has up to 40 letters and digits, without spaces."))?;
+    let found = databases.read(&parsed).await?;
+    found.ok_or_else(|| Error::not_found(format!("The city's data holds no permit {number}.")))
+}
+
+/// `GET /api/v1/permit/{permit_number}`
+pub(crate) async fn json(State(site): State<Arc<Site>>, Path(number): Path<String>) -> Result<Response, Error> {
+    let started = Instant::now();
+    let file = find(&site.databases, &number).await?;
+    let mut response = Json(file).into_response();
+    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_short_and_visible() {
+        let longest = "9".repeat(PERMIT_NUMBER_BYTES_MAX);
+        for (text, is_one) in [
+            ("201508053399", true),
+            ("E202011239876", true),
+            ("201508053399S", true),
+            (longest.as_str(), true),
+            (&format!("{longest}9"), false),
+            ("", false),
+            ("2015 0805", false),
+            ("20150805\n", false),
+            ("Ä", false),
+        ] {
+            assert_eq!(Number::parse(text).is_some(), is_one, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn progress_is_of_the_latest_revision_and_of_permits_under_way() {
+        let step = |addenda_number| Step { addenda_number, ..Step::default() };
+        let steps = [step(Some(2)), step(Some(2)), step(Some(1)), step(None)];
+        let permit = |status: &str| Permit { status: Some(status.to_owned()), ..Permit::default() };
+        let day = date(2024, 3, 1);
+        let routing = progress(&[permit("issued")], &steps, day).unwrap();
+        assert_eq!((routing.total, routing.addenda_number), (2, Some(2)));
+        assert_eq!(progress(&[permit("complete")], &steps, day), None);
+        assert_eq!(progress(&[permit("issued")], &[], day), None);
+    }
+}
