@@ -10,6 +10,7 @@ pub mod job;
 mod log;
 mod nightly;
 mod prune;
+mod signals;
 mod velocity;
 
 use std::sync::Arc;

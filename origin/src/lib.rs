@@ -16,6 +16,7 @@ mod limit;
 pub mod logging;
 mod mail;
 mod metrics;
+mod openapi;
 mod page_cache;
 pub mod pages;
 pub mod permits;

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+mod api;
 mod data;
 mod firm;
 mod permit;
@@ -18,6 +19,7 @@ use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use http::StatusCode;
 
+pub(crate) use self::api::api;
 pub(crate) use self::data::about_data;
 pub(crate) use self::firm::firm;
 pub(crate) use self::permit::permit;

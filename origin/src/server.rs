@@ -39,7 +39,7 @@ use crate::page_cache::PageCache;
 use crate::pages::{account, admin, sign_in};
 use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
-use crate::{assets, pages, policy, stats};
+use crate::{assets, openapi, pages, policy, stats};
 
 /// What the routes share.
 pub(crate) struct Site {
@@ -169,6 +169,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/admin", get(admin::admin))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
+        .route("/api", get(pages::api))
+        .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/v1/search", get(api::search))
         .route("/api/v1/suggest", get(api::suggest))
         .route("/api/v1/report/{block}/{lot}", get(api::report))

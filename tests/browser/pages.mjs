@@ -14,10 +14,11 @@ export const PAGES = [
   { name: "search-nothing", path: () => "/search?q=zzzzzz" },
   { name: "search-blank", path: () => "/search" },
   { name: "report", path: ({ report }) => report },
-  { name: "permit", path: ({ permit }) => `/permit/${permit}` },
+  { name: "permit", path: ({ permit_number }) => `/permit/${permit_number}` },
   { name: "velocity", path: () => "/velocity" },
   { name: "methodology", path: () => "/methodology" },
   { name: "privacy", path: () => "/privacy" },
+  { name: "api", path: () => "/api" },
   { name: "about-data", path: () => "/about-data" },
   { name: "not-found", path: () => "/no/such/page", status: 404 },
   { name: "bad-request", path: () => `/search?q=${"x".repeat(400)}`, status: 400 },
@@ -28,5 +29,6 @@ export async function findPlaces(base) {
   const found = await (await fetch(`${base}/api/v1/search?q=Market`)).json();
   const hits = found.results.filter((hit) => hit.addresses.some((address) => address.report));
   const hit = hits.sort((one, other) => other.addresses.length - one.addresses.length)[0];
-  return { report: hit.addresses.find((address) => address.report).report, permit: hit.permit_number };
+  const { report, block, lot } = hit.addresses.find((address) => address.report);
+  return { report, block, lot, permit_number: hit.permit_number };
 }

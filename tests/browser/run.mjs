@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
+import { askEverything } from "./api.mjs";
 import { LOOKS, PAGES, findPlaces } from "./pages.mjs";
 import { byKeyboard, withoutScripts } from "./visits.mjs";
 
@@ -82,6 +83,7 @@ try {
   await compute();
   if (pictures) await mkdir(pictures, { recursive: true });
   const places = await findPlaces(base);
+  wrong.push(...(await askEverything(base, places)));
   for (const [name, options] of Object.entries(LOOKS)) {
     const context = await browser.newContext(options);
     for (const page of PAGES) await look(context, page.name, page.path(places), page.status ?? 200, name);

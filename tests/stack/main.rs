@@ -17,6 +17,8 @@ mod limits;
 mod operating;
 /// The origin without its database.
 mod origin;
+/// Search and reports cost what they should, and what changes shows.
+mod permits;
 /// What belongs to one visitor reaches no other.
 mod privacy;
 /// What was purged is served nowhere.

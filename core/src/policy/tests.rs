@@ -126,6 +126,20 @@ const ROWS: &[Row] = &[
         limits: &["client", "api"],
     },
     Row {
+        request: "GET /api",
+        route: "api-page",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /api/v1/openapi.json",
+        route: "api-description",
+        browser: "public, max-age=3600, stale-while-revalidate=86400",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /api/v1/search",
         route: "api-search",
         browser: "private, no-cache",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{caches, entities, nightly, prune, velocity};
+use super::{caches, entities, nightly, prune, signals, velocity};
 use crate::jobs::{Context, Lease};
 
 /// A job, one run of which may go on at a time, over all processes.
@@ -16,6 +16,8 @@ pub enum Job {
     ResolveEntities,
     /// Works out how long plan review takes at each station.
     VelocityRefresh,
+    /// Works out what is wrong, slow or forgotten.
+    Signals,
     /// Computes what the page cache keeps, before it is asked for.
     ComputeCaches,
     /// Deletes what is too old to be of use.
@@ -27,8 +29,8 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Nightly, Self::ResolveEntities, Self::VelocityRefresh, Self::ComputeCaches, Self::Prune];
+    pub const ALL: [Self; 6] =
+        [Self::Nightly, Self::ResolveEntities, Self::VelocityRefresh, Self::Signals, Self::ComputeCaches, Self::Prune];
 
     /// The job of that name.
     #[must_use]
@@ -43,6 +45,7 @@ impl Job {
             Self::Nightly => "nightly",
             Self::ResolveEntities => "resolve-entities",
             Self::VelocityRefresh => "velocity-refresh",
+            Self::Signals => "signals",
             Self::ComputeCaches => "compute-caches",
             Self::Prune => "prune",
         }
@@ -58,6 +61,8 @@ impl Job {
             Self::ResolveEntities => Duration::from_secs(30 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
+            // Three statements, each over the whole of the permits and the longest over all steps of review.
+            Self::Signals => Duration::from_secs(15 * 60),
             // One statement for each entry, and portions of a second each.
             Self::ComputeCaches | Self::Prune => Duration::from_secs(5 * 60),
         }
@@ -68,7 +73,7 @@ impl Job {
         match self {
             // The city's API is away for minutes at a time, and what was loaded is not loaded again.
             Self::Nightly => 4,
-            Self::ResolveEntities | Self::VelocityRefresh | Self::Prune => 2,
+            Self::ResolveEntities | Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
         }
@@ -80,6 +85,7 @@ impl Job {
             Self::Nightly => nightly::run(context, lease).await,
             Self::ResolveEntities => entities::run(context, lease).await,
             Self::VelocityRefresh => velocity::run(context, lease).await,
+            Self::Signals => signals::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
             Self::Prune => prune::run(context).await,
         }

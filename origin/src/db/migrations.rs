@@ -37,6 +37,7 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 4, name: "0004_page_cache", sql: include_str!("../../migrations/0004_page_cache.sql") },
     Migration { version: 5, name: "0005_jobs", sql: include_str!("../../migrations/0005_jobs.sql") },
+    Migration { version: 6, name: "0006_signals", sql: include_str!("../../migrations/0006_signals.sql") },
     Migration { version: 7, name: "0007_accounts", sql: include_str!("../../migrations/0007_accounts.sql") },
     Migration {
         version: 9,

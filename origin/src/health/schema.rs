@@ -211,6 +211,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         "page_cache",
         &["cache_key", "payload", "computed_at", "ttl_seconds", "stale_seconds", "invalidated_at", "computing_until"],
     ),
+    ("permit_signals", &["permit_number", "signal_type", "station", "tier", "since"]),
     (
         "permits",
         &[
@@ -251,6 +252,8 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
+    ("property_health", &["block", "lot", "tier", "at_risk", "behind", "slower", "computed_at"]),
+    ("property_signals", &["block", "lot", "signal_type", "tier", "items", "since"]),
     ("purge_queue", &["tag", "queued_at"]),
     ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
     ("search_terms", &["kind", "term", "target", "weight"]),

@@ -5,6 +5,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use serde::Serialize;
 
@@ -22,8 +23,8 @@ const KEPT: [HeaderName; 5] = [
 ];
 
 /// RFC 9457 §3.1. `type` is absent, which means `about:blank`: the title is the status' own name.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -28,8 +29,8 @@ use crate::permits::report;
 use crate::server::Site;
 
 /// A job, as an answer has it.
-#[derive(Debug, Serialize)]
-struct JobAnswer {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct JobAnswer {
     job_id: String,
     kind: String,
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
@@ -50,7 +51,7 @@ struct JobAnswer {
 }
 
 /// Where the result is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ResultAnswer {
     href: String,
     media_type: String,

@@ -8,13 +8,13 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{Path, Query as Parameters, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::limits::QUERY_CHARS_MAX;
 use super::parcel::Parcel;
 use super::search::query::{Query, Refusal};
-use super::search::{Cursor, Part};
+use super::search::{Cursor, Part, Suggestion};
 use super::{report, search};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
@@ -72,6 +72,13 @@ pub(crate) fn parcel(prefix: &str, block: &str, lot: &str) -> Result<Result<Parc
     Ok(Err(Redirect::permanent(&format!("{prefix}{}", parcel.path()))))
 }
 
+/// What a text is completed to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Suggestions {
+    pub(crate) query: String,
+    pub(crate) suggestions: Vec<Suggestion>,
+}
+
 /// `GET /api/v1/suggest?q=`: terms that begin like the text.
 pub(crate) async fn suggest(
     State(site): State<Arc<Site>>,
@@ -82,7 +89,7 @@ pub(crate) async fn suggest(
     }
     let started = Instant::now();
     let suggestions = search::suggest(&site.databases, &parameters.q).await?;
-    let mut response = Json(json!({ "query": parameters.q, "suggestions": suggestions })).into_response();
+    let mut response = Json(Suggestions { query: parameters.q, suggestions }).into_response();
     purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)

@@ -6,6 +6,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
@@ -18,7 +19,7 @@ use crate::purge;
 use crate::server::Site;
 
 /// A person or firm, as the job `resolve-entities` last put it together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Firm {
     pub(crate) entity_id: String,
     pub(crate) canonical_name: String,

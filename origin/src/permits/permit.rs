@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
@@ -44,7 +45,7 @@ impl Number {
 }
 
 /// Everything under one number.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PermitFile {
     pub(crate) permit_number: String,
     /// The day in San Francisco on which this was read.

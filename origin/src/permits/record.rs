@@ -2,6 +2,7 @@
 
 use jiff::civil::DateTime;
 use serde::Serialize;
+use serde_json::Value;
 use tokio_postgres::Row;
 
 /// A field that may be left out, as DataSF leaves out what is null.
@@ -21,11 +22,30 @@ impl Absent for String {
     }
 }
 
+/// Describes a row as it is written: what would be null is absent, and everything else is always there.
+fn absent_instead_of_null(schema: &mut schemars::Schema) {
+    let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    let mut required = Vec::new();
+    for (name, field) in fields {
+        match field.get_mut("type") {
+            Some(Value::Array(types)) => {
+                types.retain(|kind| kind != "null");
+                if let [kind] = &types[..] {
+                    field["type"] = kind.clone();
+                }
+            }
+            _ => required.push(Value::from(name.clone())),
+        }
+    }
+    schema.insert("required".to_owned(), Value::Array(required));
+}
+
 /// Declares a struct whose fields are the columns of one SELECT list, in order.
 macro_rules! record {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, Serialize)]
+        #[derive(Clone, Debug, Default, Serialize, schemars::JsonSchema)]
+        #[schemars(transform = absent_instead_of_null)]
         pub(crate) struct $name {
             $(
                 #[serde(skip_serializing_if = "Absent::absent")]

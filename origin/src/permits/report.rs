@@ -10,6 +10,7 @@ pub mod routing;
 mod sql;
 
 use jiff::civil::{Date, DateTime};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -33,7 +34,7 @@ use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 
 /// Everything about one parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Report {
     pub(crate) block: String,
     pub(crate) lot: String,
@@ -65,7 +66,7 @@ pub(crate) struct Report {
 }
 
 /// The counts at the top of the report.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Summary {
     pub(crate) permits: usize,
     /// Permits in review or issued and not finished.
@@ -80,7 +81,7 @@ pub(crate) struct Summary {
 }
 
 /// One permit and what belongs to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PermitHistory {
     /// The newest row of the permit.
     #[serde(flatten)]
@@ -101,7 +102,7 @@ pub(crate) struct PermitHistory {
 }
 
 /// Where the city shows the parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Links {
     /// The planning department's property map.
     pub(crate) parcel: String,

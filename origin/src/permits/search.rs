@@ -13,6 +13,7 @@ use std::fmt;
 use bytes::BytesMut;
 use futures_util::{Stream, StreamExt as _};
 use jiff::civil::DateTime;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -70,7 +71,7 @@ impl fmt::Display for Cursor {
 }
 
 /// One page of what a search found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Found {
     /// What was looked up.
     pub(crate) query: String,
@@ -98,7 +99,7 @@ pub(crate) struct Found {
 }
 
 /// One permit with every address it was granted for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Hit {
     pub(crate) permit_number: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,7 +125,7 @@ pub(crate) struct Hit {
 }
 
 /// One address of a permit, and the report of its parcel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Place {
     pub(crate) record_id: String,
     pub(crate) address: String,
@@ -135,7 +136,7 @@ pub(crate) struct Place {
 }
 
 /// A term that people search for.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Suggestion {
     /// `street`, `neighborhood` or `entity`.
     pub(crate) kind: String,

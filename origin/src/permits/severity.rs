@@ -4,6 +4,7 @@
 //! the last digit, which 200 cases computed there hold it to; sums therefore run in the order of the table, in `f64`.
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 mod category;
@@ -27,7 +28,7 @@ pub(crate) struct Input<'a> {
 }
 
 /// How much a permit needs attention.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Severity {
     pub(crate) score: u8,
     pub(crate) tier: Tier,
@@ -41,7 +42,7 @@ pub(crate) struct Severity {
 }
 
 /// One part of the score.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Dimension {
     pub(crate) name: &'static str,
     /// From 0 to 100, rounded to one decimal.
@@ -50,7 +51,7 @@ pub(crate) struct Dimension {
 }
 
 /// Bands of the score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Tier {
     Critical,

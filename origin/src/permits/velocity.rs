@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -19,7 +20,7 @@ use crate::purge;
 use crate::server::Site;
 
 /// Days from arrival to finish at every station with enough reviews.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Velocity {
     /// When the figures were computed; absent before the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +30,7 @@ pub(crate) struct Velocity {
 }
 
 /// One kind of review at one station.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Station {
     pub(crate) station: String,
     /// `initial` for the first set of plans, `revision` for later ones.
@@ -43,7 +44,7 @@ pub(crate) struct Station {
 }
 
 /// Percentiles of the days that a review took.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub(crate) struct Days {
     pub(crate) p25_days: f64,
     pub(crate) p50_days: f64,

@@ -14,7 +14,7 @@ use super::*;
 /// A site as an operator could configure it, whose database is at a port where nobody listens.
 fn site() -> Router {
     let set = [
-        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+        ("DATABASE_URL", "postgres://nemo@127.0.0.1:1/nothing"),
         ("DB_POOL_MIN", "1"),
         ("DB_POOL_MAX", "2"),
         ("DB_CONNECT_TIMEOUT", "1s"),
@@ -43,6 +43,8 @@ async fn every_answer_of_a_site_without_its_database() {
         ("GET", "/", 200, html),
         ("GET", "/methodology", 200, html),
         ("GET", "/privacy", 200, html),
+        ("GET", "/api", 200, html),
+        ("GET", "/api/v1/openapi.json", 200, "application/json"),
         ("GET", "/search", 200, html),
         ("GET", "/search?q=", 200, html),
         ("GET", "/static/site.css", 200, "text/css; charset=utf-8"),
@@ -91,7 +93,7 @@ async fn every_answer_of_a_site_without_its_database() {
         assert_eq!(headers.contains_key(RETRY_AFTER), status == 503 && kind != "application/json", "{about}");
         assert_eq!(headers[CACHE_CONTROL] == "no-store", status != 200, "{about}");
         let text = String::from_utf8_lossy(&content);
-        assert!(!text.contains("127.0.0.1") && !text.contains("nobody"), "{about}: {text}");
+        assert!(!text.contains("127.0.0.1") && !text.contains("nemo"), "{about}: {text}");
     }
 }
 

@@ -219,6 +219,94 @@ async fn velocity_is_that_of_the_last_quarter_or_of_the_half_year_where_that_has
     Ok(())
 }
 
+/// Each signal from the least that makes it, and beside it what just does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn each_signal_has_its_cause_and_a_parcel_its_tier() -> Result<()> {
+    const ROWS: &str = "
+        INSERT INTO station_velocity_v2 VALUES ('BLDG', 'initial', 'current', 1, 2, 5, 10, 100);
+        INSERT INTO permits (record_id, permit_number, status, permit_type_definition, issued_date, block, lot)
+        SELECT n, n, status, kind, now() - issued::interval, '0001', lot FROM (VALUES
+            ('comments', 'filed', '', NULL, '001'), ('answered', 'filed', '', NULL, '001'),
+            ('planning', 'filed', '', NULL, '001'), ('stalled', 'filed', '', NULL, '002'),
+            ('slow', 'Filed ', '', NULL, '002'), ('quick', 'filed', '', NULL, '002'),
+            ('finished', 'complete', '', NULL, '002'),
+            ('uninspected', 'expired', '', NULL, '003'), ('minor', 'expired', 'otc alterations', NULL, '004'),
+            ('inconclusive', 'expired', 'alterations', NULL, '004'), ('counter', 'expired', 'otc alterations', NULL, '005'),
+            ('final', 'expired', '', NULL, '006'), ('active', 'issued', '', '3 years', '003'),
+            ('stale', 'issued', '', '3 years', '005'), ('long ago', 'issued', '', '9 years', '005'),
+            ('young', 'issued', '', '1 year', '006')) v (n, status, kind, issued, lot);
+        INSERT INTO addenda (row_key, occurrence, application_number, addenda_number, station, arrive, finish_date, review_results)
+        SELECT n || k, 1, n, number, station, now() - came::interval, now() - went::interval, result FROM (VALUES
+            ('comments', 1, 0, 'BLDG', '9 days', '2 days', 'Issued Comments'),
+            ('answered', 1, 0, 'BLDG', '9 days', '5 days', 'Issued Comments'),
+            ('answered', 2, 1, 'BLDG', '2 days', NULL, NULL),
+            ('planning', 1, 0, 'CP-ZOC', '400 days', NULL, NULL), ('stalled', 1, 0, 'CP-ZOC', '300 days', NULL, NULL),
+            ('stalled', 2, 0, 'SFFD', '400 days', NULL, NULL), ('slow', 1, 0, 'BLDG', '12 days', NULL, NULL),
+            ('quick', 1, 0, 'BLDG', '8 days', NULL, NULL), ('finished', 1, 0, 'PPC', '800 days', NULL, NULL)
+            ) v (n, k, number, station, came, went, result);
+        INSERT INTO inspections (row_key, occurrence, source, reference_number, scheduled_date, result, inspection_description)
+        SELECT n || k, 1, 'building', n, now() - ago::interval, result, kind FROM (VALUES
+            ('uninspected', 4, '1 year', 'PASSED', 'rough'), ('minor', 3, '1 year', 'FAILED', 'rough'),
+            ('inconclusive', 9, '1 year', 'NO ENTRY', 'final'), ('final', 5, '1 year', 'PASSED', 'Final inspection'),
+            ('active', 2, '4 years', 'Disapproved', 'rough'), ('stale', 1, '1 month', 'PASSED', 'rough'),
+            ('long ago', 5, '6 years', 'PASSED', 'rough')) v (n, many, ago, result, kind), generate_series(1, many) k;
+        INSERT INTO violations (row_key, occurrence, complaint_number, block, lot, status, nov_category_description)
+        VALUES ('1', 1, 'c1', '0002', '001', 'active', 'building section'), ('2', 1, 'c2', '0002', '002', 'Not Active', 'hearing'),
+               ('3', 1, 'c3', '0002', '003', 'active', 'Director''s hearing'), ('4', 1, 'c1', '0002', '001', 'active', '');
+        INSERT INTO complaints (row_key, occurrence, complaint_number, block, lot, status)
+        VALUES ('1', 1, 'c1', '0002', '001', 'active'), ('2', 1, 'c2', '0002', '002', 'active'),
+               ('3', 1, 'c4', NULL, NULL, 'active'), ('4', 1, 'c5', '0002', '004', 'not active')";
+    let database = Database::create("cron_signals")?;
+    let client = database.connect().await?;
+    client.batch_execute(ROWS).await?;
+    let site = worker(&database, &[])?;
+    until_ready(&site).await?;
+    for _ in 0..2 {
+        let run = ask(&site, "POST", "/cron/signals").send().await?;
+        assert_eq!(run.status, 200, "{}", run.text());
+        let expected = json!({"permit_signals": 12, "property_signals": 14, "property_health": 9});
+        assert_eq!(run.json()?["counts"], expected);
+    }
+    let listed = async |sql: &str| -> Result<Vec<String>> {
+        Ok(client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+    };
+    let permits =
+        "SELECT concat_ws(' ', permit_number, signal_type, tier, nullif(station, '')) FROM permit_signals ORDER BY 1";
+    let expected = [
+        "active stale_with_activity at_risk",
+        "comments hold_comments at_risk BLDG",
+        "counter expired_otc slower",
+        "inconclusive expired_inconclusive behind",
+        "long ago stale_no_activity slower",
+        "minor expired_minor_activity behind",
+        "planning hold_stalled_planning at_risk CP-ZOC",
+        "slow station_slow behind BLDG",
+        "stale stale_no_activity slower",
+        "stalled hold_stalled behind CP-ZOC",
+        "stalled hold_stalled behind SFFD",
+        "uninspected expired_uninspected at_risk",
+    ];
+    assert_eq!(listed(permits).await?, expected);
+    let parcels = "SELECT concat_ws(' ', block, lot, tier, at_risk, behind, slower) FROM property_health ORDER BY 1";
+    let expected = [
+        "0001 001 high_risk 2 0 0",
+        "0001 002 behind 0 2 0",
+        "0001 003 high_risk 2 0 0",
+        "0001 004 behind 0 2 0",
+        "0001 005 slower 0 0 2",
+        "0001 006 on_track 0 0 0",
+        "0002 001 at_risk 1 0 0",
+        "0002 002 slower 0 0 1",
+        "0002 003 high_risk 2 0 0",
+    ];
+    assert_eq!(listed(parcels).await?, expected);
+    let items = "SELECT concat_ws(' ', lot, signal_type, items) FROM property_signals
+                  WHERE block = '0001' AND lot IN ('002', '005') ORDER BY 1";
+    let expected = ["002 hold_stalled 1", "002 station_slow 1", "005 expired_otc 1", "005 stale_no_activity 2"];
+    assert_eq!(listed(items).await?, expected);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn old_runs_are_pruned_and_others_kept() -> Result<()> {
     let database = Database::create("cron_prune")?;

@@ -1,12 +1,13 @@
 //! Where the city's records of a parcel do not fit together.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::PermitHistory;
 use super::risk::{Facts, Grade};
 
 /// Two records that contradict each other, or one that lacks its companion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Finding {
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,

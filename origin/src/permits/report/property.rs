@@ -1,11 +1,12 @@
 //! What the assessor knows of a parcel.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::permits::record::TaxRoll;
 
 /// The newest tax roll, and how the assessed value went.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Profile {
     /// Land and improvements together, where the roll has either.
     pub(crate) assessed_value: Option<f64>,

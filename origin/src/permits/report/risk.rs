@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::civil::{Date, DateTime};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::PermitHistory;
@@ -22,7 +23,7 @@ pub(super) struct Facts<'a> {
 }
 
 /// One thing to mind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Risk {
     pub(crate) severity: Grade,
     pub(crate) risk_type: &'static str,
@@ -31,7 +32,7 @@ pub(crate) struct Risk {
 }
 
 /// How much it matters; the worst sorts first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Grade {
     High,

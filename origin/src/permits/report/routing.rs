@@ -1,6 +1,7 @@
 //! How far a permit's plan review has come.
 
 use jiff::civil::{Date, DateTime};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::permits::record::{Pace, Step};
@@ -9,7 +10,7 @@ use crate::permits::record::{Pace, Step};
 pub const STALLED_AFTER_DAYS: i32 = 30;
 
 /// Progress through the stations of the latest revision.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Routing {
     /// 0 is the first review; each revision counts up.
     pub(crate) addenda_number: Option<i32>,
@@ -34,7 +35,7 @@ pub(crate) struct Routing {
 }
 
 /// A step that nobody has touched for a while.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Stalled {
     pub(crate) station: String,
     /// Days since it arrived there.
@@ -42,7 +43,7 @@ pub(crate) struct Stalled {
 }
 
 /// A step that waits longer than its station usually takes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Stuck {
     pub(crate) station: String,
     /// Days since it arrived there.
@@ -53,7 +54,7 @@ pub(crate) struct Stuck {
 }
 
 /// How long beyond the usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum StuckStatus {
     /// Longer than three reviews of four take, or there are comments to answer.
@@ -85,7 +86,7 @@ fn stuck(step: &Step, station: &str, days: i32, paces: &[Pace]) -> Option<Stuck>
 }
 
 /// The step that finished last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Latest {
     pub(crate) station: String,
     pub(crate) result: Option<String>,
