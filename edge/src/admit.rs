@@ -144,10 +144,7 @@ pub(crate) async fn charge<P: Platform>(
     client: Client,
     lease: LeaseId,
 ) -> bool {
-    let is_shared = |(_, limit): &Named<'_>| matches!(limit.scope, Scope::Shared { .. });
-    let shared = edge.policy.limits_of(route).filter(is_shared).collect();
-    let (own, located) = (Admission::default(), Vec::new());
-    let call = Admitting { edge, route, client, lease, own, located, shared, spares_hits: false };
+    let call = Admitting::of_shared(edge, route, client, lease);
     call.check(platform).await.admission.refusal().is_none()
 }
 
@@ -199,6 +196,13 @@ impl<'a> Admitting<'a> {
         }
     }
 
+    /// The shared limits of a route alone.
+    fn of_shared(edge: &'a Rc<Edge>, route: &'a Route, client: Client, lease: LeaseId) -> Self {
+        let is_shared = |(_, limit): &Named<'_>| matches!(limit.scope, Scope::Shared { .. });
+        let shared = edge.policy.limits_of(route).filter(is_shared).collect();
+        Self { edge, route, client, lease, own: Admission::default(), located: Vec::new(), shared, spares_hits: false }
+    }
+
     /// Counts the request at this location. Does not wait where no limit is counted there.
     ///
     /// # Errors
@@ -241,6 +245,36 @@ impl<'a> Admitting<'a> {
             return Admitted { later: true, ..Admitted::here(self.standing(now), Source::Held) };
         }
         self.decide(platform).await
+    }
+
+    /// Whether the cache may answer before the shared limits have.
+    pub(crate) fn may_come_later(&self) -> bool {
+        self.spares_hits && !self.shared.is_empty()
+    }
+
+    /// [`Admitting::check`], for a request that may be answered before it ends.
+    pub(crate) fn check_aside<P: Platform>(&self, platform: &P) -> impl Future<Output = Admitted> + 'static {
+        let (edge, host) = (Rc::clone(self.edge), platform.clone());
+        let Self { route, client, lease, spares_hits, ref own, .. } = *self;
+        let own = own.clone();
+        let place = edge.policy.routes().iter().position(|known| core::ptr::eq(known, route));
+        async move {
+            let Some(route) = place.and_then(|place| edge.policy.routes().get(place)) else {
+                // A route is always one of the policy's.
+                return Admitted::here(own, Source::Isolate);
+            };
+            Admitting { own, spares_hits, ..Admitting::of_shared(&edge, route, client, lease) }.check(&host).await
+        }
+    }
+
+    /// Gives back what `checking` is charged, once it has ended: the cache had the answer before.
+    pub(crate) fn was_hit<P: Platform>(&self, platform: &P, checking: impl Future<Output = Admitted> + 'static) {
+        let (edge, host) = (Rc::clone(self.edge), platform.clone());
+        let (client, lease) = (self.client, self.lease);
+        platform.spawn(async move {
+            let charged = checking.await.charged;
+            shared::give_back(&edge, &host, client, lease, charged, shared::Back::Hit);
+        });
     }
 
     /// Charges what [`Admitting::check`] left for later, because the cache has no answer.

@@ -10,7 +10,10 @@ mod refused_at_once;
 use core::{mem, pin::pin};
 use std::rc::Rc;
 
-use futures_util::{FutureExt, future::join};
+use futures_util::{
+    FutureExt,
+    future::{Either, join, select},
+};
 use seawall_core::{
     cache::{
         AuthorizationUse, CacheOptions, CacheStatus, ForwardReason, RequestFields, SURROGATE_DEVICE,
@@ -180,8 +183,8 @@ async fn answered<'a, P: Platform>(
 
 /// The way of a request whose response may be shared. The shared limits and the look-up do not wait for each other.
 ///
-/// Where hits cost nothing, one that is at hand asks no limit at all, and one that comes later gets back what was
-/// charged for it; otherwise a refusal drops what was found.
+/// Where hits cost nothing, one that is at hand asks no limit at all. One that comes later does not wait for the limits
+/// that it asked, and gets back what they charged for it. Otherwise a refusal drops what was found.
 async fn through_the_cache<P: Platform>(
     admitting: &Admitting<'_>,
     cached: &Cached<'_, P>,
@@ -202,6 +205,19 @@ async fn through_the_cache<P: Platform>(
                 step => (admitting.check(*platform).await, Ok(step)),
             },
             Some(found) => (admitting.check(*platform).await, Err(found)),
+            None if admitting.may_come_later() => {
+                match select(Box::pin(admitting.check_aside(*platform)), looking).await {
+                    Either::Left((admitted, looking)) => (admitted, Err(looking.await)),
+                    Either::Right((found, checking)) => match cached.usable(found, &request) {
+                        Step::Answer(answer) => {
+                            admitting.was_hit(*platform, checking);
+                            return (admitting.spared(platform.now()), answer);
+                        }
+                        // Whether a refresh may begin, the limits say.
+                        step => (checking.await, Ok(step)),
+                    },
+                }
+            }
             None => {
                 let (admitted, found) = join(admitting.check(*platform), looking).await;
                 (admitted, Err(found))

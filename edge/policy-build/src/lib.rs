@@ -3,11 +3,11 @@
 
 use std::{env, fs, path::PathBuf, process};
 
-use seawall_core::policy::Policy;
+use seawall_core::policy::{Authority, Policy, Scope};
 use sha2::{Digest, Sha256};
 
 /// Writes `policy.bin` where cargo keeps what the build makes, and sets the variable `SEAWALL_POLICY_DIGEST` for the
-/// compiler. For the build script of a package two folders below the repository's root.
+/// compiler, and `cfg(seawall_redis)` where the policy has a limit that a Redis keeps. For the build script of a package two folders below the repository's root.
 ///
 /// Ends the process with cargo's own kind of message when the policy is missing or faulty.
 pub fn embed() {
@@ -22,6 +22,11 @@ pub fn embed() {
         Ok(policy) => policy,
         Err(error) => fail(&error.to_string()),
     };
+    println!("cargo::rustc-check-cfg=cfg(seawall_redis)");
+    let in_redis = |scope: Scope| matches!(scope, Scope::Shared { authority: Authority::Redis, .. });
+    if policy.limits().iter().any(|limit| in_redis(limit.scope)) {
+        println!("cargo::rustc-cfg=seawall_redis");
+    }
     // Plain data into a growing vector: nothing in it can fail.
     let bytes = postcard::to_allocvec(&policy).expect("a policy serialises");
     let digest: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();

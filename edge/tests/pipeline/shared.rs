@@ -167,6 +167,29 @@ fn who_is_refused_still_gets_what_is_stored_where_hits_are_free() {
     }
 }
 
+#[test]
+fn a_hit_waits_for_no_limit_that_it_costs_nothing_and_is_not_charged() {
+    for options in ["", "authority = \"redis\""] {
+        let world = world(&shared("a", options).replace("10s", "10000s"));
+        assert_eq!(status(&world, &world.edge(), "/kept"), 200);
+        world.settle();
+        // Found in the second tier, after a while; an authority has a deadline of half a second.
+        // Now the one is quicker, now the other.
+        for authority_hangs in [1000, 0, 0, 0, 0, 0, 0, 0, 0] {
+            world.faults(Faults { authority_hangs, delay_ms_max: 20, ..Faults::default() });
+            let (edge, began) = (world.edge(), world.now());
+            let answer = world.send(&edge, Request::get("/kept"));
+            assert!(cache_status(&answer).contains("hit"), "{options}: {}", cache_status(&answer));
+            let waited = world.now().since(began);
+            assert!(waited <= Duration::from_millis(100), "{options} {authority_hangs}: {waited:?}");
+            world.settle();
+        }
+        world.faults(Faults::default());
+        // The miss, and this one.
+        assert_eq!(left(&world, &world.edge(), "a"), 98, "{options}");
+    }
+}
+
 /// The authority hears a question, writes the charge down, and ends before its answer is out.
 #[test]
 fn a_question_that_its_authority_heard_before_it_ended_is_charged_once() {

@@ -26,11 +26,6 @@ extern "C" {
     /// Calls the origin: a promise of the response, or of null when no header came within the deadline.
     pub(crate) fn call(url: &str, method: &str, fields: &str, body: &JsValue, deadline_ms: f64) -> Promise;
 
-    /// Posts a text: a promise of a line with the status and the text of the answer after it, or of null when there was no
-    /// answer within the deadline.
-    #[wasm_bindgen(js_name = post)]
-    fn post_js(url: &str, fields: &str, body: &str, most: f64, deadline_ms: f64) -> Promise;
-
     /// Asks a Durable Object: a promise of the text of its answer, or of null when there was none within the deadline.
     #[wasm_bindgen(js_name = ask)]
     fn ask_js(namespace: &Object, name: &str, question: &str, deadline_ms: f64) -> Promise;
@@ -62,24 +57,6 @@ pub(crate) fn cut(stream: &ReadableStream, first: u64, length: u64) -> Option<Re
     cut_js(stream, exact(first)?, exact(length)?).ok()
 }
 
-/// The status and the text of an answer to `body`; `None` when there was none within the deadline. An answer that is longer
-/// than `most` has no text.
-///
-/// # Errors
-/// When the way there is broken.
-pub(crate) async fn post(
-    url: &str,
-    fields: &str,
-    body: &str,
-    most: usize,
-    deadline: Duration,
-) -> Result<Option<(u16, String)>, String> {
-    let said = text(post_js(url, fields, body, most as f64, millis(deadline))).await?;
-    let Some(said) = said else { return Ok(None) };
-    let (status, text) = said.split_once('\n').unwrap_or_default();
-    Ok(Some((status.parse().unwrap_or_default(), text.to_owned())))
-}
-
 /// The answer of the Durable Object of that name; `None` when there was none within the deadline.
 ///
 /// # Errors
@@ -93,7 +70,11 @@ pub(crate) async fn ask(
     text(ask_js(namespace, name, question, millis(deadline))).await
 }
 
-async fn text(promise: Promise) -> Result<Option<String>, String> {
+/// The text that a promise ends with; `None` when it ends with none.
+///
+/// # Errors
+/// With what the promise was refused for.
+pub(crate) async fn text(promise: Promise) -> Result<Option<String>, String> {
     match JsFuture::from(promise).await {
         Ok(said) => Ok(said.as_string()),
         Err(error) => Err(message(&error)),

@@ -4,12 +4,12 @@ use core::{cell::RefCell, pin::Pin, time::Duration};
 use std::rc::Rc;
 
 use js_sys::{Date, Object, Promise, Uint8Array};
-use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
+use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
     authority::{Question, Reply},
     message::{Request, Response},
-    platform::{AuthorityError, FetchError, Script},
+    platform::{AuthorityError, FetchError},
     record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -18,7 +18,7 @@ use web_sys::{ReadableStream, WorkerGlobalScope};
 
 use crate::{
     authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, purge, ready::Ready,
-    settings, upstash, waiters,
+    settings, waiters,
 };
 
 /// The platform of one request.
@@ -170,8 +170,13 @@ impl Platform for Host {
         authority::ask(&self.0.env, shard, question, deadline).await
     }
 
-    async fn run_script(&self, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
-        upstash::run(&self.0.env, script, deadline).await
+    #[cfg(seawall_redis)]
+    async fn run_script(
+        &self,
+        script: &seawall_edge::platform::Script<'_>,
+        deadline: Duration,
+    ) -> Result<seawall_core::limit::lua::Reply, AuthorityError> {
+        crate::upstash::run(&self.0.env, script, deadline).await
     }
 
     async fn count_at_location(&self, limit: &str, key: u128) -> Option<bool> {

@@ -15,6 +15,7 @@ mod origin;
 mod purge;
 mod ready;
 mod settings;
+#[cfg(seawall_redis)]
 mod upstash;
 mod waiters;
 

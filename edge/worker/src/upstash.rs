@@ -1,14 +1,15 @@
-//! The Redis that counts for everybody, at Upstash over HTTP.
+//! The Redis that counts for everybody, at Upstash over HTTP. Compiled in where the policy has a limit there.
 
 use core::time::Duration;
 
-use js_sys::Object;
+use js_sys::{Object, Promise};
 use seawall_core::limit::lua;
 use seawall_edge::{
     message::Headers,
     platform::{AuthorityError, Script},
 };
 use seawall_upstash::{Error, Next, RESPONSE_BYTES_MAX, Request, Upstash, Value};
+use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{glue, headers::HeaderList, host, settings};
 
@@ -43,14 +44,27 @@ fn reply(answer: Value) -> Result<lua::Reply, AuthorityError> {
     lua::Reply::parse(texts.iter().map(String::as_str)).map_err(|error| AuthorityError::Failed(error.to_string()))
 }
 
+/// The status and the text of the answer; `None` when there was none within the deadline. An answer that is too long has no
+/// text, and what is no answer is refused by who reads it.
 async fn send(request: &Request, deadline: Duration) -> Result<Option<(u16, String)>, AuthorityError> {
     let mut headers = HeaderList::default();
     headers.set("authorization", &request.authorization);
     for (name, value) in Request::FIELDS {
         headers.set(name, value);
     }
-    let answer = glue::post(&request.url, &headers.to_text(), &request.body, RESPONSE_BYTES_MAX, deadline).await;
-    answer.map_err(AuthorityError::Failed)
+    // A bound far below 2^53 is exact as a float.
+    let most = RESPONSE_BYTES_MAX as f64;
+    let answer = post(&request.url, &headers.to_text(), &request.body, most, glue::millis(deadline));
+    let Some(answer) = glue::text(answer).await.map_err(AuthorityError::Failed)? else { return Ok(None) };
+    let (status, text) = answer.split_once('\n').unwrap_or_default();
+    Ok(Some((status.parse().unwrap_or_default(), text.to_owned())))
+}
+
+#[wasm_bindgen(module = "/src/glue.js")]
+extern "C" {
+    /// Posts a text: a promise of a line with the status and the text of the answer after it, or of null when there was no
+    /// answer within the deadline.
+    fn post(url: &str, fields: &str, body: &str, most: f64, deadline_ms: f64) -> Promise;
 }
 
 fn failed(error: Error) -> AuthorityError {

@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// Rounds of `edge`; the cases take turns in each.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=21))]
     rounds: u32,
+    /// Put the table of `edge` into docs/benchmarks.md too.
+    #[arg(long)]
+    write: bool,
     /// Requests for each case of `visit`.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=5000))]
     requests: u32,
@@ -45,7 +48,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let figures = match arguments.what {
         What::Core => return bench_core::run(project, arguments.json.as_deref()),
         What::Origin => return bench_origin::run(project, arguments.permits, arguments.json.as_deref()),
-        What::Edge => bench_edge::run(project, arguments.rounds)?,
+        What::Edge => bench_edge::run(project, arguments.rounds, arguments.write)?,
         What::Visit => bench_visit::run(project, arguments.requests)?,
     };
     if let Some(path) = &arguments.json {

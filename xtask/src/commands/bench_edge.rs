@@ -3,6 +3,7 @@
 //! All on this machine and in one run. The cases take turns, and of each the median of the rounds counts, so that what
 //! else the machine does falls on all of them alike. What compares is the ratio of two cases.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,11 +20,11 @@ mod cpu;
 mod peers;
 
 /// How long each case is asked as fast as it answers, in each round.
-const SATURATED_MS: u32 = 2_000;
+const SATURATED_MS: u32 = 1_000;
 /// Below what every case can carry, so that waiting in a queue is not what is measured.
 const RATE_PER_SECOND: u32 = 300;
-/// Requests at that rate, for each case in each round: beyond 99 of 100 there are still fifteen.
-const RATE_REQUESTS: u32 = 1_500;
+/// Requests at that rate, for each case in each round: beyond 99 of 100 there are still nine.
+const RATE_REQUESTS: u32 = 900;
 /// Rounds at the fixed rate; a quantile of thousands moves less than a throughput.
 const RATE_ROUNDS: u32 = 3;
 /// Addresses of the cases whose answers lie in the Cache API: eight times what isolate memory holds.
@@ -51,7 +52,8 @@ struct Figures {
     cpu_us: Vec<f64>,
 }
 
-pub(crate) fn run(project: &Project, rounds: u32) -> Result<Value> {
+/// Measures, shows a table, and puts it into the document of the figures where `write` is true.
+pub(crate) fn run(project: &Project, rounds: u32, write: bool) -> Result<Value> {
     tools::require_prerequisites(project)?;
     let steps = Steps::new();
     tools::ensure_all(project, &steps)?;
@@ -86,7 +88,8 @@ pub(crate) fn run(project: &Project, rounds: u32) -> Result<Value> {
     ];
     for (peer, program, [hit, pass]) in [
         (&nginx, "nginx", ["nginx: hit", "nginx: asked of the origin"]),
-        (&varnish, "varnishd", ["Varnish: hit", "Varnish: asked of the origin"]),
+        // The process that serves; `varnishd` is the one that watches over it.
+        (&varnish, "cache-main", ["Varnish: hit", "Varnish: asked of the origin"]),
     ] {
         let Some(server) = peer else { continue };
         cases.push(Case { program, ..case(hit, server, "/hot") });
@@ -107,7 +110,23 @@ pub(crate) fn run(project: &Project, rounds: u32) -> Result<Value> {
             screen::line(&format!("{name} is left out: it is not installed, and only root can install it"));
         }
     }
-    Ok(report(&cases, &figures, &site, rounds))
+    let (table, figures) = report(&cases, &figures, &site, rounds);
+    screen::line("");
+    table.lines().for_each(screen::line);
+    if write {
+        let document = project.path(DOCUMENT);
+        let text = fs::read_to_string(&document).with_context(|| format!("cannot read {DOCUMENT}"))?;
+        let text = between_marks(&text, &table).with_context(|| format!("{DOCUMENT} has no {BEGIN} and {END}"))?;
+        fs::write(&document, text).with_context(|| format!("cannot write {DOCUMENT}"))?;
+    }
+    Ok(figures)
+}
+
+/// The text with `table` between the marks.
+fn between_marks(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some([before, BEGIN, "\n", table, END, after].concat())
 }
 
 /// The clients' program, as quick as it gets: it must not be what is measured.
@@ -209,19 +228,22 @@ fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
-/// Shows a table that docs/benchmarks.md can take over as it is.
-fn report(cases: &[Case<'_>], figures: &[Figures], site: &build::Worker, rounds: u32) -> Value {
-    screen::line("");
-    screen::line("| case | requests/s | CPU us each | p50 ms at 300/s | p99 ms | CPU us each at 300/s |");
-    screen::line("|---|---|---|---|---|---|");
+/// The table for the document, and the figures of every round.
+fn report(cases: &[Case<'_>], figures: &[Figures], site: &build::Worker, rounds: u32) -> (String, Value) {
+    let mut table = format!(
+        "Medians of {rounds} rounds, {RATE_ROUNDS} at the fixed rate. The site's Worker: {}.\n\n\
+         | case | requests/s | CPU us each | p50 ms at {RATE_PER_SECOND}/s | p99 ms | CPU us each at {RATE_PER_SECOND}/s |\n\
+         |---|---|---|---|---|---|\n",
+        site.sizes()
+    );
     let mut rows = Vec::new();
     for (case, of) in cases.iter().zip(figures) {
         let Figures { per_second, saturated_cpu_us, p50_us, p99_us, cpu_us } = of;
         let [per_second, saturated_cpu_us, p50_us, p99_us, cpu_us] =
             [per_second, saturated_cpu_us, p50_us, p99_us, cpu_us].map(|values| median(values));
         let (p50_ms, p99_ms) = (p50_us / 1e3, p99_us / 1e3);
-        screen::line(&format!(
-            "| {} | {per_second:.0} | {saturated_cpu_us:.0} | {p50_ms:.2} | {p99_ms:.2} | {cpu_us:.0} |",
+        table.push_str(&format!(
+            "| {} | {per_second:.0} | {saturated_cpu_us:.0} | {p50_ms:.2} | {p99_ms:.2} | {cpu_us:.0} |\n",
             case.name
         ));
         rows.push(json!({
@@ -233,17 +255,21 @@ fn report(cases: &[Case<'_>], figures: &[Figures], site: &build::Worker, rounds:
             "cpu_us_per_request": of.cpu_us,
         }));
     }
-    screen::line("");
-    screen::line(&format!("The site's Worker: {}", site.sizes()));
-    json!({
+    let figures = json!({
         "rounds": rounds,
         "rate_per_second": RATE_PER_SECOND,
         "worker_wasm_bytes": site.wasm_bytes,
         "worker_js_bytes": site.js_bytes,
         "worker_gzip_bytes": site.gzip_bytes,
         "cases": rows,
-    })
+    });
+    (table, figures)
 }
+
+/// Where the table stands, between two marks.
+const DOCUMENT: &str = "docs/benchmarks.md";
+const BEGIN: &str = "<!-- cargo xtask bench edge --write -->";
+const END: &str = "<!-- end of what it wrote -->";
 
 /// Requests that every case gets before it is measured: compilers and caches are warm then.
 const WARM_UP: u32 = 2_000;
@@ -257,5 +283,13 @@ mod tests {
         for (values, expect) in [(&[][..], 0.0), (&[3.0], 3.0), (&[9.0, 1.0, 5.0], 5.0), (&[4.0, 1.0, 2.0, 3.0], 2.0)] {
             assert_eq!(median(values), expect);
         }
+    }
+
+    #[test]
+    fn the_document_has_a_place_for_the_table() {
+        let text = fs::read_to_string(Project::here().path(DOCUMENT)).unwrap();
+        let written = between_marks(&text, "| a |\n").unwrap();
+        assert!(written.contains(&format!("{BEGIN}\n| a |\n{END}")));
+        assert_eq!(between_marks(&written, "| b |\n"), between_marks(&text, "| b |\n"));
     }
 }
