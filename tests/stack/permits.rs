@@ -4,7 +4,7 @@ use std::io::Write as _;
 use anyhow::{Context, Result, ensure};
 use seawall_xtask::process::Logs;
 use seawall_xtask::scratch;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Database, Edge, Site, Visitor, soon};
 

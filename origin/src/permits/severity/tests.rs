@@ -35,7 +35,8 @@ struct Row {
 
 /// The day of a date with or without a time; absent when it is neither.
 fn day(text: &str) -> Option<Date> {
-    text.trim().get(..10).or(Some(text.trim()))?.parse().ok()
+    let text = text.trim();
+    text.get(..10).unwrap_or(text).parse().ok()
 }
 
 fn cost(value: &Value) -> Option<f64> {
