@@ -57,8 +57,9 @@ pub use self::{
     freshness::{HEURISTIC_MAX, SURROGATE_DEVICE, Source, TARGETED},
     metadata::{Content, Metadata, VALIDATABLE_FOR},
     options::{
-        AuthorizationUse, CacheOptions, JITTER_PERMILLE_MAX, LIFETIME_MAX, NEGATIVE_LIFETIME_MAX, OriginPreconditions,
-        PartialUse, Qualified, RequestDirectiveUse, RequestFields, SetCookieUse, Statuses, VaryOptions,
+        AuthorizationUse, CacheOptions, CollapseScope, JITTER_PERMILLE_MAX, LIFETIME_MAX, NEGATIVE_LIFETIME_MAX,
+        OriginPreconditions, PartialUse, Qualified, RequestDirectiveUse, RequestFields, SetCookieUse, Statuses,
+        VaryOptions,
     },
     response::{Keep, Known, Outcome, on_response},
     status::{CacheStatus, ForwardReason, ReadStatus, append as append_status, read as read_status},

@@ -128,7 +128,7 @@ fn a_hit_allocates_nothing_and_reads_what_it_needs() {
         uncacheable_for: Duration::from_secs(120),
     };
     let mut flights = Flights::new(8);
-    let joiner = Joiner { has_stale: false, waited: Duration::ZERO };
+    let joiner = Joiner { has_stale: false, waited: Duration::ZERO, id: None };
     assert!(matches!(flights.join(&url, joiner, now, &collapse), Role::Lead(_)));
     let (role, allocations) = counted(|| flights.join(&url, joiner, now, &collapse));
     assert!(matches!(role, Role::Follow { .. }) && allocations == 0, "to follow allocates nothing");

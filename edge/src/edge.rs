@@ -103,6 +103,8 @@ pub(crate) struct State {
     pub(crate) denials: KeyTable<Timestamp>,
     /// Calls that others may share, and URLs whose requests do not wait for each other.
     pub(crate) flights: Flights,
+    /// Whether the object answers by which isolates share calls.
+    pub(crate) pop: Breaker,
     /// How the last call for a URL failed, for those who waited for it.
     pub(crate) failures: KeyTable<Remembered>,
     /// What this isolate knows to be invalid.
@@ -137,6 +139,7 @@ impl Edge {
             ),
             denials: KeyTable::new(const { NonZeroUsize::new(DENIALS_REMEMBERED).unwrap() }, seed),
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
+            pop: Breaker::new(),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
             purges: Purges::default(),
             searches: SearchRules::default(),

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod message;
 pub mod pipeline;
 pub mod platform;
+pub mod pop;
 pub mod purge;
 pub mod record;
 pub mod settings;

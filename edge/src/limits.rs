@@ -91,6 +91,23 @@ pub const FAILURE_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// cancelled request runs no code that could say so.
 pub const FLIGHT_MARGIN: Duration = Duration::from_secs(5);
 
+/// Objects among which the keys of one point of presence are spread, where isolates share calls: one answers about 1,000
+/// questions a second, and a miss asks two.
+pub const POP_SHARDS: u64 = 8;
+
+/// Calls under way that one such object follows; above it isolates go by themselves. Each takes about 100 bytes.
+pub const POP_FLIGHTS_MAX: usize = 16_384;
+
+/// Most questions of isolates that wait for one call: a hundred isolates that look ten times. Above it one goes by itself.
+pub const POP_FOLLOWERS_MAX: u32 = 1024;
+
+/// How often an isolate looks whether another one's call has ended: as long as any lease, one look in 400 ms.
+pub const POP_LOOKS_MAX: u32 = 64;
+
+/// How long after its upstream's deadline an isolate's call counts as lost, so that another isolate may make it: its body
+/// is stored by then, or will not be.
+pub const POP_MARGIN: Duration = Duration::from_secs(2);
+
 /// URLs whose last response could not be stored; their requests go out side by side instead of one after another.
 pub const UNCOLLAPSED_KEYS: usize = 1024;
 
@@ -166,5 +183,7 @@ pub const TALLY_MAX: u32 = 10_000;
 /// How long they are counted: as late as a graph may be.
 pub const TALLY_FOR: Duration = Duration::from_secs(10);
 
+// A lead of this isolate that waited for another one's outlasts both.
+const _: () = assert!(POP_MARGIN.as_millis() < FLIGHT_MARGIN.as_millis());
 // Answers of an authority arrive before a visitor gives up, whatever the policy's deadlines are.
 const _: () = assert!(Reach::DEADLINE.end().as_millis() < FLIGHT_MARGIN.as_millis());

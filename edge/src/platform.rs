@@ -125,6 +125,22 @@ pub trait Platform: Clone + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<String, AuthorityError>>;
 
+    /// Whether the isolates of this place have an object by which they share calls to the origin.
+    fn has_pop(&self) -> bool {
+        false
+    }
+
+    /// Asks that object, or the one of several that has this share of the keys ([`crate::pop::PopFlights`]).
+    fn ask_pop(
+        &self,
+        shard: u64,
+        question: String,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<String, AuthorityError>> {
+        let _ = (shard, question, deadline);
+        ready(Err(AuthorityError::Failed(String::from("this host has no such object"))))
+    }
+
     /// Waits until [`Platform::wake`] is called for `key` by another request, or until `at_most` has passed.
     fn wait(&self, key: &CacheKey, at_most: Duration) -> impl Future<Output = ()>;
 

@@ -179,6 +179,8 @@ pub enum Failure {
     Authority,
     /// The purge log did not answer.
     PurgeLog,
+    /// The object by which isolates share calls did not answer.
+    Collapse,
 }
 
 impl Failure {
@@ -190,6 +192,7 @@ impl Failure {
             Self::CacheSave => "cache-save",
             Self::Authority => "authority",
             Self::PurgeLog => "purge-log",
+            Self::Collapse => "collapse",
         }
     }
 }

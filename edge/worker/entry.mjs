@@ -65,6 +65,7 @@ function durable(Kind) {
   };
 }
 
+export const Collapser = durable(edge.Collapser);
 export const Limiter = durable(edge.Limiter);
 export const Purger = durable(edge.Purger);
 

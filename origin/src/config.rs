@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod accounts;
+mod site;
 mod variables;
 
 pub use accounts::Accounts;
 pub(crate) use accounts::INVITE_BYTES_MAX;
+pub use site::Site;
 pub use variables::{VARIABLES, Variable};
 
 use variables as var;
@@ -36,6 +38,8 @@ pub struct Config {
     pub purge: Option<Purge>,
     /// Who may sign in, and how mail goes out.
     pub accounts: Accounts,
+    /// What visitors and those who look for faults are told about the site.
+    pub site: Site,
     /// `CRON_WORKER`: whether this process runs jobs.
     pub cron_worker: CronWorker,
     /// `CRON_SECRET`: what callers of `/cron` show.
@@ -260,6 +264,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             },
             purge,
             accounts: self.accounts(),
+            site: self.site(),
             cron_worker,
             cron_secret,
             job_slots: self.number(&var::JOB_SLOTS, JOB_SLOTS),

@@ -3,9 +3,11 @@
 pub(crate) mod account;
 pub(crate) mod admin;
 mod api;
+pub(crate) mod crawlers;
 mod data;
 mod firm;
 mod permit;
+pub(crate) mod place;
 pub(crate) mod plot;
 mod prose;
 mod report;
@@ -27,7 +29,6 @@ pub(crate) use self::prose::{methodology, privacy};
 pub(crate) use self::report::report;
 pub(crate) use self::search::search;
 pub(crate) use self::velocity::velocity;
-use crate::assets;
 use crate::error::Error;
 use crate::http::errors::Written;
 use crate::permits::limits::QUERY_CHARS_MAX;
@@ -42,6 +43,8 @@ const EXAMPLES: [&str; 3] = ["1455 Market St", "block 3507 lot 4", "Valencia"];
 /// What surrounds every page.
 struct Frame {
     title: String,
+    /// The one address of the page; empty for pages that are not to be found, such as those of a visitor's own.
+    canonical: String,
     description: &'static str,
     css: String,
     icon: String,
@@ -56,13 +59,21 @@ impl Frame {
     fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
+            canonical: String::new(),
             description: "Building permits, inspections, plan review, complaints and violations in San Francisco, by parcel.",
-            css: assets::href("site.css"),
-            icon: assets::href("icon.svg"),
+            css: place::asset("site.css"),
+            icon: place::asset("icon.svg"),
             search_on_top: true,
             query: String::new(),
             query_chars_max: QUERY_CHARS_MAX,
         }
+    }
+
+    /// Of a page that is found under `path`.
+    fn at(self, path: &str) -> Self {
+        let base_url = place::base_url();
+        let canonical = if base_url.is_empty() { String::new() } else { format!("{base_url}{path}") };
+        Self { canonical, ..self }
     }
 }
 
@@ -102,7 +113,8 @@ struct Landing {
 
 /// `GET /`
 pub(crate) async fn landing() -> Result<Response, Error> {
-    let frame = Frame { search_on_top: false, ..Frame::new("San Francisco permits by address, parcel and name") };
+    let frame =
+        Frame { search_on_top: false, ..Frame::new("San Francisco permits by address, parcel and name").at("/") };
     render(&Landing { frame, examples: EXAMPLES })
 }
 

@@ -36,7 +36,7 @@ use crate::limit::{self, Limiter};
 use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::pages::{account, admin, sign_in};
+use crate::pages::{account, admin, crawlers, sign_in};
 use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
@@ -51,6 +51,8 @@ pub(crate) struct Site {
     pub(crate) cache: PageCache,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) desk: Desk,
+    /// `SECURITY_CONTACT`.
+    pub(crate) security_contact: Option<String>,
 }
 
 impl Site {
@@ -63,9 +65,10 @@ impl Site {
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
         let accounts = Accounts::new(config.accounts.clone())?;
         let mailer = Mailer::new(&config.accounts)?;
+        let security_contact = config.site.security_contact.clone();
         let desk = Desk::open(Arc::clone(&accounts), databases.primary().clone(), mailer);
         let watch = Watch::new(config.database.clone());
-        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, accounts, desk }))
+        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, accounts, desk, security_contact }))
     }
 }
 
@@ -96,6 +99,7 @@ const CRON_SLOTS: usize = 2;
 /// When the policy does not hold together, the address cannot be bound, or the database, once it is there, has no room
 /// for the pool.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    pages::place::settle(&config);
     let policy = Arc::new(policy::load(&config)?);
     let databases = Databases::open(&config.database, policy::replica_breaker(&policy))?;
     files::allow(CONNECTIONS_MAX + FILES_BESIDE);
@@ -155,6 +159,10 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
         .route("/privacy", get(pages::privacy))
+        .route("/robots.txt", get(crawlers::robots))
+        .route("/sitemap.xml", get(crawlers::sitemap))
+        .route("/sitemaps/{list}", get(crawlers::list))
+        .route("/.well-known/security.txt", get(crawlers::security))
         .route("/about-data", get(pages::about_data))
         .route("/auth/login", get(sign_in::sign_in))
         .route("/auth/send-link", post(sign_in::send_link))

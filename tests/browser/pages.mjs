@@ -20,9 +20,23 @@ export const PAGES = [
   { name: "privacy", path: () => "/privacy" },
   { name: "api", path: () => "/api" },
   { name: "about-data", path: () => "/about-data" },
+  { name: "sign-in", path: () => "/auth/login" },
   { name: "not-found", path: () => "/no/such/page", status: 404 },
   { name: "bad-request", path: () => `/search?q=${"x".repeat(400)}`, status: 400 },
 ];
+
+// Addresses that the site tells crawlers of and that no page above is. Every report of the city is in these lists.
+export async function unknownPages(base, { report }) {
+  const addresses = async (path) => {
+    const text = await (await fetch(base + path)).text();
+    return [...text.matchAll(/<loc>([^<]*)<\/loc>/g)].map(([, url]) => new URL(url).pathname);
+  };
+  const [pages, ...lists] = await addresses("/sitemap.xml");
+  const known = PAGES.map((page) => page.path({}));
+  const unknown = (await addresses(pages)).filter((path) => !known.includes(path));
+  const reports = (await Promise.all(lists.map(addresses))).flat();
+  return reports.includes(report) ? unknown : [...unknown, report];
+}
 
 // A report and a permit of the city that is loaded: of the first page of a street, the permit with most addresses.
 export async function findPlaces(base) {

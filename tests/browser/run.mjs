@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 import { askEverything } from "./api.mjs";
-import { LOOKS, PAGES, findPlaces } from "./pages.mjs";
+import { LOOKS, PAGES, findPlaces, unknownPages } from "./pages.mjs";
 import { byKeyboard, withoutScripts } from "./visits.mjs";
 
 // Longest page in bytes, uncompressed.
@@ -84,6 +84,7 @@ try {
   if (pictures) await mkdir(pictures, { recursive: true });
   const places = await findPlaces(base);
   wrong.push(...(await askEverything(base, places)));
+  for (const path of await unknownPages(base, places)) wrong.push(`${path} is in the sitemap or in pages.mjs, and not in both`);
   for (const [name, options] of Object.entries(LOOKS)) {
     const context = await browser.newContext(options);
     for (const page of PAGES) await look(context, page.name, page.path(places), page.status ?? 200, name);

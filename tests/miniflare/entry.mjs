@@ -2,7 +2,7 @@
 // what was counted, which the local simulator of Analytics Engine drops.
 // The module and its glue are the build's own. A test speaks to this file under /__test/, which no route has.
 
-import Edge, { Limiter as Authority, Purger as Log } from "../../edge/worker/build/index.js";
+import Edge, { Collapser as Flights, Limiter as Authority, Purger as Log } from "../../edge/worker/build/index.js";
 
 // The clock stands still until a test moves it, so that every age and wait has one right value. Timers stay real.
 // It stands at a whole second, because HTTP dates do. workerd has no time yet while it loads this module.
@@ -24,6 +24,8 @@ globalThis.fetch = async (...call) => {
 
 let authority = "answers";
 let log = "answers";
+let collapse = "answers";
+let collapseQuestions = 0;
 const points = [];
 
 function command(url) {
@@ -42,6 +44,9 @@ function command(url) {
     case "log":
       log = value;
       return new Response(log);
+    case "collapse":
+      collapse = value ?? collapse;
+      return new Response(collapseQuestions);
     default:
       return new Response(`no such command: ${url.pathname}`, { status: 404 });
   }
@@ -83,6 +88,14 @@ export class Limiter extends Authority {
 export class Purger extends Log {
   async fetch(request) {
     if (log === "fails") throw new Error("the test made the log of purges fail");
+    return super.fetch(request);
+  }
+}
+
+export class Collapser extends Flights {
+  async fetch(request) {
+    collapseQuestions++;
+    if (collapse === "fails") throw new Error("the test made the object of shared calls fail");
     return super.fetch(request);
   }
 }

@@ -39,6 +39,7 @@ const worker = (number) => ({
   ratelimits,
   durableObjects: {
     LIMITER: { className: "Limiter", useSQLite: true, ...(number > 0 && { scriptName: name(0) }) },
+    COLLAPSE: { className: "Collapser", useSQLite: true, ...(number > 0 && { scriptName: name(0) }) },
   },
   unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
 });

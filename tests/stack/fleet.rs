@@ -2,10 +2,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
+use tokio::task::JoinHandle;
 
 use crate::support::upstash::RestStandIn;
 use crate::support::visitor::Session;
-use crate::support::{Authority, Edge, Fleet, Reply, Upstream};
+use crate::support::{Answer, Authority, Edge, Fleet, Gate, Reply, Upstream, soon, until};
 
 const ISOLATES: usize = 20;
 /// Each isolate sends so many requests in each round.
@@ -179,5 +180,65 @@ async fn a_limit_at_this_location_is_the_platforms() -> Result<()> {
     assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
     let refused = session.get("/here").await?;
     assert_eq!((refused.field("retry-after"), refused.limit("here")), ("10".to_owned(), "r=0;t=10".to_owned()));
+    Ok(())
+}
+
+/// Two isolates of one place: ten visitors of each miss the same page at once.
+fn crowd(fleet: &Fleet, isolate: usize, target: &'static str) -> Vec<JoinHandle<Result<Answer>>> {
+    (0..10).map(|_| tokio::spawn(fleet.visitor(isolate).get(target))).collect()
+}
+
+async fn all(visitors: Vec<JoinHandle<Result<Answer>>>) -> Result<Vec<Answer>> {
+    let answers = soon("all answers", try_join_all(visitors)).await??;
+    answers.into_iter().collect()
+}
+
+#[tokio::test]
+async fn isolates_of_one_place_share_a_call_and_outlive_the_one_that_makes_it() -> Result<()> {
+    let upstream = pages().await?;
+    let fleet = Fleet::before(&upstream.url(), 2, &[])?;
+
+    let gate = Gate::closed();
+    let slow = gate.clone();
+    upstream.answer(move |_| Reply::text("a page").after(&slow));
+    let mut visitors = crowd(&fleet, 0, "/shared/one");
+    upstream.call(1).await?;
+    let asked = fleet.collapse_questions().await?;
+    visitors.extend(crowd(&fleet, 1, "/shared/one"));
+    // The other isolate asks, looks, and asks again.
+    until(async || Ok(fleet.collapse_questions().await? >= asked + 2)).await?;
+    gate.open();
+    let answers = all(visitors).await?;
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == "a page"));
+    assert_eq!(upstream.calls().len(), 1);
+    let collapsed = answers.iter().filter(|answer| answer.field("cache-status").contains("; collapsed")).count();
+    assert_eq!(collapsed, 19);
+
+    // Whoever leads is gone: its call hangs, and nothing it says of its end arrives.
+    let never = Gate::closed();
+    upstream.answer(move |_| Reply::text("never").after(&never));
+    let lost = crowd(&fleet, 0, "/shared/two");
+    upstream.call(2).await?;
+    fleet.set_collapse(false).await?;
+    let asked = fleet.collapse_questions().await?;
+    assert!(all(lost).await?.iter().all(|answer| answer.status == 503));
+    // It is told twice.
+    until(async || Ok(fleet.collapse_questions().await? >= asked + 2)).await?;
+    fleet.set_collapse(true).await?;
+    upstream.answer(|_| Reply::text("again"));
+    let asked = fleet.collapse_questions().await?;
+    let visitors = crowd(&fleet, 1, "/shared/two");
+    until(async || Ok(fleet.collapse_questions().await? >= asked + 2)).await?;
+    assert_eq!(upstream.calls().len(), 2, "it still counts as under way");
+    fleet.move_clock(0, 3_100).await?;
+    assert!(all(visitors).await?.iter().all(|answer| answer.text() == "again"));
+    assert_eq!(upstream.calls().len(), 3);
+
+    // Without the object each isolate makes one call.
+    fleet.set_collapse(false).await?;
+    let mut visitors = crowd(&fleet, 0, "/shared/three");
+    visitors.extend(crowd(&fleet, 1, "/shared/three"));
+    assert!(all(visitors).await?.iter().all(|answer| answer.text() == "again"));
+    assert!((4..=5).contains(&upstream.calls().len()), "{}", upstream.calls().len());
     Ok(())
 }

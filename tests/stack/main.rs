@@ -17,6 +17,8 @@ mod limits;
 mod operating;
 /// The origin without its database.
 mod origin;
+/// The origin dies under load.
+mod outage;
 /// Search and reports cost what they should, and what changes shows.
 mod permits;
 /// What belongs to one visitor reaches no other.

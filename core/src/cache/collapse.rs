@@ -11,6 +11,7 @@ use super::key::CacheKey;
 
 /// How calls are shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Collapse {
     /// How long a leader may take before it counts as lost: the deadline of a call and some time for its end.
     pub lease: Duration,
@@ -24,6 +25,7 @@ pub struct Collapse {
 
 /// What a request does that needs a response nobody has yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Role {
     /// Fetch it, and land with this ticket.
     Lead(Ticket),
@@ -40,6 +42,7 @@ pub enum Role {
 
 /// Why a request goes alone. The word is the same in the header, the log and the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Lone {
     /// The last response for this key could not be shared.
     Uncacheable,
@@ -66,19 +69,25 @@ impl Lone {
 
 /// A leader's right to end its lead. Once it is lost, the ticket ends nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ticket(u64);
 
 /// A request that wants to share a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Joiner {
     /// Whether something is stored that may be served although it is stale.
     pub has_stale: bool,
     /// For how long it has waited so far.
     pub waited: Duration,
+    /// What it is known by where answers may be lost: who leads and joins again gets its ticket again. `None` where they
+    /// are not.
+    pub id: Option<u128>,
 }
 
 /// How a lead ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Landing {
     /// The response is stored, or the next one may be: the next request that needs one leads.
     Open,
@@ -104,7 +113,7 @@ struct Flight {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Led { ticket: Ticket, followers: u32 },
+    Led { ticket: Ticket, leader: Option<u128>, followers: u32 },
     Uncacheable,
 }
 
@@ -119,6 +128,11 @@ impl Flights {
     pub fn join(&mut self, key: &CacheKey, joiner: Joiner, now: Timestamp, collapse: &Collapse) -> Role {
         match self.flights.get_mut(key).filter(|flight| flight.until > now) {
             Some(Flight { state: State::Uncacheable, .. }) => return Role::Alone(Lone::Uncacheable),
+            Some(Flight { state: State::Led { ticket, leader: Some(leader), .. }, .. })
+                if joiner.id == Some(*leader) =>
+            {
+                return Role::Lead(*ticket);
+            }
             Some(Flight { state: State::Led { .. }, .. }) if joiner.has_stale => return Role::Stale,
             Some(Flight { state: State::Led { followers, .. }, until }) => {
                 let left = collapse.wait.saturating_sub(joiner.waited);
@@ -141,7 +155,8 @@ impl Flights {
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let flight = Flight { state: State::Led { ticket, followers: 0 }, until: now.after(collapse.lease) };
+        let flight =
+            Flight { state: State::Led { ticket, leader: joiner.id, followers: 0 }, until: now.after(collapse.lease) };
         self.flights.insert(*key, flight);
         Role::Lead(ticket)
     }
@@ -196,7 +211,7 @@ mod tests {
         followers_max: 3,
         uncacheable_for: Duration::from_secs(120),
     };
-    const NEW: Joiner = Joiner { has_stale: false, waited: Duration::ZERO };
+    const NEW: Joiner = Joiner { has_stale: false, waited: Duration::ZERO, id: None };
 
     fn key(path: &str) -> CacheKey {
         CacheKey::new(&Target { path, ..Target::default() })
@@ -238,6 +253,18 @@ mod tests {
         assert_eq!((following, roles[4]), (3, Role::Alone(Lone::Followers)));
         let stale = Joiner { has_stale: true, ..NEW };
         assert_eq!(flights.join(&a, stale, at(0), &COLLAPSE), Role::Stale);
+    }
+
+    #[test]
+    fn who_leads_and_asks_again_leads_still() {
+        let mut flights = Flights::new(8);
+        let (a, one, other) = (key("/a"), Joiner { id: Some(1), ..NEW }, Joiner { id: Some(2), ..NEW });
+        let ticket = lead(flights.join(&a, one, at(0), &COLLAPSE));
+        assert_eq!(lead(flights.join(&a, one, at(9), &COLLAPSE)), ticket);
+        assert!(matches!(flights.join(&a, other, at(9), &COLLAPSE), Role::Follow { .. }));
+        let taken_over = lead(flights.join(&a, other, at(10), &COLLAPSE));
+        assert!(matches!(flights.join(&a, one, at(10), &COLLAPSE), Role::Follow { .. }), "it was lost");
+        assert_eq!(flights.land(&a, taken_over, Landing::Open, at(11), &COLLAPSE), Landed::Ended);
     }
 
     #[test]

@@ -56,6 +56,19 @@ pub struct CacheOptions {
     pub request_fields: RequestFields,
     /// How requests are sorted into variants.
     pub vary: VaryOptions,
+    /// Who shares one call to the origin; default the requests of one isolate.
+    pub collapse: CollapseScope,
+}
+
+/// Who shares one call to the origin for the same response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum CollapseScope {
+    /// The requests of one isolate.
+    #[default]
+    Isolate,
+    /// Those of all isolates of a point of presence.
+    Pop,
 }
 
 /// Which fields of a request reach the origin on a route that is cached. What reaches it may come back in a response
@@ -205,6 +218,7 @@ impl Default for CacheOptions {
             update_content_fields: false,
             targeted: true,
             surrogate_control: false,
+            collapse: CollapseScope::Isolate,
             no_vary_search: true,
             groups: true,
             request_fields: RequestFields::default(),

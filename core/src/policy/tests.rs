@@ -67,6 +67,34 @@ const ROWS: &[Row] = &[
         limits: &["client"],
     },
     Row {
+        request: "GET /robots.txt",
+        route: "robots",
+        browser: "public, max-age=3600",
+        edge: "max-age=86400, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /.well-known/security.txt",
+        route: "security-contact",
+        browser: "public, max-age=3600",
+        edge: "max-age=86400, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /sitemap.xml",
+        route: "sitemap",
+        browser: "public, max-age=3600",
+        edge: "max-age=86400, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /sitemaps/reports-1.xml",
+        route: "sitemap-list",
+        browser: "public, max-age=3600",
+        edge: "max-age=86400, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /about-data",
         route: "about-data",
         browser: "public, max-age=3600, stale-while-revalidate=86400",
@@ -183,8 +211,10 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 19] = [
+const NEED_THE_DATABASE: [&str; 21] = [
     "health",
+    "sitemap",
+    "sitemap-list",
     "about-data",
     "permit",
     "velocity",

@@ -255,6 +255,32 @@ impl Platform for Host {
         }
     }
 
+    fn has_pop(&self) -> bool {
+        self.0.0.has_pop.get()
+    }
+
+    async fn ask_pop(&self, shard: u64, question: String, deadline: Duration) -> Result<String, AuthorityError> {
+        let faults = *self.0.0.faults.borrow();
+        let answer = async {
+            self.take_time().await;
+            if self.0.happens(faults.pop) {
+                return Err(AuthorityError::Failed(String::from("by chance")));
+            }
+            let answer = self.0.0.pop.borrow_mut().entry(shard).or_default().answer(&question, self.0.now());
+            if self.0.happens(faults.pop_answer) {
+                return Err(AuthorityError::Failed(String::from("after it was heard")));
+            }
+            if self.0.happens(faults.pop_hangs) {
+                pending::<()>().await;
+            }
+            answer.ok_or_else(|| AuthorityError::Failed(String::from("malformed question")))
+        };
+        match select(pin!(answer), pin!(self.0.sleep(deadline))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(AuthorityError::Late),
+        }
+    }
+
     async fn wait(&self, key: &CacheKey, at_most: Duration) {
         let world = &self.0.0;
         let seen = world.wakes.borrow().get(key).copied();

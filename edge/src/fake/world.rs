@@ -31,6 +31,7 @@ use crate::{
     message::{Request, Response},
     pipeline,
     platform::{FetchError, Script},
+    pop::PopFlights,
     purge::PurgeLog,
     record::Metric,
     store::Stored,
@@ -76,6 +77,12 @@ pub struct Faults {
     pub authority: u64,
     /// The log of purges fails.
     pub purge_log: u64,
+    /// The object by which isolates share calls fails, before it has heard the question.
+    pub pop: u64,
+    /// It fails after it has heard the question.
+    pub pop_answer: u64,
+    /// It hears, and never answers.
+    pub pop_hangs: u64,
     /// An authority fails after it has heard the question.
     pub authority_answer: u64,
     /// An authority ends after it has heard the question and written down what has to be.
@@ -102,6 +109,8 @@ pub(super) struct Inner {
     pub(super) has_far: Cell<bool>,
     pub(super) has_purge_log: Cell<bool>,
     pub(super) purge_log: RefCell<PurgeLog>,
+    pub(super) has_pop: Cell<bool>,
+    pub(super) pop: RefCell<BTreeMap<u64, PopFlights>>,
     shards: RefCell<BTreeMap<u64, Shard>>,
     /// What the shards wrote down.
     written: RefCell<BTreeMap<u128, Kept>>,
@@ -138,6 +147,8 @@ impl World {
             has_far: Cell::default(),
             has_purge_log: Cell::default(),
             purge_log: RefCell::default(),
+            has_pop: Cell::default(),
+            pop: RefCell::default(),
             shards: RefCell::default(),
             written: RefCell::default(),
             asked: Cell::default(),
@@ -167,6 +178,11 @@ impl World {
     /// Gives the world a log of purges.
     pub fn set_purge_log(&self, has_purge_log: bool) {
         self.0.has_purge_log.set(has_purge_log);
+    }
+
+    /// Gives the isolates of this world an object by which they share calls.
+    pub fn set_pop(&self, has_pop: bool) {
+        self.0.has_pop.set(has_pop);
     }
 
     /// Empties the near store, as another point of presence has it.

@@ -2,6 +2,7 @@
 //! stored or what is stored stands in.
 mod call;
 mod collapse;
+mod pop;
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::rc::Rc;
 use seawall_core::{
     cache::{
         Ask, CacheOptions, CacheStatus, Decision, ForwardReason, Metadata, Stored,
-        collapse::{Landing, Role, Ticket},
+        collapse::{Landing, Role},
         conditional::{self, Evaluation, evaluate},
         decide,
         decide::stand_in,
@@ -38,6 +39,7 @@ use crate::{
 use self::{
     call::{Called, Failure},
     collapse::collapsed,
+    pop::Lead,
 };
 use super::{forward, unavailable_answer};
 
@@ -188,10 +190,11 @@ impl<P: Platform> Cached<'_, P> {
                 Some((client, places)) => admit::charge(edge, platform, route, *client, places.lease()).await,
                 None => true,
             };
-            if may {
+            let pop = if may { cached.gather_refresh().await } else { None };
+            if pop.is_some() {
                 cached.refresh(refresh).await;
             }
-            cached.land(Some(ticket), Landing::Open);
+            cached.land(Some(Lead { here: ticket, pop: pop.flatten() }), Landing::Open);
         });
         true
     }
@@ -234,7 +237,7 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
-    async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Ticket>) -> Answer<P> {
+    async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Lead>) -> Answer<P> {
         let reason = needed.reason;
         let asked = request.again(&request.method);
         match self.call(needed, request).await {
@@ -280,7 +283,7 @@ impl<P: Platform> Cached<'_, P> {
         asked: Request<P>,
         metadata: Box<Metadata>,
         mut response: Response<P>,
-        lead: Option<Ticket>,
+        lead: Option<Lead>,
     ) -> Response<P> {
         let (ours, theirs) = response.body.take().map(|body| self.platform.split(body)).unzip();
         response.body = theirs;

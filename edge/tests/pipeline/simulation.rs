@@ -70,6 +70,7 @@ fn run(seed: u64, statuses: &mut HashMap<u16, usize>) -> World {
                 authority_ends: 5,
                 authority_hangs: up_to(50),
                 delay_ms_max: up_to(800),
+                ..Faults::default()
             });
         }
         // Bursts, and pauses in which what is stored goes stale.

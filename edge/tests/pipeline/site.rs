@@ -237,7 +237,7 @@ fn what_is_done_in_place_of_what_should_be_is_counted() {
         let _ = get(&world, &edge, "/account");
     }
     assert!(last().contains(" degraded=breaker-open "), "{}", last());
-    assert!(world.metrics().contains(&String::from("call origin unreachable")));
+    assert!(world.metrics().contains(&String::from("call data unreachable")));
 }
 
 /// Whether isolate memory answers, the shortest way.

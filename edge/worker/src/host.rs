@@ -17,7 +17,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, WorkerGlobalScope};
 
 use crate::{
-    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, purge, ready::Ready,
+    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, pop, purge, ready::Ready,
     settings, waiters,
 };
 
@@ -203,6 +203,14 @@ impl Platform for Host {
 
     async fn ask_purge_log(&self, question: String, deadline: Duration) -> Result<String, AuthorityError> {
         purge::ask(&self.0.env, question, deadline).await
+    }
+
+    fn has_pop(&self) -> bool {
+        pop::is_bound(&self.0.env)
+    }
+
+    async fn ask_pop(&self, shard: u64, question: String, deadline: Duration) -> Result<String, AuthorityError> {
+        pop::ask(&self.0.env, shard, &question, deadline).await
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {

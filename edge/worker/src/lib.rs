@@ -12,6 +12,7 @@ mod kv;
 mod metrics;
 mod object;
 mod origin;
+mod pop;
 mod purge;
 mod ready;
 mod settings;
@@ -128,6 +129,7 @@ fn refusal(refused: &Refused<'_>) -> Result<web_sys::Response, JsValue> {
 /// The whole way through the pipeline.
 async fn whole(request: &web_sys::Request, env: Object, context: Context) -> Result<web_sys::Response, JsValue> {
     let isolate = isolate(&env)?;
+    pop::learn_place(request);
     let host = Host::new(env, context)?;
     let Some(request) = convert(request) else {
         return Err(JsValue::from_str("the runtime gave a request without an absolute URL"));

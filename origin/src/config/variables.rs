@@ -45,6 +45,8 @@ pub const VARIABLES: &[&Variable] = &[
     &EDGE_URL,
     &EDGE_SECRET,
     &BASE_URL,
+    &STATIC_BASE_URL,
+    &SECURITY_CONTACT,
     &SESSION_KEYS,
     &INVITE_CODES,
     &ADMIN_EMAIL,
@@ -203,6 +205,22 @@ pub(super) const BASE_URL: Variable = Variable {
     default: Some("http://localhost:8080"),
     meaning: "What visitors type: the edge's address, not this process's own. Links in mail begin with it, and forms are taken from its pages only. With `https`, cookies are sent over TLS only",
     expected: "an http or https URL without a query",
+    secret: false,
+};
+
+pub(super) const STATIC_BASE_URL: Variable = Variable {
+    name: "STATIC_BASE_URL",
+    default: None,
+    meaning: "A host that serves `/static/**` of this site, such as a CDN without cookies; pages then link to their files there, and their security policy names it",
+    expected: "an http or https URL without a path, or nothing",
+    secret: false,
+};
+
+pub(super) const SECURITY_CONTACT: Variable = Variable {
+    name: "SECURITY_CONTACT",
+    default: None,
+    meaning: "Whom to tell of a hole; `/.well-known/security.txt` says it",
+    expected: "a URL that begins with mailto: or https://, or nothing",
     secret: false,
 };
 

@@ -68,7 +68,7 @@ static SHAPES: LazyLock<Vec<ShapeView>> = LazyLock::new(|| {
 /// `GET /api`
 pub(crate) async fn api() -> Result<Response, Error> {
     render(&ApiPage {
-        frame: Frame::new("The same as JSON"),
+        frame: Frame::new("The same as JSON").at("/api"),
         about: text(&openapi::whole()["info"]["description"]),
         operations: &OPERATIONS,
         shapes: &SHAPES,

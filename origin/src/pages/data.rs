@@ -53,7 +53,7 @@ pub(crate) async fn about_data(State(site): State<Arc<Site>>) -> Result<Response
     let started = Instant::now();
     let loads = site.databases.read(&Loads).await?;
     let waited = started.elapsed();
-    let page = AboutData { frame: Frame::new("The data"), datasets: datasets(&loads) };
+    let page = AboutData { frame: Frame::new("The data").at("/about-data"), datasets: datasets(&loads) };
     let mut response = render(&page)?;
     purge::tag(&mut response, &[purge::LOADS]);
     response.extensions_mut().insert(DatabaseTime(waited));

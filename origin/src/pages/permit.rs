@@ -11,7 +11,7 @@ use axum::response::Response;
 use jiff::civil::{Date, DateTime};
 
 use super::plot::{Span, Spans};
-use super::text::{clip, date, money, sentence};
+use super::text::{clip, date, encode, money, sentence};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
@@ -126,7 +126,7 @@ impl PermitPage {
         ];
         let number = file.permit_number.clone();
         Ok(Self {
-            frame: Frame::new(format!("Permit {number}, {kind}")),
+            frame: Frame::new(format!("Permit {number}, {kind}")).at(&format!("/permit/{}", encode(&number))),
             status: clip(newest.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
             stage: Stage::of(newest.status.as_deref()).as_str(),
             facts: facts(newest),

@@ -23,7 +23,7 @@ struct Methodology {
 /// `GET /methodology`
 pub(crate) async fn methodology() -> Result<Response, Error> {
     render(&Methodology {
-        frame: Frame::new("How the pages are made"),
+        frame: Frame::new("How the pages are made").at("/methodology"),
         name_matches_max: NAME_MATCHES_MAX,
         stalled_after_days: STALLED_AFTER_DAYS,
         permit_rows_max: PERMIT_ROWS_MAX,
@@ -41,5 +41,5 @@ struct Privacy {
 
 /// `GET /privacy`
 pub(crate) async fn privacy() -> Result<Response, Error> {
-    render(&Privacy { frame: Frame::new("Privacy") })
+    render(&Privacy { frame: Frame::new("Privacy").at("/privacy") })
 }

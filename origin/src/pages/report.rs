@@ -103,7 +103,8 @@ impl ReportPage {
         let complaints = spend(LIST_BYTES_MAX, report.complaints.iter().map(RecordRow::of_complaint))?;
         let violations = spend(LIST_BYTES_MAX, report.violations.iter().map(RecordRow::of_violation))?;
         Ok(Self {
-            frame: Frame::new(format!("{address}, block {} lot {}", report.block, report.lot)),
+            frame: Frame::new(format!("{address}, block {} lot {}", report.block, report.lot))
+                .at(&format!("/report/{parcel}")),
             address,
             block: report.block.clone(),
             lot: report.lot.clone(),

@@ -61,7 +61,7 @@ impl VelocityPage {
     fn of(velocity: &Velocity) -> Result<Self, Error> {
         let updated = velocity.updated_at.map(|at| at.strftime("%b %-d, %Y, %H:%M UTC").to_string());
         Ok(Self {
-            frame: Frame::new("How long plan review takes"),
+            frame: Frame::new("How long plan review takes").at("/velocity"),
             updated: updated.unwrap_or_default(),
             plot: plot(&velocity.stations)?,
             rows: velocity.stations.iter().take(ROWS_MAX).map(StationView::of).collect(),

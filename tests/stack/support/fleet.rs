@@ -52,21 +52,36 @@ impl Fleet {
         Ok(sessions)
     }
 
+    /// Someone who comes to one isolate and takes it for the first, so that all isolates serve the same site.
+    pub(crate) fn visitor(&self, isolate: usize) -> Visitor {
+        Visitor::new(Ipv4Addr::LOCALHOST, self.addresses[isolate]).naming(self.addresses[0])
+    }
+
+    /// How many questions isolates have asked about who calls the origin.
+    pub(crate) async fn collapse_questions(&self) -> Result<usize> {
+        Ok(self.command(0, "collapse").await?.parse()?)
+    }
+
+    /// Decides whether those questions are answered from now on.
+    pub(crate) async fn set_collapse(&self, answers: bool) -> Result<()> {
+        self.command(0, if answers { "collapse/answers" } else { "collapse/fails" }).await.map(drop)
+    }
+
     /// Moves the clock of one isolate, back when `by_ms` is below zero. The first one's is that of the authorities.
     pub(crate) async fn move_clock(&self, isolate: usize, by_ms: i64) -> Result<()> {
-        self.command(isolate, &format!("advance/{by_ms}")).await
+        self.command(isolate, &format!("advance/{by_ms}")).await.map(drop)
     }
 
     /// Decides what the authorities do from now on: `answers`, `fails`, `hangs`, or `dies` once.
     pub(crate) async fn set_authority(&self, word: &str) -> Result<()> {
-        self.command(0, &format!("authority/{word}")).await
+        self.command(0, &format!("authority/{word}")).await.map(drop)
     }
 
-    async fn command(&self, isolate: usize, command: &str) -> Result<()> {
+    async fn command(&self, isolate: usize, command: &str) -> Result<String> {
         let visitor = Visitor::new(Ipv4Addr::LOCALHOST, self.addresses[isolate]);
         let answer = visitor.get(&format!("/__test/{command}")).await?;
         ensure!(answer.status == 200, "the entry module refused {command}: {}", answer.text());
-        Ok(())
+        Ok(answer.text())
     }
 }
 

@@ -456,7 +456,7 @@ fn one_call_serves_all_who_ask_while_it_lasts() {
     let mut flights = Flights::new(4);
     let key = CacheKey::new(&target(0));
     let now = Timestamp::from_unix_seconds(1);
-    let new = Joiner { has_stale: false, waited: Duration::ZERO };
+    let new = Joiner { has_stale: false, waited: Duration::ZERO, id: None };
     let Role::Lead(ticket) = flights.join(&key, new, now, &collapse) else { panic!("the first leads") };
     assert!((0..100).all(|_| matches!(flights.join(&key, new, now, &collapse), Role::Follow { .. })));
     let _ = flights.land(&key, ticket, Landing::Open, now, &collapse);

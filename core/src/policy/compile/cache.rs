@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::PolicyError;
 use super::reader::{Entry, Section};
 use crate::cache::{
-    AuthorizationUse, CacheOptions, JITTER_PERMILLE_MAX, OriginPreconditions, PartialUse, Qualified,
+    AuthorizationUse, CacheOptions, CollapseScope, JITTER_PERMILLE_MAX, OriginPreconditions, PartialUse, Qualified,
     RequestDirectiveUse, RequestFields, SetCookieUse, Statuses, VaryOptions, variants,
 };
 use crate::policy::{BrowserLifetime, CacheRule, Lifetime};
@@ -48,6 +48,7 @@ fn read_edge(entry: Entry<'_>) -> Result<(Lifetime, CacheOptions), PolicyError> 
         "groups",
         "request_fields",
         "vary",
+        "collapse",
     ])?;
     let lifetime = Lifetime {
         fresh: lifetime(section.require("fresh")?)?,
@@ -86,6 +87,7 @@ fn read_edge(entry: Entry<'_>) -> Result<(Lifetime, CacheOptions), PolicyError> 
         surrogate_control: section.boolean_or("surrogate_control", default.surrogate_control)?,
         no_vary_search: section.boolean_or("no_vary_search", default.no_vary_search)?,
         groups: section.boolean_or("groups", default.groups)?,
+        collapse: section.choice("collapse", [("isolate", CollapseScope::Isolate), ("pop", CollapseScope::Pop)])?,
         request_fields: section.get("request_fields").map(read_request_fields).transpose()?.unwrap_or_default(),
         vary: section.get("vary").map(read_vary).transpose()?.unwrap_or_default(),
         ..default

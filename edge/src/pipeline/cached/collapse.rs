@@ -22,7 +22,11 @@ use crate::{
     platform::FetchError,
 };
 
-use super::{Cached, Needed, unavailable_answer};
+use super::{
+    Cached, Needed,
+    pop::{Gathered, Lead},
+    unavailable_answer,
+};
 
 impl<P: Platform> Cached<'_, P> {
     /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
@@ -31,7 +35,14 @@ impl<P: Platform> Cached<'_, P> {
         let (sender, receiver) = oneshot::channel();
         let detached = self.detached(self.conditions.clone());
         self.platform.spawn(async move {
-            let answer = detached.cached().fetch(needed, request, Some(ticket)).await;
+            let cached = detached.cached();
+            let answer = match cached.gather(needed, &request).await {
+                Gathered::Call(needed, pop) => cached.fetch(needed, request, Some(Lead { here: ticket, pop })).await,
+                Gathered::Answer(answer) => {
+                    cached.land(Some(Lead { here: ticket, pop: None }), Landing::Open);
+                    answer
+                }
+            };
             // Nobody listens when the visitor has left; what may be stored is stored all the same.
             let _ = sender.send(answer);
         });
@@ -66,7 +77,7 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     /// Ends the lead of a call that failed, and lets those who waited for it know.
-    pub(super) fn land_failed(&self, lead: Option<Ticket>, failure: CallFailure) {
+    pub(super) fn land_failed(&self, lead: Option<Lead>, failure: CallFailure) {
         if lead.is_some() {
             let now = self.platform.now();
             let expires = now.after(FAILURE_REMEMBERED_FOR);
@@ -78,13 +89,16 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Takes the lead for this key, or learns who has it.
     pub(super) fn join(&self, waited: Duration) -> Role {
-        let joiner = Joiner { has_stale: false, waited };
+        let joiner = Joiner { has_stale: false, waited, id: None };
         let (now, collapse) = (self.platform.now(), self.collapse());
         self.edge.state.borrow_mut().flights.join(&self.key, joiner, now, &collapse)
     }
 
-    pub(super) fn land(&self, lead: Option<Ticket>, landing: Landing) {
-        let Some(ticket) = lead else { return };
+    pub(super) fn land(&self, lead: Option<Lead>, landing: Landing) {
+        let Some(Lead { here: ticket, pop }) = lead else { return };
+        if let Some(ticket) = pop {
+            self.land_there(ticket, landing);
+        }
         let (now, collapse) = (self.platform.now(), self.collapse());
         let landed = self.edge.state.borrow_mut().flights.land(&self.key, ticket, landing, now, &collapse);
         if landed == Landed::Ended {
@@ -93,7 +107,10 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     fn collapse(&self) -> Collapse {
-        let lease = self.edge.policy.upstream_of(self.route).deadline.saturating_add(FLIGHT_MARGIN);
+        let deadline = self.edge.policy.upstream_of(self.route).deadline;
+        // Who waits for another isolate first may have a call of its own to make after that.
+        let deadline = if self.is_gathered() { deadline.saturating_mul(2) } else { deadline };
+        let lease = deadline.saturating_add(FLIGHT_MARGIN);
         Collapse {
             lease,
             // As long as a leader may take: who waits for one that was lost leads next.

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use super::*;
 use crate::cache::{
-    AuthorizationUse, CacheOptions, OriginPreconditions, PartialUse, Qualified, RequestDirectiveUse, RequestFields,
-    SetCookieUse, Statuses, VaryOptions,
+    AuthorizationUse, CacheOptions, CollapseScope, OriginPreconditions, PartialUse, Qualified, RequestDirectiveUse,
+    RequestFields, SetCookieUse, Statuses, VaryOptions,
 };
 use crate::limit::distributed::Mode;
 use crate::limit::fields::Unit;
@@ -320,7 +320,7 @@ fn every_choice_of_a_cache_is_read() {
   update_content_fields = true, targeted = false, surrogate_control = true, no_vary_search = false, groups = false,
   request_fields = ["accept", "x-tenant"], vary = {
   fields = ["accept-encoding"], encodings = ["br", "gzip"], languages = ["en", "es-MX"], types = ["text/html"],
-  variants_max = 8 } } }"#;
+  variants_max = 8 }, collapse = "pop" } }"#;
     let policy = with("", edge).unwrap_or_else(|error| panic!("{error}"));
     let options = CacheOptions {
         fresh: Some(MINUTE),
@@ -350,6 +350,7 @@ fn every_choice_of_a_cache_is_read() {
             types: alloc::vec!["text/html".into()],
             variants_max: 8,
         },
+        collapse: CollapseScope::Pop,
     };
     let rule = policy.routes()[0].cache.as_ref().expect("it caches");
     assert_eq!(rule.options, options);

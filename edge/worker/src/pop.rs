@@ -1,0 +1,73 @@
+//! The object by which the isolates of one point of presence share calls to the origin. It lives where its first question
+//! came from, and holds nothing that has to survive it.
+
+use core::{cell::OnceCell, time::Duration};
+
+use js_sys::{Object, Reflect};
+use seawall_edge::{platform::AuthorityError, pop::PopFlights};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+
+use crate::{glue, host, object::State, settings};
+
+thread_local! {
+    /// The point of presence that this isolate is in.
+    static PLACE: OnceCell<String> = const { OnceCell::new() };
+}
+
+/// Takes in what a request says of the place that it came to. An isolate is in one place, so the first one is enough.
+pub(crate) fn learn_place(request: &web_sys::Request) {
+    PLACE.with(|place| {
+        place.get_or_init(|| {
+            let get = |object: &JsValue, name| Reflect::get(object, &JsValue::from_str(name)).ok();
+            let place = get(request, "cf").and_then(|about| get(&about, "colo")).and_then(|place| place.as_string());
+            // Locally there is one place, without a name.
+            place.unwrap_or_default()
+        });
+    });
+}
+
+/// Whether the objects are bound.
+pub(crate) fn is_bound(env: &Object) -> bool {
+    settings::bound(env, BINDING).is_some()
+}
+
+/// Asks the object of this place that has a share of the keys.
+pub(crate) async fn ask(
+    env: &Object,
+    shard: u64,
+    question: &str,
+    deadline: Duration,
+) -> Result<String, AuthorityError> {
+    let Some(objects) = settings::bound(env, BINDING) else {
+        return Err(AuthorityError::Failed(String::from("COLLAPSE is not bound")));
+    };
+    let name = PLACE.with(|place| [place.get().map_or("", String::as_str), "-", &shard.to_string()].concat());
+    match glue::ask(&objects, &name, question, deadline).await {
+        Ok(answer) => answer.ok_or(AuthorityError::Late),
+        Err(why) => Err(AuthorityError::Failed(why)),
+    }
+}
+
+/// Says who leads.
+#[wasm_bindgen]
+#[derive(Debug, Default)]
+pub struct Collapser {
+    flights: PopFlights,
+}
+
+#[wasm_bindgen]
+impl Collapser {
+    /// The object, which keeps nothing.
+    #[wasm_bindgen(constructor)]
+    pub fn new(_state: State) -> Self {
+        Self::default()
+    }
+
+    /// Answers a question; nothing when it is none.
+    pub fn answer(&mut self, question: &str) -> Option<String> {
+        self.flights.answer(question, host::now())
+    }
+}
+
+/// What wrangler.toml binds the objects to.
+const BINDING: &str = "COLLAPSE";

@@ -1,0 +1,167 @@
+//! What is said to programs that walk through the site: where they may go, what there is, and whom to tell of a hole.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use jiff::{Timestamp, ToSpan as _};
+use tokio_postgres::types::Type;
+
+use super::place::base_url;
+use crate::db::{ReadOnly, Reader};
+use crate::error::Error;
+use crate::http::observe::DatabaseTime;
+use crate::permits::parcel::Parcel;
+use crate::server::Site;
+
+/// Addresses of one list (<https://www.sitemaps.org/protocol.html>).
+const LISTED_MAX: i64 = 50_000;
+/// Lists of reports: five times the city's parcels.
+const LISTS_MAX: i64 = 20;
+/// How long security.txt may be trusted, in hours: RFC 9116 §2.5.5 advises less than a year.
+const CONTACT_HOURS: i64 = 90 * 24;
+
+/// Pages that are worth finding and need no data to be listed.
+const PAGES: [&str; 6] = ["/", "/velocity", "/methodology", "/about-data", "/api", "/privacy"];
+
+/// What crawlers leave alone: what differs for each visitor, or costs more than it tells.
+const DISALLOWED: [&str; 8] = ["/search", "/auth/", "/account", "/admin", "/brief", "/cron/", "/api/", "/health"];
+
+/// `GET /robots.txt`
+pub(crate) async fn robots() -> Response {
+    let mut text = String::from("User-agent: *\n");
+    for path in DISALLOWED {
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "Disallow: {path}");
+    }
+    let _ = write!(text, "\nSitemap: {}/sitemap.xml\n", base_url());
+    plain(text)
+}
+
+/// `GET /sitemap.xml`: the lists.
+pub(crate) async fn sitemap(State(site): State<Arc<Site>>) -> Result<Response, Error> {
+    let started = Instant::now();
+    let parcels = site.databases.read(&Count).await?;
+    let lists = parcels.div_euclid(LISTED_MAX) + i64::from(parcels % LISTED_MAX > 0);
+    let reports = (1..=lists.min(LISTS_MAX)).map(|list| format!("reports-{list}"));
+    let names = std::iter::once("pages".to_owned()).chain(reports);
+    let urls = names.map(|name| format!("/sitemaps/{name}.xml"));
+    let mut response = xml("sitemapindex", "sitemap", urls);
+    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
+    Ok(response)
+}
+
+/// `GET /sitemaps/{list}`: one list of addresses.
+pub(crate) async fn list(State(site): State<Arc<Site>>, Path(list): Path<String>) -> Result<Response, Error> {
+    if list == "pages.xml" {
+        return Ok(xml("urlset", "url", PAGES.iter().map(|path| (*path).to_owned())));
+    }
+    let none = || Error::not_found("There is no such list; /sitemap.xml names them all.");
+    let number = list.strip_prefix("reports-").and_then(|rest| rest.strip_suffix(".xml")).ok_or_else(none)?;
+    let number: i64 = number.parse().ok().filter(|number| (1..=LISTS_MAX).contains(number)).ok_or_else(none)?;
+    let started = Instant::now();
+    let parcels = site.databases.read(&Parcels { list: number }).await?;
+    if parcels.is_empty() {
+        return Err(none());
+    }
+    let mut response = xml("urlset", "url", parcels.iter().map(Parcel::path));
+    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
+    Ok(response)
+}
+
+/// `GET /.well-known/security.txt` (RFC 9116), where a contact is set.
+pub(crate) async fn security(State(site): State<Arc<Site>>) -> Result<Response, Error> {
+    let contact = site.security_contact.as_deref();
+    let contact = contact.ok_or_else(|| Error::not_found("There is nothing at this address."))?;
+    let expires = Timestamp::now().saturating_add(CONTACT_HOURS.hours()).map_err(Error::bug)?;
+    let place = base_url();
+    Ok(plain(format!(
+        "Contact: {contact}\nExpires: {}\nPreferred-Languages: en\nCanonical: {place}/.well-known/security.txt\n",
+        expires.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )))
+}
+
+/// The number of parcels with a permit.
+struct Count;
+
+const PARCELS: &str = "SELECT DISTINCT block, lot FROM permits WHERE block IS NOT NULL AND lot IS NOT NULL";
+
+impl ReadOnly for Count {
+    type Answer = i64;
+
+    async fn read(&self, reader: &Reader) -> Result<i64, tokio_postgres::Error> {
+        let rows = reader.query_typed(&format!("SELECT count(*) FROM ({PARCELS}) parcels"), &[]).await?;
+        rows.first().map_or(Ok(0), |row| row.try_get(0))
+    }
+}
+
+/// The parcels of one list.
+struct Parcels {
+    list: i64,
+}
+
+impl ReadOnly for Parcels {
+    type Answer = Vec<Parcel>;
+
+    async fn read(&self, reader: &Reader) -> Result<Vec<Parcel>, tokio_postgres::Error> {
+        let statement = format!("{PARCELS} ORDER BY block, lot OFFSET $1 LIMIT $2");
+        let first = (self.list - 1) * LISTED_MAX;
+        let rows = reader.query_typed(&statement, &[(&first, Type::INT8), (&LISTED_MAX, Type::INT8)]).await?;
+        let mut parcels = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (block, lot): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+            // What is no parcel has no report.
+            parcels.extend(Parcel::parse(block, lot).ok());
+        }
+        Ok(parcels)
+    }
+}
+
+/// A list of addresses below `base_url`. Our own paths hold nothing that XML would read.
+fn xml(list: &str, entry: &str, paths: impl Iterator<Item = String>) -> Response {
+    let place = base_url();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{list} xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n"
+    );
+    for path in paths {
+        let _ = writeln!(text, "<{entry}><loc>{place}{path}</loc></{entry}>");
+    }
+    let _ = writeln!(text, "</{list}>");
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/xml"))], text).into_response()
+}
+
+fn plain(text: String) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    async fn text(response: Response) -> String {
+        String::from_utf8(to_bytes(response.into_body(), 10_000).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn crawlers_are_kept_from_what_differs_and_costs() {
+        let text = text(robots().await).await;
+        for path in ["/search", "/auth/", "/account", "/admin", "/cron/"] {
+            assert!(text.contains(&format!("Disallow: {path}\n")), "{text}");
+        }
+        assert!(text.ends_with("/sitemap.xml\n") && !text.contains("Disallow: /\n"), "{text}");
+        assert!(PAGES.iter().all(|page| DISALLOWED.iter().all(|path| !page.starts_with(path))));
+    }
+
+    #[tokio::test]
+    async fn lists_are_xml_with_one_entry_a_line() {
+        let text = text(xml("urlset", "url", ["/", "/velocity"].into_iter().map(str::to_owned))).await;
+        assert_eq!(text.matches("<url><loc>").count(), 2, "{text}");
+        assert!(text.starts_with("<?xml") && text.ends_with("</urlset>\n"), "{text}");
+    }
+}
