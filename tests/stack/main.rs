@@ -19,7 +19,7 @@ mod operating;
 mod origin;
 /// The origin dies under load.
 mod outage;
-/// Search and reports cost what they should, and what changes shows.
+/// Pages of search results fit together.
 mod permits;
 /// What belongs to one visitor reaches no other.
 mod privacy;

@@ -88,11 +88,6 @@ impl Edge {
         Ok(Self { address, direct, elsewhere: addresses.next().transpose()?, service, _redis: redis })
     }
 
-    /// Where it listens, for programs.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.direct)
-    }
-
     /// Someone with the address 127.0.0.`host`. Visitors with different addresses are different clients.
     pub(crate) fn visitor(&self, host: u8) -> Visitor {
         Visitor::new(Ipv4Addr::new(127, 0, 0, host), self.address)
