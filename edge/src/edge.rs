@@ -113,6 +113,8 @@ pub(crate) struct State {
     pub(crate) searches: SearchRules,
     /// How it stands to the log of all purges.
     pub(crate) feed: Feed,
+    /// What it read in the note that stands for that log, and wrote there.
+    pub(crate) noted: Purges,
 }
 
 impl Edge {
@@ -144,6 +146,7 @@ impl Edge {
             purges: Purges::default(),
             searches: SearchRules::default(),
             feed: Feed::default(),
+            noted: Purges::default(),
         };
         Self { policy, settings: Settings::default(), isolate, questions: Cell::new(0), state: RefCell::new(state) }
     }

@@ -13,8 +13,9 @@ use seawall_core::{
 use crate::{
     Edge, Platform,
     limits::ORIGINS_MAX,
-    message::{Request, Response},
+    message::{Headers, Request, Response},
     platform::FetchError,
+    settings::EDGE_SECRET_FIELD,
 };
 
 /// Calls the first origin that is not known to be away, and the next when it fails.
@@ -22,7 +23,8 @@ use crate::{
 /// Each has a breaker of its own in this isolate, beside the upstream's, which sees only what came of all of them. Only
 /// a request that may be sent twice and has no body moves on, after its part of what is left of the deadline and at the
 /// cost of a retry: a call is a call, and when all of them fail the budget runs out. When all
-/// are known to be away the first is called all the same: whether to call at all has been decided before.
+/// are known to be away the first is called all the same: whether to call at all has been decided before. Every call
+/// shows the origin that it comes from this edge.
 pub(crate) async fn fetch<P: Platform>(
     edge: &Edge,
     platform: &P,
@@ -34,6 +36,9 @@ pub(crate) async fn fetch<P: Platform>(
     let origins = platform.origins().clamp(1, ORIGINS_MAX);
     let key = request.headers.field("idempotency-key");
     let may_move = request.body.is_none() && Repeatable::of(&request.method, key.as_deref()) != Repeatable::No;
+    if let Some(secret) = &edge.settings.edge_secret {
+        request.headers.set(EDGE_SECRET_FIELD, secret.expose());
+    }
     let began = platform.now();
     let (mut from, mut last, mut spent) = (0, None, None);
     loop {

@@ -1,6 +1,8 @@
 //! The call to the origin: behind the breaker, not more often than it takes, within the deadline, and a
 //! second time where that may help.
 
+pub(crate) mod notes;
+
 use core::{ops::RangeInclusive, time::Duration};
 use std::rc::Rc;
 
@@ -27,7 +29,7 @@ use crate::{
     maintenance,
     message::{Headers, Request, Response},
     platform::FetchError,
-    protect, reach,
+    protect, purge, reach,
     record::Metric,
 };
 
@@ -213,7 +215,12 @@ async fn attempt<P: Platform>(
     let request_time = platform.now();
     // One number is drawn for both, which use a half each.
     let random = platform.random();
+    if platform.has_notes() {
+        // Pages that nobody stores know of what has opened too.
+        purge::keep_up(edge, platform).await;
+    }
     let was_closed = is_closed(edge, which, request_time);
+    let was_open = edge.state.borrow().breakers[which].holds_for(&upstream.breaker, request_time);
     let permit = permit(edge, platform, route.upstream, upstream)
         .await
         .map_err(|retry_after| Unavailable::Open { retry_after })?;
@@ -249,7 +256,7 @@ async fn attempt<P: Platform>(
     // Every call that was made has a reply.
     let reply = reply(&result, response_time).unwrap_or(Reply::Disconnected);
     let outcome = Outcome::classify(&upstream.breaker, reply, elapsed);
-    let report = {
+    let (report, opened) = {
         let mut state = edge.state.borrow_mut();
         if let Some(ticket) = sent.ended() {
             state.throttles[which].record(&upstream.throttle, ticket, End::classify(reply));
@@ -260,10 +267,14 @@ async fn attempt<P: Platform>(
             // It has proved itself: what it refused before says nothing any more.
             state.throttles[which] = Throttle::new();
         }
-        report
+        let holds = state.breakers[which].holds_for(&upstream.breaker, response_time);
+        (report, holds.filter(|_| was_open.is_none()))
     };
     if let Some(report) = report.filter(|_| has_authority(&edge.policy)) {
         tell(edge, platform, route.upstream, report);
+    }
+    if let Some(wait) = opened.filter(|_| platform.has_notes()) {
+        notes::tell(edge, platform, route.upstream, wait);
     }
     result
 }

@@ -402,7 +402,7 @@ impl Place {
         for selector in &orders {
             edge.state.borrow_mut().purges.change(selector.clone(), Strength::Hard, now);
         }
-        if platform.has_purge_log() && !orders.is_empty() {
+        if purge::has_log(platform) && !orders.is_empty() {
             let orders = orders
                 .into_iter()
                 .map(|selector| Order { by: By::Visitor, selector, strength: Strength::Hard })

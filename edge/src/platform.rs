@@ -125,6 +125,34 @@ pub trait Platform: Clone + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<String, AuthorityError>>;
 
+    /// Whether isolates can leave each other notes. Where there is no log of purges it is kept in one, and where there is no
+    /// authority of breakers, so is what opened.
+    fn has_notes(&self) -> bool {
+        false
+    }
+
+    /// Reads a note; `None` when there is none. Whoever writes a note replaces it, and two who do so at the same moment do
+    /// not learn of each other.
+    fn read_note(
+        &self,
+        name: &'static str,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Option<String>, AuthorityError>> {
+        let _ = (name, deadline);
+        ready(Ok(None))
+    }
+
+    /// Writes a note.
+    fn write_note(
+        &self,
+        name: &'static str,
+        text: String,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<(), AuthorityError>> {
+        let _ = (name, text, deadline);
+        ready(Err(AuthorityError::Failed(String::from("this host has no notes"))))
+    }
+
     /// Whether the isolates of this place have an object by which they share calls to the origin.
     fn has_pop(&self) -> bool {
         false

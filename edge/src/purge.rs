@@ -7,6 +7,8 @@
 //!
 //! What travels is text, so that any host can carry it. Here is what it says, at both ends.
 
+pub(crate) mod notes;
+
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -20,7 +22,7 @@ use seawall_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Edge, Platform,
+    Edge, Platform, guard,
     limits::{PURGE_ASKED_EVERY, PURGE_DEADLINE, PURGE_KNOWN_FOR, PURGE_ORDERS_PER_MINUTE, PURGE_RETRIED_AFTER},
     lookup::{from_hex, to_hex},
     platform::AuthorityError,
@@ -107,11 +109,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 impl PurgeLog {
     /// Answers an isolate; `None` when that is no question. Answers too whether the log has changed, and must be kept.
     pub fn answer(&mut self, question: &str, now: Timestamp) -> Option<(String, bool)> {
-        let Question { known, orders } = from_hex(question)?;
+        let (answer, changes) = self.hear(from_hex(question)?, now);
+        Some((to_hex(&answer), changes))
+    }
+
+    fn hear(&mut self, Question { known, orders }: Question, now: Timestamp) -> (Answer, bool) {
         let changes = !orders.is_empty();
         let by_operators = orders.iter().filter(|order| order.by == By::Operator).count();
         if let Err(wait) = self.pace.take(u32::try_from(by_operators).unwrap_or(u32::MAX), now) {
-            return Some((to_hex(&Answer::TooMany { retry_after_s: seconds_ceil(wait) }), false));
+            return (Answer::TooMany { retry_after_s: seconds_ceil(wait) }, false);
         }
         for Order { by, selector, strength } in orders {
             match by {
@@ -121,7 +127,7 @@ impl PurgeLog {
             self.version += 1;
         }
         let purges = (known != self.version).then(|| self.purges.clone());
-        Some((to_hex(&Answer::Taken { version: self.version, purges }), changes))
+        (Answer::Taken { version: self.version, purges }, changes)
     }
 
     /// The log as text, to be kept.
@@ -194,9 +200,14 @@ impl Feed {
     }
 }
 
+/// Whether isolates learn of each other's purges, in one way or the other.
+pub(crate) fn has_log<P: Platform>(platform: &P) -> bool {
+    platform.has_purge_log() || platform.has_notes()
+}
+
 /// Sees to it that this isolate knows the purges of the last [`PURGE_KNOWN_FOR`]; waits only when it does not.
 pub(crate) async fn keep_up<P: Platform>(edge: &Rc<Edge>, platform: &P) {
-    if !platform.has_purge_log() {
+    if !has_log(platform) {
         edge.state.borrow_mut().feed.is_absent = true;
         return;
     }
@@ -209,11 +220,18 @@ pub(crate) async fn keep_up<P: Platform>(edge: &Rc<Edge>, platform: &P) {
             platform.spawn(async move {
                 // What failed is in the log, and is tried again.
                 let _ = ask(&edge, &platform_, Vec::new()).await;
+                if platform_.has_notes() {
+                    guard::notes::learn(&edge, &platform_).await;
+                }
             });
         }
         Due::First => {
             // Fails open: the site stays up, and the purge comes late.
             let _ = ask(edge, platform, Vec::new()).await;
+            if platform.has_notes() {
+                let (edge, platform_) = (Rc::clone(edge), platform.clone());
+                platform.spawn(async move { guard::notes::learn(&edge, &platform_).await });
+            }
         }
         Due::Wait => platform.wait(&turn(), PURGE_DEADLINE).await,
     }
@@ -248,10 +266,14 @@ pub(crate) async fn ask<P: Platform>(edge: &Edge, platform: &P, orders: Vec<Orde
         state.feed.asking = Some(now);
         state.feed.version
     };
-    let question = to_hex(&Question { known, orders });
-    let answer = platform.ask_purge_log(question, PURGE_DEADLINE).await.and_then(|text| {
-        from_hex::<Answer>(&text).ok_or_else(|| AuthorityError::Failed(String::from("the answer does not decode")))
-    });
+    let answer = if platform.has_purge_log() {
+        let question = to_hex(&Question { known, orders });
+        platform.ask_purge_log(question, PURGE_DEADLINE).await.and_then(|text| {
+            from_hex::<Answer>(&text).ok_or_else(|| AuthorityError::Failed(String::from("the answer does not decode")))
+        })
+    } else {
+        notes::exchange(edge, platform, Question { known, orders }).await
+    };
     let outcome = match answer {
         Ok(Answer::Taken { version, purges }) => {
             let state = &mut *edge.state.borrow_mut();

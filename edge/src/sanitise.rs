@@ -192,9 +192,9 @@ pub(crate) const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields with which a client could claim another address, host, path or method than its own, and the one that carries
-/// this edge's own secret.
-const SPOOFABLE: [&str; 23] = [
+/// Fields with which a client could claim another address, host, path or method than its own, and those that carry
+/// this edge's own secrets.
+const SPOOFABLE: [&str; 24] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -218,6 +218,7 @@ const SPOOFABLE: [&str; 23] = [
     "x-middleware-subrequest",
     "cdn-loop",
     crate::settings::SECRET_FIELD,
+    crate::settings::EDGE_SECRET_FIELD,
 ];
 
 /// Fields that must reach the origin when they were sent: naming one in `Connection` would take it away.

@@ -11,6 +11,8 @@ pub struct Settings {
     pub control_secret: Option<Secret>,
     /// What the origin wants of who starts its jobs; without it every job fails.
     pub cron_secret: Option<Secret>,
+    /// What the origin wants to see before it believes who the client is; without it the origin believes whoever comes.
+    pub edge_secret: Option<Secret>,
     /// Whether the site is down on purpose; `None`: as the policy says.
     pub maintenance: Option<bool>,
     /// What runs.
@@ -20,6 +22,37 @@ pub struct Settings {
 /// The field in which an operator's own requests for pages carry the control secret. `Authorization` belongs to the
 /// origin there. It goes no further than this edge.
 pub const SECRET_FIELD: &str = "seawall-secret";
+
+/// The field in which this edge shows the origin its secret. What clients send in it is taken away.
+pub const EDGE_SECRET_FIELD: &str = "seawall-edge-secret";
+
+impl Settings {
+    /// A secret of the configuration; `None` when it is not set. One that is too short to be one opens nothing, and the
+    /// log says so.
+    #[must_use]
+    pub fn secret(name: &str, text: Option<String>, log: impl Fn(&str)) -> Option<Secret> {
+        let secret = Secret::new(text?);
+        if secret.is_none() {
+            let advice = "=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints";
+            log(&["edge.settings ", name, advice].concat());
+        }
+        secret
+    }
+
+    /// A switch of the configuration; `None` when it is not set. Anything but its two words is as if it were not set, and
+    /// the log says so.
+    #[must_use]
+    pub fn switch(name: &str, word: Option<&str>, log: impl Fn(&str)) -> Option<bool> {
+        match word? {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => {
+                log(&["edge.settings ", name, "=unknown: it may be on or off"].concat());
+                None
+            }
+        }
+    }
+}
 
 /// Which build runs, for people who look.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +128,22 @@ mod tests {
             assert_eq!(secret.admits(authorization.as_deref()), opens, "{authorization:?}");
         }
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn what_the_configuration_says_is_taken_or_named() {
+        let said = core::cell::RefCell::new(Vec::new());
+        let log = |line: &str| said.borrow_mut().push(line.to_owned());
+        for (word, expect, lines) in
+            [(None, None, 0), (Some("on"), Some(true), 0), (Some("off"), Some(false), 0), (Some("On"), None, 1)]
+        {
+            assert_eq!((Settings::switch("MAINTENANCE", word, log), said.borrow().len()), (expect, lines), "{word:?}");
+        }
+        assert!(said.borrow()[0].contains("MAINTENANCE=unknown"));
+        assert!(Settings::secret("SECRET", Some("x".repeat(Secret::BYTES_MIN)), log).is_some());
+        assert!(Settings::secret("SECRET", None, log).is_none() && said.borrow().len() == 1);
+        assert!(Settings::secret("SECRET", Some(String::from("short")), log).is_none());
+        assert!(said.borrow()[1].contains("SECRET=too-short") && !said.borrow()[1].contains("=short"));
     }
 
     #[test]

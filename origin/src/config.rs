@@ -34,7 +34,7 @@ pub struct Config {
     pub soda: Soda,
     /// Who counts requests, and where.
     pub limits: Limits,
-    /// `EDGE_URL` and `EDGE_SECRET`: who is told which pages are old.
+    /// `PURGE_URL` and `PURGE_SECRET`: who is told which pages are old.
     pub purge: Option<Purge>,
     /// Who may sign in, and how mail goes out.
     pub accounts: Accounts,
@@ -105,14 +105,16 @@ pub struct Limits {
     pub redis_url: Option<Secret>,
     /// `TRUSTED_PROXY_HOPS`: how many entries of `X-Forwarded-For`, from its end, our own proxies have written.
     pub trusted_proxy_hops: usize,
+    /// `EDGE_SECRET`: what requests show whose `X-Forwarded-For` is believed.
+    pub edge_secret: Option<Secret>,
 }
 
 /// The edge, as far as it is told which pages are old.
 #[derive(Clone, Debug)]
 pub struct Purge {
-    /// `EDGE_URL`, without a slash at the end.
+    /// `PURGE_URL`, without a slash at the end.
     pub url: String,
-    /// `EDGE_SECRET`: its control secret.
+    /// `PURGE_SECRET`: its control secret.
     pub secret: Secret,
 }
 
@@ -219,12 +221,13 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         });
         let secret = |value: &str| (value.len() >= SECRET_BYTES_MIN).then(|| Secret(value.to_owned()));
         let cron_secret = self.checked(&var::CRON_SECRET, secret);
-        let edge_url = self.checked(&var::EDGE_URL, http_url);
-        let edge_secret = self.checked(&var::EDGE_SECRET, secret);
-        if edge_url.is_some() != edge_secret.is_some() {
-            self.refused.push("  EDGE_URL and EDGE_SECRET need each other: one of them is not set".to_owned());
+        let purge_url = self.checked(&var::PURGE_URL, http_url);
+        let purge_secret = self.checked(&var::PURGE_SECRET, secret);
+        if purge_url.is_some() != purge_secret.is_some() {
+            self.refused.push("  PURGE_URL and PURGE_SECRET need each other: one of them is not set".to_owned());
         }
-        let purge = edge_url.zip(edge_secret).map(|(url, secret)| Purge { url, secret });
+        let purge = purge_url.zip(purge_secret).map(|(url, secret)| Purge { url, secret });
+        let edge_secret = self.checked(&var::EDGE_SECRET, secret);
         if cron_worker != CronWorker::Off && cron_secret.is_none() {
             self.refused.push("  CRON_SECRET is not set: CRON_WORKER needs it".to_owned());
         }
@@ -261,6 +264,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 }),
                 redis_url: self.checked(&var::REDIS_URL, redis_url).map(Secret),
                 trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
+                edge_secret,
             },
             purge,
             accounts: self.accounts(),

@@ -37,11 +37,12 @@ pub struct Error {
     retry_after: Option<Duration>,
     internal: Option<Arc<dyn StdError + Send + Sync>>,
     busy: bool,
+    shed: bool,
 }
 
 impl Error {
     fn new(status: StatusCode, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, public: public.into(), retry_after: None, internal: None, busy: false }
+        Self { status, public: public.into(), retry_after: None, internal: None, busy: false, shed: false }
     }
 
     /// 400: the request makes no sense; `public` says what to change.
@@ -89,7 +90,7 @@ impl Error {
     pub fn shed() -> Self {
         let public = "Many people are asking at this moment. Please try again in a second.";
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, public).retry_after(RETRY_SHED);
-        error.because("more requests than this process takes on")
+        Self { shed: true, ..error.because("more requests than this process takes on") }
     }
 
     /// 503: as many jobs wait as may.
@@ -147,6 +148,12 @@ impl Error {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    /// Whether the request was turned away before anything was done for it. Who turns away says so, seldom.
+    #[must_use]
+    pub fn is_shed(&self) -> bool {
+        self.shed
     }
 
     /// What the client may read.

@@ -22,6 +22,8 @@ use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, rate_limit, rat
 use seawall_core::limit::{Admission, LeaseId, LimitId, Ruling, Verdict};
 use seawall_core::policy::{Limit, Policy, Route, Scope, StoreFailure};
 use seawall_core::problem::{self, Problem};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use self::client::Client;
 pub(crate) use self::client::Peer;
@@ -36,6 +38,9 @@ use crate::policy;
 
 static RATE_LIMIT_FIELD: HeaderName = HeaderName::from_static(RATE_LIMIT);
 static RATE_LIMIT_POLICY_FIELD: HeaderName = HeaderName::from_static(RATE_LIMIT_POLICY);
+
+/// Where the edge shows its secret.
+static EDGE_SECRET_FIELD: HeaderName = HeaderName::from_static("seawall-edge-secret");
 
 /// Counts for all routes of a policy.
 #[derive(Debug)]
@@ -68,6 +73,12 @@ impl Limiter {
         let (deadline, breaker) = policy::redis(&policy);
         let shared = settings.redis_url.as_ref().map(|url| Shared::new(url, deadline, breaker)).transpose()?;
         let memory = Memory::new(&policy);
+        if settings.trusted_proxy_hops > 0 && settings.edge_secret.is_none() {
+            tracing::warn!(
+                event = "limit.edge_not_proven",
+                "TRUSTED_PROXY_HOPS is set and EDGE_SECRET is not: who reaches this process past the edge says who it is"
+            );
+        }
         Ok(Self { policy, settings, memory, shared, unavailable: Seldom::default(), misconfigured: Seldom::default() })
     }
 
@@ -156,7 +167,16 @@ impl Limiter {
                 );
             });
         }
-        Client::of(peer, request.headers(), self.settings.trusted_proxy_hops)
+        let hops = if self.comes_from_the_edge(request.headers()) { self.settings.trusted_proxy_hops } else { 0 };
+        Client::of(peer, request.headers(), hops)
+    }
+
+    /// Whether what the request says of its client is believed: always without `EDGE_SECRET`.
+    fn comes_from_the_edge(&self, headers: &HeaderMap) -> bool {
+        let Some(secret) = &self.settings.edge_secret else { return true };
+        let shown = headers.get(&EDGE_SECRET_FIELD).map(HeaderValue::as_bytes).unwrap_or_default();
+        // Digests are of one length, so neither the time nor the length of the secret shows.
+        Sha256::digest(shown).ct_eq(&Sha256::digest(secret.expose())).into()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Requests are known by the pattern of their route, so that neither grows with what visitors ask for.
 
+mod figures;
 mod samples;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use seawall_core::breaker;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+pub(crate) use self::figures::Figures;
 pub(crate) use self::samples::{Dropped, Samples, WRITE_TIME_MAX};
 use crate::db::Pool;
 use crate::server::Site;

@@ -2,10 +2,11 @@
 //!
 //! An entry is fresh for the time in its row, then stale for a while: it is served as it is while one process computes it
 //! anew. Who comes first to an entry that is missing takes a lease in its row and computes; others wait for that, within
-//! this process and in others. When the computing fails, what was there before is served, however old it is. All times
-//! are the database's.
+//! this process and in others. When the computing fails or takes too long, what was there before is served, however old it
+//! is. All times are the database's.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::db::Pool;
+use crate::db::{Pool, Reader};
 use crate::error::Error;
 
 /// An answer: a JSON object.
@@ -46,6 +47,14 @@ pub(crate) trait Entry: Clone + Send + Sync + 'static {
 pub(crate) struct PageCache {
     pool: Pool,
     flights: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
+    counts: Arc<Counts>,
+}
+
+/// What this process asked its cache for since it started.
+#[derive(Debug, Default)]
+struct Counts {
+    hits: AtomicU64,
+    asked: AtomicU64,
 }
 
 /// A row as it was found.
@@ -77,6 +86,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest wait for another process; then the visitor is told to come back.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Most bytes of an answer that is kept; a longer one is computed each time. The figures of today have a few thousand.
+const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// Entries that pruning leaves, the newest ones.
 pub(crate) const ENTRIES_MAX: i64 = 10_000;
 
@@ -110,7 +121,7 @@ const RELEASE: &str =
 
 impl PageCache {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, flights: Arc::default() }
+        Self { pool, flights: Arc::default(), counts: Arc::default() }
     }
 
     /// The entry, computed if need be. What comes from the cache has `_cached` and `_cached_at`.
@@ -121,6 +132,7 @@ impl PageCache {
     /// When it cannot be computed and was not there, or another process takes too long.
     pub(crate) async fn get_cached_or_compute<E: Entry>(&self, entry: &E) -> Result<Payload, Error> {
         let key = entry.key();
+        self.counts.asked.fetch_add(1, Ordering::Relaxed);
         let found = match self.find(&key).await {
             Ok(found) => found,
             Err(error) => {
@@ -129,14 +141,37 @@ impl PageCache {
             }
         };
         match found.standing {
-            Standing::Fresh => found.served(),
+            Standing::Fresh => self.hit(found),
             Standing::Stale => {
-                let (cache, entry) = (self.clone(), entry.clone());
-                tokio::spawn(async move { cache.refresh(&entry).await });
-                found.served()
+                // One of this process at a time: the others need not even ask for the lease.
+                if let Ok(alone) = self.flight(&key).try_lock_owned() {
+                    let (cache, entry) = (self.clone(), entry.clone());
+                    tokio::spawn(async move {
+                        // Logged where it was computed; who comes next tries again.
+                        let _ = cache.refresh(&entry).await;
+                        drop(alone);
+                    });
+                }
+                self.hit(found)
+            }
+            Standing::Old if found.payload.is_some() => {
+                match tokio::time::timeout(WAIT_MAX, self.fill(entry, &key)).await {
+                    Ok(Ok(filled)) => Ok(filled),
+                    Ok(Err(_)) | Err(_) => found.served(),
+                }
             }
             Standing::Old | Standing::Empty => self.fill(entry, &key).await,
         }
+    }
+
+    /// How many answers came from the cache, and how many were asked for.
+    pub(crate) fn hits(&self) -> (u64, u64) {
+        (self.counts.hits.load(Ordering::Relaxed), self.counts.asked.load(Ordering::Relaxed))
+    }
+
+    fn hit(&self, found: Found) -> Result<Payload, Error> {
+        self.counts.hits.fetch_add(1, Ordering::Relaxed);
+        found.served()
     }
 
     /// Computes the entry anew unless someone else does. Says whether it did.
@@ -152,11 +187,11 @@ impl PageCache {
     /// When the database does not take it.
     pub(crate) async fn invalidate(&self, pattern: &str) -> Result<u64, Error> {
         let sql = "UPDATE page_cache SET invalidated_at = now() WHERE cache_key LIKE $1 RETURNING 1";
-        let rows = self.pool.get().await?.query_typed(sql, &[(&pattern, Type::TEXT)]).await?;
-        Ok(rows.len() as u64)
+        Ok(self.ask(sql, &[(&pattern, Type::TEXT)]).await?.len() as u64)
     }
 
-    /// Waits for who computes it, or does so. One of this process at a time looks after one entry.
+    /// Waits for who computes it, or does so. One of this process at a time looks after one entry. Whatever the reason for
+    /// which it fails, the caller serves what was there before.
     async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<Payload, Error> {
         let (flight, asked) = (self.flight(key), Instant::now());
         let _alone = tokio::time::timeout(WAIT_MAX, flight.lock()).await.map_err(|_| slow())?;
@@ -173,12 +208,11 @@ impl PageCache {
                     self.release(key, Duration::ZERO).await;
                     return again.served();
                 }
-                let computed = self.compute(entry, key, since).await;
-                return computed.or_else(|error| if again.payload.is_some() { again.served() } else { Err(error) });
+                return self.compute(entry, key, since).await;
             }
             // Another process computes, or has just failed to.
             if asked.elapsed() >= WAIT_MAX {
-                return if found.payload.is_some() { found.served() } else { Err(slow()) };
+                return Err(slow());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -188,6 +222,11 @@ impl PageCache {
     async fn compute<E: Entry>(&self, entry: &E, key: &str, since: Timestamp) -> Result<Payload, Error> {
         match entry.compute().await {
             Ok(payload) => {
+                if bytes(&payload) > PAYLOAD_BYTES_MAX {
+                    tracing::warn!(event = "cache.too_long", key, "{key} is too long to be kept");
+                    self.release(key, Duration::ZERO).await;
+                    return Ok(payload);
+                }
                 if let Err(error) = self.store(key, &payload, entry.lifetime(), since).await {
                     tracing::warn!(event = "cache.not_stored", key, %error, "{key} was computed and not kept: {error}");
                     self.release(key, Duration::ZERO).await;
@@ -209,7 +248,7 @@ impl PageCache {
     }
 
     async fn find(&self, key: &str) -> Result<Found, Error> {
-        let rows = self.pool.get().await?.query_typed(FIND, &[(&key, Type::TEXT)]).await?;
+        let rows = self.ask(FIND, &[(&key, Type::TEXT)]).await?;
         let empty = Found { payload: None, computed_at: None, standing: Standing::Empty };
         Ok(rows.first().map(Found::read).transpose()?.unwrap_or(empty))
     }
@@ -217,7 +256,7 @@ impl PageCache {
     async fn lease(&self, key: &str) -> Result<Option<Timestamp>, Error> {
         let millis = millis(LEASE);
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::TEXT), (&millis, Type::INT4)];
-        let rows = self.pool.get().await?.query_typed(LEASE_IT, &parameters).await?;
+        let rows = self.ask(LEASE_IT, &parameters).await?;
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
 
@@ -231,17 +270,22 @@ impl PageCache {
             (&stale, Type::INT4),
             (&since, Type::TIMESTAMPTZ),
         ];
-        self.pool.get().await?.query_typed(STORE, &parameters).await?;
-        Ok(())
+        self.ask(STORE, &parameters).await.map(|_| ())
     }
 
     /// Gives the lease up, or holds it a little longer. What is not given up ends by itself.
     async fn release(&self, key: &str, pause: Duration) {
         let millis = millis(pause);
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::TEXT), (&millis, Type::INT4)];
-        if let Ok(connection) = self.pool.get().await {
-            let _ = connection.query_typed(RELEASE, &parameters).await;
-        }
+        let _ = self.ask(RELEASE, &parameters).await;
+    }
+
+    /// One statement. When the caller goes away meanwhile it is ended, and its connection is not lent again.
+    async fn ask(&self, sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
+        let reader = Reader::borrow(&self.pool).await?;
+        let rows = reader.query_typed(sql, parameters).await?;
+        reader.finish();
+        Ok(rows)
     }
 
     /// What those of this process who fill one entry wait for. Forgotten when nobody does.
@@ -277,6 +321,10 @@ impl Found {
         payload.insert("_cached_at".to_owned(), self.computed_at.map(|at| at.to_string()).into());
         Ok(payload)
     }
+}
+
+fn bytes(payload: &Payload) -> usize {
+    serde_json::to_vec(payload).map_or(0, |text| text.len())
 }
 
 fn slow() -> Error {

@@ -6,6 +6,7 @@ mod api;
 pub(crate) mod crawlers;
 mod data;
 mod firm;
+pub(crate) mod perf;
 mod permit;
 pub(crate) mod place;
 pub(crate) mod plot;

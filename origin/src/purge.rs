@@ -112,7 +112,7 @@ async fn order(http: &reqwest::Client, edge: &Purge, body: &serde_json::Value) -
         let why = match answer {
             Ok(answer) if answer.status().is_success() => return Ok(()),
             Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => answer.status().to_string(),
-            Ok(answer) => bail!("the edge answered a purge with {}; check EDGE_URL and EDGE_SECRET", answer.status()),
+            Ok(answer) => bail!("the edge answered a purge with {}; check PURGE_URL and PURGE_SECRET", answer.status()),
             Err(error) => error.without_url().to_string(),
         };
         if attempt >= ATTEMPTS_MAX {

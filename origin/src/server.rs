@@ -36,7 +36,7 @@ use crate::limit::{self, Limiter};
 use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::pages::{account, admin, crawlers, sign_in};
+use crate::pages::{account, admin, crawlers, perf, sign_in};
 use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
@@ -175,6 +175,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/account/unwatch", post(account::unwatch))
         .route("/account/brief", post(account::brief))
         .route("/admin", get(admin::admin))
+        .route("/admin/perf", get(perf::page))
+        .route("/admin/perf.json", get(perf::json))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api", get(pages::api))

@@ -140,8 +140,12 @@ impl Cluster {
     /// # Errors
     /// When it is gone.
     pub fn kill(&mut self) -> Result<()> {
-        self.signal(Signal::KILL)?;
+        // A server that is stopped starts no session more, and one that is dead is nobody's parent: so it stops, its
+        // sessions are listed, and then all of them die.
+        self.server.signal(Signal::STOP)?;
+        let sessions = self.sessions()?;
         self.server.kill();
+        tell(&sessions, Signal::KILL);
         Ok(())
     }
 
@@ -163,25 +167,33 @@ impl Cluster {
 
     /// Each process of the server leads a group of its own, so each gets the signal, the one that starts them first.
     fn signal(&self, signal: Signal) -> Result<()> {
-        let server = self.server.id().to_string();
         self.server.signal(signal)?;
-        let all = process::answer(Command::new("ps").args(["-A", "-o", "pid=,ppid="])).context("ps does not answer")?;
-        for line in all.lines() {
-            let mut words = line.split_whitespace();
-            let (Some(pid), Some(parent)) = (words.next(), words.next()) else { continue };
-            if parent == server
-                && let Some(pid) = pid.parse().ok().and_then(Pid::from_raw)
-            {
-                // One that has just ended needs no signal.
-                let _ = rustix::process::kill_process(pid, signal);
-            }
-        }
+        tell(&self.sessions()?, signal);
         Ok(())
+    }
+
+    /// The processes that the server has started and that still run.
+    fn sessions(&self) -> Result<Vec<Pid>> {
+        let server = self.server.id().to_string();
+        let all = process::answer(Command::new("ps").args(["-A", "-o", "pid=,ppid="])).context("ps does not answer")?;
+        let child = |line: &str| {
+            let mut words = line.split_whitespace();
+            let (pid, parent) = (words.next()?, words.next()?);
+            (parent == server).then(|| pid.parse().ok().and_then(Pid::from_raw))?
+        };
+        Ok(all.lines().filter_map(child).collect())
     }
 
     /// The server's process, to watch it or to kill it in a test.
     pub fn server(&mut self) -> &mut Service {
         &mut self.server
+    }
+}
+
+/// Sends a signal to each. One that has just ended needs none.
+fn tell(processes: &[Pid], signal: Signal) {
+    for process in processes {
+        let _ = rustix::process::kill_process(*process, signal);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each `ensure` function returns at once when its tool is there. Versions come from `Cargo.lock`,
 //! `package-lock.json` and `rust-toolchain.toml`, and from nowhere else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -131,6 +131,7 @@ pub fn cargo(project: &Project) -> Command {
 }
 
 /// Something that xtask cannot install.
+#[derive(Clone, Debug)]
 pub struct Missing {
     /// What it is.
     pub what: String,
@@ -176,6 +177,20 @@ pub fn missing_prerequisites(project: &Project) -> Vec<Missing> {
         );
     }
     missing
+}
+
+/// The servers that only tests need, and that xtask cannot install here.
+#[must_use]
+pub fn missing_for_tests() -> Vec<Missing> {
+    let needed = ["redis-server", "pgbouncer"];
+    let here = |program: &&str| {
+        process::on_path(program).is_some() || Path::new("/usr/sbin").join(program).is_file() || apt::can_install()
+    };
+    let miss = |program: &str| Missing {
+        what: format!("{program} is missing, which tests of the origin start"),
+        way_out: format!("install it (Debian: apt install {program}; macOS: brew install {program})"),
+    };
+    needed.into_iter().filter(|program| !here(program)).map(miss).collect()
 }
 
 /// Fails with one line for each missing prerequisite.

@@ -208,6 +208,15 @@ impl Purges {
         }
     }
 
+    /// Whether both have the same purges.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        (self.generation, self.floor, &self.all) == (other.generation, other.floor, &other.all)
+            && (&self.named, &self.changed) == (&other.named, &other.changed)
+            && self.prefixes.len() == other.prefixes.len()
+            && self.prefixes.iter().all(|prefix| other.prefixes.contains(prefix))
+    }
+
     /// What the purges say of a response stored under `key` for `target`.
     #[must_use]
     pub fn check(&self, key: &CacheKey, target: &Target<'_>, stored: &Metadata) -> Purged {

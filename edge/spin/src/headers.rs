@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use seawall_core::headers::Fields;
+use seawall_core::headers::{Fields, Names};
 use seawall_edge::message::Headers;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields as WasiFields};
 
@@ -51,6 +51,10 @@ impl SpinHeaders {
 impl Fields for SpinHeaders {
     fn field(&self, name: &str) -> Option<Cow<'_, str>> {
         self.0.field(name)
+    }
+
+    fn fields<const N: usize>(&self, names: &Names<N>) -> [Option<Cow<'_, str>>; N] {
+        self.0.fields(names)
     }
 }
 

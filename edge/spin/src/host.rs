@@ -16,7 +16,7 @@ use seawall_edge::{
 };
 use spin_sdk::wasip3::{self, random::random::get_random_u64};
 
-use crate::{authority, body::Body, headers::SpinHeaders, origin, settings::Places, store::KeyValue, waiters};
+use crate::{authority, body::Body, headers::SpinHeaders, notes, origin, settings::Places, store::KeyValue, waiters};
 
 /// The platform of one request.
 #[derive(Clone)]
@@ -114,12 +114,25 @@ impl Platform for Host {
         String::from_utf8(body.collect(bytes_max).await?.into()).ok()
     }
 
+    /// It is kept in a note.
     fn has_purge_log(&self) -> bool {
         false
     }
 
     async fn ask_purge_log(&self, _: String, _: Duration) -> Result<String, AuthorityError> {
-        Err(AuthorityError::Failed(String::from("Spin has no log of purges")))
+        Err(AuthorityError::Failed(String::from("Spin has no authority that could keep a log of purges")))
+    }
+
+    fn has_notes(&self) -> bool {
+        true
+    }
+
+    async fn read_note(&self, name: &'static str, deadline: Duration) -> Result<Option<String>, AuthorityError> {
+        notes::within(deadline, notes::read(name)).await
+    }
+
+    async fn write_note(&self, name: &'static str, text: String, deadline: Duration) -> Result<(), AuthorityError> {
+        notes::within(deadline, notes::write(name, text)).await
     }
 
     /// Nothing is kept in objects: this platform has none, and its policy says so.

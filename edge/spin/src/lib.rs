@@ -8,6 +8,7 @@ mod body;
 mod headers;
 mod host;
 mod message;
+mod notes;
 mod origin;
 mod settings;
 mod store;

@@ -1,9 +1,6 @@
 //! The variables of spin.toml, as the pipeline and this adapter take them.
 
-use seawall_edge::{
-    Settings,
-    settings::{Build, Secret},
-};
+use seawall_edge::{Settings, settings::Build};
 use spin_sdk::variables::{self, Error};
 
 use crate::host;
@@ -33,14 +30,21 @@ pub(crate) struct Address {
 /// When the origin's address is missing or is none: there is nothing to be an edge of.
 pub(crate) async fn read() -> Result<(Settings, Places), String> {
     let origin = text(ORIGIN).await.ok_or("the variable origin is not set: give it the origin's address")?;
-    let origins: Option<Vec<Address>> = origin.split(',').map(|address| Address::parse(address.trim())).collect();
-    let origins = origins
-        .ok_or_else(|| format!("the variable origin is {origin:?}: give an address such as https://origin.example"))?;
+    let fallback = text(FALLBACK_ORIGIN).await.filter(|address| address != NO_FALLBACK);
+    let addresses = [Some((ORIGIN, origin)), fallback.map(|address| (FALLBACK_ORIGIN, address))];
+    let mut origins = Vec::new();
+    for (name, address) in addresses.into_iter().flatten() {
+        let wrong = || format!("the variable {name} is {address:?}: give an address such as https://origin.example");
+        for address in address.split(',') {
+            origins.push(Address::parse(address.trim()).ok_or_else(wrong)?);
+        }
+    }
     let settings = Settings {
-        control_secret: text(CONTROL_SECRET).await.and_then(secret),
+        control_secret: Settings::secret(CONTROL_SECRET, text(CONTROL_SECRET).await, host::log),
         // Spin starts no jobs by the clock; the origin's own timer does (docs/operating/spin.md).
         cron_secret: None,
-        maintenance: text(MAINTENANCE).await.and_then(|word| switch(MAINTENANCE, &word)),
+        edge_secret: Settings::secret(EDGE_SECRET, text(EDGE_SECRET).await, host::log),
+        maintenance: Settings::switch(MAINTENANCE, text(MAINTENANCE).await.as_deref(), host::log),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
@@ -77,33 +81,19 @@ async fn text(name: &str) -> Option<String> {
     }
 }
 
-/// A switch; anything but its two words is as if it were not set, and the log says so.
-fn switch(name: &str, word: &str) -> Option<bool> {
-    match word {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => {
-            host::log(&format!("edge.settings {name}=unknown: it may be on or off"));
-            None
-        }
-    }
-}
-
-/// A secret. One that is too short to be one opens nothing, and the log says so.
-fn secret(text: String) -> Option<Secret> {
-    let secret = Secret::new(text);
-    if secret.is_none() {
-        host::log("edge.settings secret=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints");
-    }
-    secret
-}
-
 /// The origin's address, or several, separated by commas.
 const ORIGIN: &str = "origin";
+/// The address of one that answers when the first fails. spin.toml names both as hosts that may be called, and a list of
+/// those has an address in each place.
+const FALLBACK_ORIGIN: &str = "fallback_origin";
+/// What stands in that place when there is none: a name that never resolves (RFC 6761 §6.4).
+const NO_FALLBACK: &str = "http://none.invalid";
 /// Redis's address.
 const REDIS: &str = "redis_url";
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "control_secret";
+/// What shows the origin that a request comes from this edge; the same text as its `EDGE_SECRET`.
+const EDGE_SECRET: &str = "edge_secret";
 /// Takes the site down (`on`) or up (`off`), whatever the policy says.
 const MAINTENANCE: &str = "maintenance";
 /// What this deployment is called.

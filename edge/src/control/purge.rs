@@ -1,5 +1,7 @@
 //! `POST /__seawall/purge`: what is stored does not count any more, in every place within five seconds.
 
+use std::rc::Rc;
+
 use seawall_core::{
     cache::{
         groups::{GROUP_BYTES_MAX, GroupId},
@@ -28,7 +30,7 @@ use super::{
 impl<P: Platform> Control<'_, P> {
     /// Reads what to purge, and tells the log of purges. Nothing is purged unless all of it can be.
     pub(super) async fn purge(&self, request: &mut Request<P>) -> Response<P> {
-        if !self.platform.has_purge_log() {
+        if !purge::has_log(self.platform) {
             let detail = "This deployment has no log of purges: bind the Durable Object PURGES.";
             return refusal(self.platform, Status::NotImplemented, detail);
         }
@@ -47,6 +49,10 @@ impl<P: Platform> Control<'_, P> {
         let count = orders.len();
         match purge::ask(&self.isolate.edge, self.platform, orders).await {
             Ok(()) => {
+                if !self.platform.has_purge_log() {
+                    let (edge, platform) = (Rc::clone(&self.isolate.edge), self.platform.clone());
+                    self.platform.spawn(async move { purge::notes::see_to(&edge, &platform).await });
+                }
                 let count = count.to_string();
                 json(self.platform, ["{\"purges\":", &count, ",\"effective_within_s\":5}"].concat())
             }

@@ -84,6 +84,19 @@ impl Host {
             self.0.sleep(Duration::from_millis(self.0.random() % longest)).await;
         }
     }
+
+    /// Reads or writes a note, which fails as the purge log does and takes as long.
+    async fn note<T>(&self, deadline: Duration, does: impl FnOnce() -> T) -> Result<T, AuthorityError> {
+        let fails = self.0.happens(self.0.0.faults.borrow().purge_log);
+        let work = async {
+            self.take_time().await;
+            if fails { Err(AuthorityError::Failed(String::from("by chance"))) } else { Ok(does()) }
+        };
+        match select(pin!(work), pin!(self.0.sleep(deadline))).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(AuthorityError::Late),
+        }
+    }
 }
 
 impl Platform for Host {
@@ -253,6 +266,18 @@ impl Platform for Host {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(AuthorityError::Late),
         }
+    }
+
+    fn has_notes(&self) -> bool {
+        self.0.0.has_notes.get()
+    }
+
+    async fn read_note(&self, name: &'static str, deadline: Duration) -> Result<Option<String>, AuthorityError> {
+        self.note(deadline, || self.0.0.notes.borrow().get(name).cloned()).await
+    }
+
+    async fn write_note(&self, name: &'static str, text: String, deadline: Duration) -> Result<(), AuthorityError> {
+        self.note(deadline, || drop(self.0.0.notes.borrow_mut().insert(name, text))).await
     }
 
     fn has_pop(&self) -> bool {

@@ -109,6 +109,8 @@ pub(super) struct Inner {
     pub(super) has_far: Cell<bool>,
     pub(super) has_purge_log: Cell<bool>,
     pub(super) purge_log: RefCell<PurgeLog>,
+    pub(super) has_notes: Cell<bool>,
+    pub(super) notes: RefCell<BTreeMap<&'static str, String>>,
     pub(super) has_pop: Cell<bool>,
     pub(super) pop: RefCell<BTreeMap<u64, PopFlights>>,
     shards: RefCell<BTreeMap<u64, Shard>>,
@@ -147,6 +149,8 @@ impl World {
             has_far: Cell::default(),
             has_purge_log: Cell::default(),
             purge_log: RefCell::default(),
+            has_notes: Cell::default(),
+            notes: RefCell::default(),
             has_pop: Cell::default(),
             pop: RefCell::default(),
             shards: RefCell::default(),
@@ -178,6 +182,17 @@ impl World {
     /// Gives the world a log of purges.
     pub fn set_purge_log(&self, has_purge_log: bool) {
         self.0.has_purge_log.set(has_purge_log);
+    }
+
+    /// Lets isolates leave each other notes.
+    pub fn set_notes(&self, has_notes: bool) {
+        self.0.has_notes.set(has_notes);
+    }
+
+    /// All notes, for a test that puts old ones back.
+    #[must_use]
+    pub fn notes(&self) -> &RefCell<BTreeMap<&'static str, String>> {
+        &self.0.notes
     }
 
     /// Gives the isolates of this world an object by which they share calls.

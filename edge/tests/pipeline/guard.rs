@@ -173,3 +173,29 @@ fn a_breaker_works_without_an_authority() {
     world.advance(seconds(2));
     assert_eq!(world.send(&edge, Request::get("/a")).status, 200);
 }
+
+#[test]
+fn isolates_without_an_authority_warn_each_other_by_a_note() {
+    let world = World::new(Policy::compile("version = 1\n[upstream.origin]\n[upstream.origin.retry]\nattempts = 1\n[[route]]\nname = \"all\"\npath = \"/**\"\n").unwrap(), 1);
+    world.set_notes(true);
+    world.origin(|_| Reply::fails(FetchError::Unreachable));
+    let (first, other) = (world.edge(), world.edge());
+    let mut held = 0;
+    while held < 5 {
+        held += u32::from(cache_status(&world.send(&first, Request::get("/a"))).contains("breaker-open"));
+    }
+    world.settle();
+    let calls = world.calls().len();
+    // Its first request learns of the note beside its own call, the next one is held back.
+    let _ = world.send(&other, Request::get("/b"));
+    world.settle();
+    let refused = world.send(&other, Request::get("/b"));
+    assert!(cache_status(&refused).contains("breaker-open"), "{}", cache_status(&refused));
+    assert!(world.calls().len() <= calls + 1);
+    // When the wait is over each finds out by itself.
+    world.origin(|_| Reply::ok("page", &[]));
+    world.advance(seconds(120));
+    for edge in [&first, &other] {
+        assert_eq!(world.send(edge, Request::get("/c")).status, 200);
+    }
+}

@@ -1,7 +1,15 @@
-use seawall_core::headers::Fields;
-use seawall_edge::{fake::Reply, limits, message::Request};
+use std::rc::Rc;
 
-use super::{body, cache_status, field, get, world};
+use seawall_core::headers::Fields;
+use seawall_edge::{
+    Edge, Isolate, Settings,
+    fake::Reply,
+    limits,
+    message::Request,
+    settings::{EDGE_SECRET_FIELD, Secret},
+};
+
+use super::{body, cache_status, field, get, policy, world};
 
 /// The origin shows what it got, so that a test sees what could have been repeated to others.
 fn echo(request: &Request<seawall_edge::fake::Host>) -> Reply {
@@ -51,6 +59,27 @@ fn what_is_not_in_the_key_does_not_reach_the_origin() {
     );
     assert_eq!(body(&answer), "GET /search?q=a [accept=text/html,x-forwarded-for=192.0.2.1] body=none");
     assert!(cache_status(&get(&world, &edge, "/search?fbclid=1&q=a")).contains("; hit"));
+}
+
+#[test]
+fn only_this_edge_shows_the_origin_its_secret() {
+    let text = "0123456789abcdef0123456789abcdef";
+    for (configured, expected) in [(None, "-"), (Some(text), text)] {
+        let (world, _) = world();
+        world.origin(|request| {
+            let shown =
+                request.headers.field(EDGE_SECRET_FIELD).map_or_else(|| "-".to_owned(), |value| value.into_owned());
+            Reply::ok(&shown, &[])
+        });
+        let edge_secret = configured.and_then(|text| Secret::new(text.to_owned()));
+        let settings = Settings { edge_secret, ..Settings::default() };
+        let edge = Rc::new(Isolate::new(Edge::new(policy(), 1).with_settings(settings), 1));
+        // What a visitor claims is taken away, whether the page is stored or passed through.
+        for (method, target) in [("GET", "/search?q=a"), ("POST", "/auth/send-link")] {
+            let request = Request::get(target).method(method).with(EDGE_SECRET_FIELD, "guessed");
+            assert_eq!(body(&world.send(&edge, request)), expected, "{method} {target}");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@ use std::{cell::Cell, rc::Rc};
 use seawall_edge::{
     Edge, Isolate, Settings,
     fake::{Faults, Host, Reply, World},
-    limits::{PURGE_BODY_BYTES_MAX, PURGE_KNOWN_FOR, PURGE_ORDERS_MAX, PURGE_ORDERS_PER_MINUTE},
+    limits::{
+        PURGE_BODY_BYTES_MAX, PURGE_DEADLINE, PURGE_KNOWN_FOR, PURGE_ORDERS_MAX, PURGE_ORDERS_PER_MINUTE, PURGE_SEEN_TO,
+    },
     message::{Request, Response},
     settings::Secret,
 };
@@ -15,8 +17,13 @@ const PAGE: &str = "/search?q=a";
 
 /// Two isolates of one site with a log of purges; the origin counts its answers.
 fn site() -> (World, Rc<Isolate<Host>>, Rc<Isolate<Host>>) {
+    site_with(World::set_purge_log)
+}
+
+/// The same, whose log is kept in one way or the other.
+fn site_with(log: fn(&World, bool)) -> (World, Rc<Isolate<Host>>, Rc<Isolate<Host>>) {
     let world = World::new(policy(), 1);
-    world.set_purge_log(true);
+    log(&world, true);
     let served = Rc::new(Cell::new(0));
     world.origin(move |_| {
         served.set(served.get() + 1);
@@ -39,7 +46,7 @@ fn purge(world: &World, edge: &Rc<Isolate<Host>>, json: &str) -> Response<Host> 
 
 #[test]
 fn each_kind_of_purge_is_effective_in_another_isolate_within_five_seconds() {
-    for (json, reaches) in [
+    for ((json, reaches), log) in [
         (r#"{"urls": ["https://permits.example/search?utm_source=x&q=a"]}"#, true),
         (r#"{"urls": ["HTTPS://permits.example/search?q=a"]}"#, false),
         (r#"{"urls": ["https://permits.example/search?q=b"]}"#, false),
@@ -51,8 +58,11 @@ fn each_kind_of_purge_is_effective_in_another_isolate_within_five_seconds() {
         (r#"{"groups": ["permits"], "origin": "https://permits.example"}"#, true),
         (r#"{"groups": ["permits"], "origin": "https://other.example"}"#, false),
         (r#"{"all": true}"#, true),
-    ] {
-        let (world, here, there) = site();
+    ]
+    .into_iter()
+    .flat_map(|case| [World::set_purge_log, World::set_notes].map(|log| (case, log)))
+    {
+        let (world, here, there) = site_with(log);
         assert_eq!(body(&get(&world, &there, PAGE)), "version 1");
         world.settle();
         world.advance(seconds(10));
@@ -68,13 +78,61 @@ fn each_kind_of_purge_is_effective_in_another_isolate_within_five_seconds() {
         assert_eq!(body(&get(&world, &here, PAGE)), expect, "at once in the isolate that was asked: {json}");
         world.settle();
 
-        let (world, here, there) = site();
+        let (world, here, there) = site_with(log);
         let _ = get(&world, &there, PAGE);
         world.settle();
         assert_eq!(purge(&world, &here, json).status, 200);
         world.advance(PURGE_KNOWN_FOR);
         assert_eq!(body(&get(&world, &there, PAGE)), expect, "and soon in every other one: {json}");
     }
+}
+
+/// Another isolate had read the note before, and wrote it back after: what was purged between is gone from it.
+#[test]
+fn a_purge_that_was_written_over_is_back_in_time() {
+    let (world, here, there) = site_with(World::set_notes);
+    let _ = get(&world, &there, PAGE);
+    world.settle();
+    let old = world.notes().borrow().clone();
+    assert_eq!(purge(&world, &here, r#"{"tags": ["city"]}"#).status, 200);
+    world.notes().replace(old.clone());
+    world.advance(PURGE_DEADLINE);
+    world.notes().replace(old.clone());
+    assert_eq!(body(&get(&world, &there, PAGE)), "version 1", "nothing is known of it");
+    world.advance(PURGE_SEEN_TO[0]);
+    assert_ne!(*world.notes().borrow(), old, "who purged has looked");
+    world.advance(seconds(5) - PURGE_DEADLINE - PURGE_SEEN_TO[0]);
+    assert_eq!(body(&get(&world, &there, PAGE)), "version 2", "within five seconds all the same");
+    // And from then on whoever has read it puts it back, though who purged is long gone.
+    let noted = world.notes().borrow().clone();
+    drop(here);
+    world.notes().borrow_mut().clear();
+    world.advance(PURGE_KNOWN_FOR);
+    let _ = get(&world, &there, PAGE);
+    world.settle();
+    assert_eq!(world.notes().borrow().len(), noted.len());
+    let (.., newcomer) = site_with(World::set_notes);
+    assert_eq!(body(&get(&world, &newcomer, PAGE)), "version 2");
+}
+
+/// Purges that fill the log fit into what stores of this kind take for one value.
+#[test]
+fn the_note_of_a_full_log_is_bounded() {
+    let (world, here, _) = site_with(World::set_notes);
+    let mut named = 0;
+    for _ in 0..3 {
+        for _ in 0..PURGE_ORDERS_PER_MINUTE as usize / PURGE_ORDERS_MAX {
+            let names = (0..PURGE_ORDERS_MAX).map(|_| {
+                named += 1;
+                format!("\"https://permits.example/report/{named}/1\"")
+            });
+            let json = format!(r#"{{"urls": [{}]}}"#, names.collect::<Vec<_>>().join(","));
+            assert_eq!(purge(&world, &here, &json).status, 200);
+        }
+        world.advance(seconds(60));
+    }
+    let bytes = world.notes().borrow().values().map(String::len).max();
+    assert!(bytes.is_some_and(|bytes| bytes < 500_000), "{bytes:?}");
 }
 
 #[test]

@@ -1,10 +1,7 @@
 //! What wrangler.toml and its secrets say, as the pipeline takes it.
 
 use js_sys::{Object, Reflect};
-use seawall_edge::{
-    Settings,
-    settings::{Build, Secret},
-};
+use seawall_edge::{Settings, settings::Build};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::host;
@@ -13,10 +10,12 @@ use crate::host;
 pub(crate) fn read(env: &Object) -> Settings {
     let version_id =
         Reflect::get(env, &JsValue::from_str(VERSION)).and_then(|found| Reflect::get(&found, &"id".into()));
+    let secret = |name| Settings::secret(name, text(env, name), host::log);
     Settings {
-        control_secret: secret(env, CONTROL_SECRET),
-        cron_secret: secret(env, CRON_SECRET),
-        maintenance: switch(env, MAINTENANCE),
+        control_secret: secret(CONTROL_SECRET),
+        cron_secret: secret(CRON_SECRET),
+        edge_secret: secret(EDGE_SECRET),
+        maintenance: Settings::switch(MAINTENANCE, text(env, MAINTENANCE).as_deref(), host::log),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
@@ -36,33 +35,12 @@ pub(crate) fn bound(env: &Object, name: &str) -> Option<Object> {
     bound.is_object().then(|| bound.unchecked_into())
 }
 
-/// A switch; anything but its two words is as if it were not set, and the log says so.
-fn switch(env: &Object, name: &str) -> Option<bool> {
-    match text(env, name)?.as_str() {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => {
-            host::log(&["edge.settings ", name, "=unknown: it may be on or off"].concat());
-            None
-        }
-    }
-}
-
-/// A secret. One that is too short to be one opens nothing, and the log says so.
-fn secret(env: &Object, name: &str) -> Option<Secret> {
-    let text = text(env, name)?;
-    let secret = Secret::new(text);
-    if secret.is_none() {
-        let advice = "=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints";
-        host::log(&["edge.settings ", name, advice].concat());
-    }
-    secret
-}
-
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "CONTROL_SECRET";
 /// What the origin wants of who starts its jobs; the same text as its own `CRON_SECRET`.
 const CRON_SECRET: &str = "CRON_SECRET";
+/// What shows the origin that a request comes from this edge; the same text as its own `EDGE_SECRET`.
+const EDGE_SECRET: &str = "EDGE_SECRET";
 /// Takes the site down (`on`) or up (`off`), whatever the policy says.
 const MAINTENANCE: &str = "MAINTENANCE";
 /// The binding that names the deployment, where wrangler.toml has it.

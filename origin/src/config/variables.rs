@@ -42,7 +42,8 @@ pub const VARIABLES: &[&Variable] = &[
     &RATE_LIMITS,
     &REDIS_URL,
     &TRUSTED_PROXY_HOPS,
-    &EDGE_URL,
+    &PURGE_URL,
+    &PURGE_SECRET,
     &EDGE_SECRET,
     &BASE_URL,
     &STATIC_BASE_URL,
@@ -184,16 +185,16 @@ pub(super) const TRUSTED_PROXY_HOPS: Variable = Variable {
     secret: false,
 };
 
-pub(super) const EDGE_URL: Variable = Variable {
-    name: "EDGE_URL",
+pub(super) const PURGE_URL: Variable = Variable {
+    name: "PURGE_URL",
     default: None,
-    meaning: "The edge that stands before this site: loads and jobs tell it which pages are old (operating/purge.md). Needs `EDGE_SECRET`",
+    meaning: "The edge that stands before this site: loads and jobs tell it which pages are old (operating/purge.md). Needs `PURGE_SECRET`",
     expected: "a URL such as https://permits.example, or nothing",
     secret: false,
 };
 
-pub(super) const EDGE_SECRET: Variable = Variable {
-    name: "EDGE_SECRET",
+pub(super) const PURGE_SECRET: Variable = Variable {
+    name: "PURGE_SECRET",
     default: None,
     meaning: "The edge's `CONTROL_SECRET`",
     expected: "at least 32 bytes, or nothing",
@@ -270,6 +271,14 @@ pub(super) const CRON_WORKER: Variable = Variable {
     meaning: "Whether this process runs jobs that are posted to `/cron/`: `on` beside the site, `only` with nothing but health",
     expected: "off, on or only",
     secret: false,
+};
+
+pub(super) const EDGE_SECRET: Variable = Variable {
+    name: "EDGE_SECRET",
+    default: None,
+    meaning: "What the edge shows, under the same name, to be believed who its clients are; from others the address of the connection counts. Without it whoever comes is believed as `TRUSTED_PROXY_HOPS` says",
+    expected: "at least 32 characters",
+    secret: true,
 };
 
 pub(super) const CRON_SECRET: Variable = Variable {

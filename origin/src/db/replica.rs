@@ -22,6 +22,10 @@ pub struct Replica {
 /// larger part of [`REQUEST_TIME_MAX`](crate::http::limits::REQUEST_TIME_MAX).
 pub const REPLICA_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Longest wait for one of the replica's connections.
+const CHECKOUT_TIME_MAX: Duration = Duration::from_secs(1);
+const _: () = assert!(CHECKOUT_TIME_MAX.as_millis() < REPLICA_TIME_MAX.as_millis());
+
 /// How often it is said that the primary stands in.
 const SAY_EVERY: Duration = Duration::from_secs(30);
 
@@ -42,11 +46,22 @@ impl Replica {
         self.guard.state()
     }
 
+    /// Whether every connection is on loan, so that nobody waits for the replica itself.
+    fn is_full(&self) -> bool {
+        let stats = self.pool.stats();
+        stats.in_use >= stats.max && stats.size >= stats.max
+    }
+
     /// Reads from the replica; `None` when the primary has to do it.
     pub(super) async fn read<W: ReadOnly>(&self, work: &W) -> Option<Result<W::Answer, Error>> {
         let call = self.guard.admit()?;
         let attempt = async {
-            let reader = Reader::borrow(&self.pool).await.map_err(Failure::Checkout)?;
+            // A pool whose connections are all lent says nothing about the replica; the wait for one has a bound of its own,
+            // so that it does not look like a replica that hangs.
+            let lent = tokio::time::timeout(CHECKOUT_TIME_MAX, Reader::borrow(&self.pool)).await;
+            let lent =
+                lent.unwrap_or_else(|_| if self.is_full() { Err(CheckoutError::Exhausted) } else { Err(hangs()) });
+            let reader = lent.map_err(Failure::Checkout)?;
             let answer = work.read(&reader).await.map_err(Failure::Statement)?;
             reader.finish();
             Ok(answer)
@@ -79,6 +94,10 @@ impl Replica {
         });
         None
     }
+}
+
+fn hangs() -> CheckoutError {
+    CheckoutError::Unreachable(format!("no connection within {CHECKOUT_TIME_MAX:?}").into())
 }
 
 /// Why the replica gave no answer.

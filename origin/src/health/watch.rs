@@ -51,7 +51,7 @@ impl Watch {
         let attempt = async {
             let session = match kept {
                 Some(session) => session,
-                None => db::session(&self.config, "seawall-health").await.map_err(|error| {
+                None => db::session_within(&self.config, "seawall-health", LOOK_TIME_MAX).await.map_err(|error| {
                     tracing::debug!(event = "health.unreachable", error = format!("{error:#}"), "no health session");
                     "the database cannot be reached"
                 })?,

@@ -1,5 +1,6 @@
 //! Counters in Redis, by core's script.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,7 +21,7 @@ use crate::tls;
 pub(super) struct Shared {
     client: redis::Client,
     script: Script,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Arc<Mutex<Option<MultiplexedConnection>>>,
     guard: Guard,
     deadline: Duration,
 }
@@ -51,7 +52,7 @@ impl Shared {
         drop(tls::provider());
         let client = redis::Client::open(url.expose()).context("REDIS_URL is not understood")?;
         let script = Script::new(lua::SCRIPT);
-        Ok(Self { client, script, connection: Mutex::default(), guard: Guard::new(breaker), deadline })
+        Ok(Self { client, script, connection: Arc::default(), guard: Guard::new(breaker), deadline })
     }
 
     pub(super) fn state(&self) -> State {
@@ -94,10 +95,6 @@ impl Shared {
             Ok(result) => result,
             Err(_) => Err(SharedError::TimedOut(self.deadline)),
         };
-        if result.is_err() {
-            // Whatever is wrong with it, the next call makes a new one.
-            *self.connection.lock().await = None;
-        }
         permit.end(if result.is_ok() { End::Answered } else { End::Failed });
         result
     }
@@ -111,24 +108,62 @@ impl Shared {
         for arg in &call.args {
             invocation.arg(arg);
         }
+        let kept = Kept { slot: &self.connection, keep: false };
         let elements: Vec<String> = invocation.invoke_async(&mut connection).await?;
+        kept.keep();
         Ok(Reply::parse(elements.iter().map(String::as_str))?)
     }
 
-    /// The connection there is, or a new one that others wait for too.
+    /// The connection there is, or a new one that others wait for too. It is made beside the request: one over TLS takes
+    /// longer than a request waits, and is there for the next.
     async fn connect(&self) -> Result<MultiplexedConnection, SharedError> {
-        let mut slot = self.connection.lock().await;
-        if let Some(connection) = &*slot {
-            return Ok(connection.clone());
+        let ready = self.connection.try_lock().ok().and_then(|slot| slot.clone());
+        if let Some(connection) = ready {
+            return Ok(connection);
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.deadline))
-            .set_response_timeout(Some(self.deadline));
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        *slot = Some(connection.clone());
-        Ok(connection)
+        let (slot, client, deadline) = (Arc::clone(&self.connection), self.client.clone(), self.deadline);
+        let connecting = tokio::spawn(async move {
+            let mut slot = slot.lock().await;
+            if let Some(connection) = &*slot {
+                return Ok(connection.clone());
+            }
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(CONNECT_TIME_MAX))
+                .set_response_timeout(Some(deadline));
+            let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+            *slot = Some(connection.clone());
+            Ok(connection)
+        });
+        connecting.await.map_err(|_| SharedError::TimedOut(deadline))?
     }
 }
+
+/// Forgets the connection unless the call over it succeeded, also when the request went away or its time was over:
+/// whatever is wrong with it, the next call makes a new one.
+struct Kept<'a> {
+    slot: &'a Mutex<Option<MultiplexedConnection>>,
+    keep: bool,
+}
+
+impl Kept<'_> {
+    fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        // Who holds the lock makes a new one already.
+        if !self.keep
+            && let Ok(mut slot) = self.slot.try_lock()
+        {
+            *slot = None;
+        }
+    }
+}
+
+/// Longest time to connect, which no request waits for.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

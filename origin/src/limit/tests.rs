@@ -59,8 +59,13 @@ path = "/**"
 "#;
 
 fn app(on: bool, redis: Option<&str>) -> Router {
-    let settings =
-        config::Limits { on, redis_url: redis.map(|url| config::Secret::new(url.to_owned())), trusted_proxy_hops: 1 };
+    app_of_edge(on, redis, None)
+}
+
+fn app_of_edge(on: bool, redis: Option<&str>, edge_secret: Option<&str>) -> Router {
+    let secret = |text: &str| config::Secret::new(text.to_owned());
+    let (redis_url, edge_secret) = (redis.map(secret), edge_secret.map(secret));
+    let settings = config::Limits { on, redis_url, trusted_proxy_hops: 1, edge_secret };
     let limiter = Limiter::new(settings, Arc::new(Policy::compile(POLICY).unwrap())).unwrap();
     Router::new().fallback(any(|| async { "content" })).layer(from_fn_with_state(Arc::new(limiter), layer))
 }
@@ -123,7 +128,35 @@ fn a_url_that_is_not_of_redis_is_refused_without_showing_it() {
         on: true,
         redis_url: Some(config::Secret::new("http://:hunter2@host".to_owned())),
         trusted_proxy_hops: 0,
+        edge_secret: None,
     };
     let error = Limiter::new(settings, Arc::new(Policy::compile(POLICY).unwrap())).unwrap_err();
     assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+}
+
+/// Who comes past the edge is one client, whatever it says; who comes through it is who the edge says.
+#[tokio::test]
+async fn only_the_edge_is_believed_who_its_clients_are() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let wrong = SECRET.replace('0', "1");
+    for (configured, shown, believed) in [
+        (None, None, true),
+        (Some(SECRET), None, false),
+        (Some(SECRET), Some(&wrong[..]), false),
+        (Some(SECRET), Some(&SECRET[1..]), false),
+        (Some(SECRET), Some(SECRET), true),
+    ] {
+        let app = app_of_edge(true, None, configured);
+        let mut refused = 0;
+        // Each request names another client, and one client may not ask so often.
+        for number in 1..=100 {
+            let mut request = Request::get("/api/local").header("x-forwarded-for", format!("192.0.2.{number}"));
+            if let Some(shown) = shown {
+                request = request.header("seawall-edge-secret", shown);
+            }
+            let answer = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            refused += usize::from(answer.status() == StatusCode::TOO_MANY_REQUESTS);
+        }
+        assert_eq!(refused == 0, believed, "{configured:?} {shown:?}: {refused}");
+    }
 }

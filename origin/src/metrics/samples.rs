@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::db::Pool;
+use crate::db::{Pool, Reader};
 use crate::logging::Seldom;
 
 /// The queue's end in the serving.
@@ -141,7 +141,9 @@ async fn insert(pool: &Pool, batch: &[Sample]) -> anyhow::Result<()> {
         (&durations, Type::FLOAT8_ARRAY),
         (&weights, Type::INT4_ARRAY),
     ];
-    pool.get().await?.query_typed(INSERT, &columns).await?;
+    let reader = Reader::borrow(pool).await?;
+    reader.query_typed(INSERT, &columns).await?;
+    reader.finish();
     Ok(())
 }
 

@@ -43,7 +43,6 @@ pub(crate) fn ticks(max: f64) -> impl Iterator<Item = f64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// A line for each series, broken where a value is missing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pages so far count; lines are for what changes over time"))]
     Lines,
     /// Bars side by side for each point.
     Bars,

@@ -59,7 +59,9 @@ pub(super) async fn run(listener: TcpListener, router: Router, bounds: Bounds, s
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut stopped = std::pin::pin!(stopped);
     loop {
+        // Who is told to stop accepts nobody more, however many wait.
         let accepted = tokio::select! {
+            biased;
             () = &mut stopped => break,
             accepted = accept(&listener, &places) => accepted,
         };

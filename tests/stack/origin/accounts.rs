@@ -1,4 +1,5 @@
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
 use crate::support::mail::{MailServer, link};
 use crate::support::visitor::Answer;
@@ -195,6 +196,7 @@ async fn only_ones_own_forms_change_anything() -> Result<()> {
     assert_eq!(accounts.site.visitor().get("/account").await?.field("location"), "/auth/login");
     assert_eq!((one.get("/admin").await?.status, admin.get("/admin").await?.status), (404, 200));
     assert!(admin.get("/admin").await?.text().contains("two@example.org"));
+    how_fast_the_site_is(&accounts, &one, &admin).await?;
 
     // A watch: without a token, with another session's, from another site, then properly, and twice.
     let watch = "kind=parcel&subject=3507/4";
@@ -253,5 +255,38 @@ async fn only_ones_own_forms_change_anything() -> Result<()> {
         assert_eq!(member.get("/account").await?.field("location"), "/auth/login");
     }
     assert_eq!(other.get("/account").await?.status, 200);
+    Ok(())
+}
+
+/// A row of the sample counts for as many requests as it stands for.
+async fn how_fast_the_site_is(accounts: &Accounts, user: &Member<'_>, admin: &Member<'_>) -> Result<()> {
+    let rows = "DELETE FROM request_metrics;
+        INSERT INTO request_metrics (path, method, status_code, duration_ms, weight, recorded_at)
+        SELECT '/quick', 'GET', 200, 10, 10, now() FROM generate_series(1, 99)
+        UNION ALL SELECT '/slow', 'GET', 200, 1000, 1, now() FROM generate_series(1, 10)
+        UNION ALL SELECT '/once', 'GET', 200, 9000, 1, now()
+        UNION ALL SELECT '/old', 'GET', 200, 9000, 1000, now() - interval '25 hours'";
+    accounts.database.connect().await?.batch_execute(rows).await?;
+    for target in ["/admin/perf", "/admin/perf.json"] {
+        assert_eq!(accounts.site.visitor().get(target).await?.status, 303, "{target}");
+        assert_eq!(user.get(target).await?.status, 404, "{target}");
+    }
+    let figures = admin.get("/admin/perf.json").await?;
+    assert_eq!((figures.status, figures.field("cache-control")), (200, "no-store".to_owned()));
+    let figures = figures.json()?;
+    let overall = ["p50_ms", "p95_ms", "p99_ms"].map(|name| figures[name].as_f64());
+    assert_eq!(overall, [Some(10.0), Some(10.0), Some(1000.0)], "{figures}");
+    let requests = figures["requests"].as_i64().unwrap_or_default();
+    assert!((1001..1200).contains(&requests), "{figures}");
+    assert_eq!((&figures["slowest"][0]["path"], &figures["slowest"][0]["p95_ms"]), (&json!("/slow"), &json!(1000.0)));
+    assert_eq!((&figures["busiest"][0]["path"], &figures["busiest"][0]["requests"]), (&json!("/quick"), &json!(990)));
+    let over_time = figures["over_time"].as_array().map(Vec::len);
+    assert_eq!((over_time, figures["pool"]["max"].is_number()), (Some(48), true), "{figures}");
+    let page = admin.get("/admin/perf").await?;
+    assert_eq!((page.status, page.field("cache-control")), (200, "no-store".to_owned()));
+    let text = page.text();
+    for part in ["<circle", "<rect", "The same as a table", "GET /slow", "page cache hits"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     Ok(())
 }

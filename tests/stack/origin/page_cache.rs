@@ -104,6 +104,35 @@ async fn an_entry_grows_old_by_the_databases_clock() -> Result<()> {
     until(async || Ok(site.visitor().get(STATS).await?.status == 200)).await
 }
 
+/// When computing takes too long, everyone gets what was there before, who computes included; and a visitor who leaves
+/// while the cache is asked leaves no connection that the next would wait behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_database_that_hangs_costs_patience_and_no_answer() -> Result<()> {
+    let database = Database::create("cache_slow")?;
+    let client = database.connect().await?;
+    client.batch_execute(ROWS).await?;
+    let site = Site::start_with(&database.origin, 0, &[("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "2")])?;
+    until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
+    stats(&site).await?;
+    client.batch_execute("UPDATE page_cache SET invalidated_at = now(); BEGIN; LOCK TABLE addenda").await?;
+    for answer in try_join_all((0..2).map(|_| stats(&site))).await? {
+        assert_eq!((&answer["_cached"], &answer["permits"]), (&json!(true), &json!(1)), "{answer}");
+    }
+    client.batch_execute("COMMIT; BEGIN; LOCK TABLE page_cache").await?;
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND query LIKE '%page_cache%' AND wait_event_type = 'Lock'";
+    for _ in 0..2 {
+        let asked = tokio::spawn(site.visitor().get(STATS));
+        until(async || Ok(database.number(waiting).await? == 1)).await?;
+        asked.abort();
+        until(async || Ok(database.number(waiting).await? == 0)).await?;
+    }
+    for _ in 0..4 {
+        assert_eq!(site.visitor().get("/search?q=market").await?.status, 200);
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn jobs_compute_ahead_and_keep_the_cache_within_its_bound() -> Result<()> {
     let database = Database::create("cache_jobs")?;

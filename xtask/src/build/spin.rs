@@ -1,7 +1,8 @@
 //! The edge as a component for Spin, and the program that runs it where there is no Spin.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -39,12 +40,29 @@ impl Component {
 /// # Errors
 /// When it does not compile, or the npm packages are not installed.
 pub fn spin_component(project: &Project, steps: &Steps) -> Result<Component> {
-    let file = project.path("edge/spin/build/seawall.wasm");
+    build(project, project.path("edge/spin/build/seawall.wasm"), None, steps)
+}
+
+/// The same with another policy, in a place of its own. Only the last crate is compiled anew for it.
+///
+/// # Errors
+/// When the policy cannot be read or compiled, or the component not built.
+pub fn spin_component_with(project: &Project, policy: &Path, steps: &Steps) -> Result<Component> {
+    let policy = policy.canonicalize().with_context(|| format!("cannot read the policy {}", policy.display()))?;
+    let name = policy.file_stem().and_then(OsStr::to_str).context("the policy's file name is not UTF-8")?;
+    let file = project.state(&format!("components/{name}.wasm"));
+    build(project, file, Some(&policy), steps)
+}
+
+fn build(project: &Project, file: PathBuf, policy: Option<&Path>, steps: &Steps) -> Result<Component> {
     let lock = project.wait_for_lock("component")?;
     steps.run("build the edge as a component for Spin", |step| {
         let mut cargo = tools::cargo(project);
         cargo.args(["build", "--lib", "--package", "seawall-spin"]);
         cargo.args(["--target", SPIN_TARGET, "--profile", WORKER_PROFILE]);
+        if let Some(policy) = policy {
+            cargo.env("SEAWALL_POLICY", policy);
+        }
         process::run("cargo build", cargo, step)
     })?;
     let built = project.target().join(SPIN_TARGET).join(WORKER_PROFILE).join("seawall_spin.wasm");

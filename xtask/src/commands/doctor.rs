@@ -15,7 +15,10 @@ const GREY: u8 = 90;
 pub(crate) fn run(project: &Project) -> Result<()> {
     let here = |what: &str, found: &str| screen::line(&format!("  {} {what:<26} {found}", screen::paint(GREEN, "ok")));
     let later = |what: &str| {
-        screen::line(&format!("  {} {what:<26} `cargo xtask up` installs it", screen::paint(GREY, "--")));
+        screen::line(&format!(
+            "  {} {what:<26} `cargo xtask` installs it when it is needed",
+            screen::paint(GREY, "--")
+        ));
     };
     let found = |what: &str, found: Option<String>| match found {
         Some(found) => here(what, &found),
@@ -50,10 +53,13 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     found("Node for wrangler", tools::node(project).ok().and_then(|node| said(&node.to_string_lossy())));
     found("Postgres", Binaries::find(project).ok().and_then(|binaries| binaries.version()));
     found("browser for tests", tools::installed_browser().map(|path| path.display().to_string()));
+    for program in ["redis-server", "pgbouncer"] {
+        found(&format!("{program} for tests"), said(program));
+    }
     if let Some(free) = tools::free_bytes(project) {
         here("free disk", &format!("{} GB", free >> 30));
     }
-    let missing = tools::missing_prerequisites(project);
+    let missing = [tools::missing_prerequisites(project), tools::missing_for_tests()].concat();
     for item in &missing {
         screen::line(&format!("  {} {}: {}", screen::paint(RED, "!!"), item.what, item.way_out));
     }

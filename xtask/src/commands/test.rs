@@ -171,7 +171,10 @@ impl Part {
                 cargo("cargo test of the component", &arguments)
             }
             Self::Browser => browser::prove(project, None, steps),
-            Self::Conformance => conformance::prove(project, false, steps),
+            Self::Conformance => {
+                conformance::prove(project, conformance::Edge::Worker, false, steps)?;
+                conformance::prove(project, conformance::Edge::Spin, false, steps)
+            }
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
                 doc.args(["--workspace", "--no-deps", "--all-features"]);

@@ -254,6 +254,24 @@ impl Member {
         self.hint = Held { generation: hint.generation, until };
     }
 
+    /// For how long the isolate's own breaker lets no call through, while it is open; for isolates without an authority
+    /// to [warn](Member::warn) each other.
+    #[must_use]
+    pub fn holds_for(&self, config: &Config, now: Timestamp) -> Option<Duration> {
+        match self.local.standing(config, now) {
+            Standing::Open { wait } => Some(wait),
+            Standing::Closed | Standing::HalfOpen { .. } => None,
+        }
+    }
+
+    /// Opens the isolate's own breaker for `wait`, because another isolate's has opened and no authority decides. One that
+    /// is not closed goes by what it saw itself; when the wait is over each isolate makes its own probes.
+    pub fn warn(&mut self, config: &Config, wait: Duration, now: Timestamp) {
+        if self.hint.generation == 0 && self.local.is_closed() && !wait.is_zero() {
+            self.local.open(now.after(wait.min(config.pause_max())));
+        }
+    }
+
     fn admit_here(&mut self, config: &Config, now: Timestamp) -> MemberGate {
         match self.local.admit(config, now) {
             Gate::Pass(permit) => {
