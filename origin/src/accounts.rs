@@ -12,6 +12,7 @@ mod keys;
 mod link;
 mod origin_check;
 mod session;
+mod unsubscribe;
 mod user;
 pub(crate) mod watch;
 
@@ -64,9 +65,23 @@ impl Accounts {
         format!("{}{path}", self.settings.base_url)
     }
 
+    /// The host that visitors type, without a port.
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.origin.split_once("://").map_or(&*self.origin, |(_, authority)| authority);
+        authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(authority, |(host, _)| host)
+    }
+
     /// Whether new visitors need a code.
     pub(crate) fn needs_invite(&self) -> bool {
         !self.settings.invite_codes.is_empty()
+    }
+
+    /// Where someone signs up, with a code that may be known to all: the first that begins with [`PUBLIC_CODE`].
+    pub(crate) fn sign_up_path(&self) -> String {
+        let mut codes = self.settings.invite_codes.iter().map(config::Secret::expose);
+        let code = codes.find(|code| code.starts_with(PUBLIC_CODE));
+        let query = code.and_then(|code| serde_urlencoded::to_string([("invite_code", code)]).ok());
+        query.map_or_else(|| "/auth/login".to_owned(), |query| format!("/auth/login?{query}"))
     }
 
     /// Compares with every code, in a time that tells nothing about any of them.
@@ -80,6 +95,9 @@ impl Accounts {
         self.settings.admin_email.as_deref() == Some(email)
     }
 }
+
+/// How an invite code begins that pages may show.
+const PUBLIC_CODE: &str = "demo-";
 
 /// What belongs to one visitor is kept by nobody, not even for the way back.
 pub(crate) fn private<R: axum::response::IntoResponse>(answer: R) -> axum::response::Response {
@@ -96,12 +114,30 @@ pub(crate) mod tests {
     /// Accounts of a site at `https://permits.example` with these variables.
     pub(crate) fn accounts(further: &[(&str, &str)]) -> Arc<Accounts> {
         let base = [("DATABASE_URL", "postgres://x@localhost/x"), ("SMTP_URL", "smtp://localhost")];
-        let set = [&base[..], &[("BASE_URL", "https://permits.example")], further].concat();
+        let set = [further, &base, &[("BASE_URL", "https://permits.example")]].concat();
         let config = Config::read(|name| {
             let given = set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
             given.or_else(|| (name == "SESSION_KEYS").then(|| "k".repeat(32)))
         });
         Accounts::new(config.unwrap().accounts).unwrap()
+    }
+
+    #[test]
+    fn only_a_code_that_says_so_is_shown() {
+        for (codes, path) in [
+            ("welcome,demo-a b,demo-2", "/auth/login?invite_code=demo-a+b"),
+            ("welcome,a-demo-1", "/auth/login"),
+            ("", "/auth/login"),
+        ] {
+            assert_eq!(accounts(&[("INVITE_CODES", codes)]).sign_up_path(), path);
+        }
+    }
+
+    #[test]
+    fn a_host_has_no_port() {
+        assert_eq!(accounts(&[]).host(), "permits.example");
+        assert_eq!(accounts(&[("BASE_URL", "http://localhost:8080")]).host(), "localhost");
+        assert_eq!(accounts(&[("BASE_URL", "http://[::1]:8080/")]).host(), "[::1]");
     }
 
     #[test]

@@ -23,8 +23,12 @@ pub(crate) use self::kind::Kind;
 pub(crate) use self::lease::Lease;
 pub(crate) use self::queue::{Ask, Asked, Queue, put};
 pub(crate) use self::worker::{Slots, Worker};
+use std::sync::Arc;
+
+use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::db::Databases;
+use crate::mail::Mailer;
 use crate::page_cache::PageCache;
 use crate::soda::client::Client;
 
@@ -35,4 +39,6 @@ pub(crate) struct Context {
     pub(crate) soda: Client,
     pub(crate) databases: Databases,
     pub(crate) cache: PageCache,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) mailer: Mailer,
 }

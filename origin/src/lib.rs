@@ -3,6 +3,7 @@
 
 mod accounts;
 pub mod assets;
+mod brief;
 pub mod config;
 pub mod cron;
 pub mod db;

@@ -3,8 +3,10 @@
 pub(crate) mod account;
 pub(crate) mod admin;
 mod api;
+pub(crate) mod brief;
 pub(crate) mod crawlers;
 mod data;
+pub(crate) mod demo;
 mod firm;
 pub(crate) mod perf;
 mod permit;

@@ -36,7 +36,7 @@ use crate::limit::{self, Limiter};
 use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::pages::{account, admin, crawlers, perf, sign_in};
+use crate::pages::{account, admin, brief, crawlers, demo, perf, sign_in};
 use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
@@ -60,13 +60,19 @@ impl Site {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
         let cache = PageCache::new(databases.primary().clone());
         let jobs = Queue::new(databases.primary().clone());
-        let context =
-            Arc::new(Context { config: config.clone(), soda, databases: databases.clone(), cache: cache.clone() });
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
         let accounts = Accounts::new(config.accounts.clone())?;
         let mailer = Mailer::new(&config.accounts)?;
         let security_contact = config.site.security_contact.clone();
-        let desk = Desk::open(Arc::clone(&accounts), databases.primary().clone(), mailer);
+        let desk = Desk::open(Arc::clone(&accounts), databases.primary().clone(), mailer.clone());
+        let context = Arc::new(Context {
+            config: config.clone(),
+            soda,
+            databases: databases.clone(),
+            cache: cache.clone(),
+            accounts: Arc::clone(&accounts),
+            mailer,
+        });
         let watch = Watch::new(config.database.clone());
         Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, accounts, desk, security_contact }))
     }
@@ -173,7 +179,11 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/account", get(account::account))
         .route("/account/watch", post(account::watch))
         .route("/account/unwatch", post(account::unwatch))
-        .route("/account/brief", post(account::brief))
+        .route("/account/brief", post(account::choose_brief))
+        .route("/demo", get(demo::demo))
+        .route("/brief", get(brief::brief))
+        .route("/brief/refresh", post(brief::refresh))
+        .route("/unsubscribe/{user_id}/{signature}", get(brief::unsubscribe_page).post(brief::unsubscribe))
         .route("/admin", get(admin::admin))
         .route("/admin/perf", get(perf::page))
         .route("/admin/perf.json", get(perf::json))

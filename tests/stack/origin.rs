@@ -4,6 +4,8 @@
 mod accounts;
 /// Without its database.
 mod away;
+/// What is said every morning, and to whom.
+mod brief;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
 mod cron;
 /// Every fault under load, with what became of the requests.

@@ -205,13 +205,15 @@ const ROWS: &[Row] = &[
     Row { request: "POST /auth/verify/00ff", route: "auth", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /account/watch", route: "account", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /account", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row { request: "GET /brief", route: "brief", browser: "", edge: "", limits: &["client"] },
+    Row { request: "POST /unsubscribe/7/00ff", route: "unsubscribe", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /admin", route: "admin", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /admin/perf", route: "admin", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /no/such/page", route: "everything-else", browser: "", edge: "", limits: &["client"] },
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 21] = [
+const NEED_THE_DATABASE: [&str; 23] = [
     "health",
     "sitemap",
     "sitemap-list",
@@ -232,6 +234,8 @@ const NEED_THE_DATABASE: [&str; 21] = [
     "cron",
     "auth",
     "account",
+    "brief",
+    "unsubscribe",
     "admin",
 ];
 

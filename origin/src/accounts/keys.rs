@@ -16,6 +16,8 @@ pub(super) enum Purpose {
     Session,
     /// The token in a form.
     Form,
+    /// A link that ends briefs by mail.
+    Unsubscribe,
 }
 
 pub(super) const SIGNATURE_BYTES: usize = 32;
@@ -54,6 +56,7 @@ fn message(key: &Hmac<Sha256>, purpose: Purpose, text: &str) -> Hmac<Sha256> {
     let name: &[u8] = match purpose {
         Purpose::Session => b"session\n",
         Purpose::Form => b"form\n",
+        Purpose::Unsubscribe => b"unsubscribe\n",
     };
     key.clone().chain_update(name).chain_update(text)
 }

@@ -236,7 +236,7 @@ pub(super) const SESSION_KEYS: Variable = Variable {
 pub(super) const INVITE_CODES: Variable = Variable {
     name: "INVITE_CODES",
     default: None,
-    meaning: "Codes of which a new visitor needs one to sign up; without any, everyone may",
+    meaning: "Codes of which a new visitor needs one to sign up; without any, everyone may. The first that begins with `demo-` is shown on `/demo`",
     expected: "1 to 1000 codes of 6 to 100 bytes, separated by commas; or nothing",
     secret: true,
 };

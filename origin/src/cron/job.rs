@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{caches, entities, nightly, prune, signals, velocity};
+use crate::brief;
 use crate::jobs::{Context, Lease};
 
 /// A job, one run of which may go on at a time, over all processes.
@@ -20,6 +21,8 @@ pub enum Job {
     Signals,
     /// Computes what the page cache keeps, before it is asked for.
     ComputeCaches,
+    /// Mails the morning brief to whoever asked for it.
+    Brief,
     /// Deletes what is too old to be of use.
     Prune,
 }
@@ -29,8 +32,15 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Nightly, Self::ResolveEntities, Self::VelocityRefresh, Self::Signals, Self::ComputeCaches, Self::Prune];
+    pub const ALL: [Self; 7] = [
+        Self::Nightly,
+        Self::ResolveEntities,
+        Self::VelocityRefresh,
+        Self::Signals,
+        Self::ComputeCaches,
+        Self::Brief,
+        Self::Prune,
+    ];
 
     /// The job of that name.
     #[must_use]
@@ -47,6 +57,7 @@ impl Job {
             Self::VelocityRefresh => "velocity-refresh",
             Self::Signals => "signals",
             Self::ComputeCaches => "compute-caches",
+            Self::Brief => "brief",
             Self::Prune => "prune",
         }
     }
@@ -61,6 +72,8 @@ impl Job {
             Self::ResolveEntities => Duration::from_secs(30 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
+            // A tenth of a second for each of some thousand people.
+            Self::Brief => Duration::from_secs(30 * 60),
             // Three statements, each over the whole of the permits and the longest over all steps of review.
             Self::Signals => Duration::from_secs(15 * 60),
             // One statement for each entry, and portions of a second each.
@@ -73,6 +86,8 @@ impl Job {
         match self {
             // The city's API is away for minutes at a time, and what was loaded is not loaded again.
             Self::Nightly => 4,
+            // The mail server comes back; who got a mail gets no second.
+            Self::Brief => 4,
             Self::ResolveEntities | Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
@@ -87,6 +102,7 @@ impl Job {
             Self::VelocityRefresh => velocity::run(context, lease).await,
             Self::Signals => signals::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),
+            Self::Brief => brief::mail::run(context, lease).await,
             Self::Prune => prune::run(context).await,
         }
     }

@@ -39,6 +39,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, name: "0005_jobs", sql: include_str!("../../migrations/0005_jobs.sql") },
     Migration { version: 6, name: "0006_signals", sql: include_str!("../../migrations/0006_signals.sql") },
     Migration { version: 7, name: "0007_accounts", sql: include_str!("../../migrations/0007_accounts.sql") },
+    Migration { version: 8, name: "0008_brief", sql: include_str!("../../migrations/0008_brief.sql") },
     Migration {
         version: 9,
         name: "0009_trades_and_property",

@@ -36,10 +36,12 @@ pub(crate) async fn layer(State(policy): State<Arc<Policy>>, request: Request, n
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return response;
     }
+    // What belongs to one visitor, or stands in for something that could not be made, says so itself.
+    if response.headers().get(CACHE_CONTROL).is_some_and(|value| value == "no-store") {
+        return response;
+    }
     let Some(rule) = rule else {
-        // A page that belongs to one visitor says so itself.
-        let else_private = || HeaderValue::from_static("private, no-cache");
-        response.headers_mut().entry(CACHE_CONTROL).or_insert_with(else_private);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         return response;
     };
     let headers = response.headers_mut();

@@ -83,7 +83,7 @@ pub(super) fn shown(path: &str) -> &str {
 }
 
 /// Where the rest of an address is a secret.
-const BEFORE_SECRETS: [&str; 1] = ["/auth/verify/"];
+const BEFORE_SECRETS: [&str; 2] = ["/auth/verify/", "/unsubscribe/"];
 
 fn set(headers: &mut http::HeaderMap, name: &HeaderName, value: String) {
     // A value of digits and ASCII names is always a valid field value.

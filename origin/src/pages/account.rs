@@ -7,7 +7,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
-use super::{Frame, render, wrongly_filled};
+use super::{Frame, brief, render, wrongly_filled};
 use crate::accounts::watch::{Kind, LABEL_CHARS_MAX, Subject, WATCHES_MAX, Watch};
 use crate::accounts::{Frequency, SignedForm, User, private};
 use crate::error::Error;
@@ -103,18 +103,25 @@ pub(crate) async fn watch(State(site): State<Arc<Site>>, form: SignedForm<NewWat
         Ok(subject) => user.watch(site.databases.primary(), &subject).await?.err(),
         Err(refusal) => Some(refusal),
     };
-    let Some(refusal) = refusal else { return Ok(private(Redirect::to("/account"))) };
+    let Some(refusal) = refusal else {
+        brief::forget(&site, &user).await?;
+        return Ok(private(Redirect::to("/account")));
+    };
     Ok(wrongly_filled(page(&site, &user, content, refusal.to_string()).await?))
 }
 
 /// `POST /account/unwatch`
 pub(crate) async fn unwatch(State(site): State<Arc<Site>>, form: SignedForm<OldWatch>) -> Result<Response, Error> {
     form.user.unwatch(site.databases.primary(), form.content.watch_id).await?;
+    brief::forget(&site, &form.user).await?;
     Ok(private(Redirect::to("/account")))
 }
 
 /// `POST /account/brief`
-pub(crate) async fn brief(State(site): State<Arc<Site>>, form: SignedForm<BriefChoice>) -> Result<Response, Error> {
+pub(crate) async fn choose_brief(
+    State(site): State<Arc<Site>>,
+    form: SignedForm<BriefChoice>,
+) -> Result<Response, Error> {
     let frequency = Frequency::find(&form.content.frequency);
     let frequency = frequency.ok_or_else(|| Error::bad_request("A brief comes never, daily or weekly."))?;
     form.user.choose_brief(site.databases.primary(), frequency).await?;

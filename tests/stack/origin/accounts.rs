@@ -5,24 +5,24 @@ use crate::support::mail::{MailServer, link};
 use crate::support::visitor::Answer;
 use crate::support::{Database, Site, until};
 
-const BASE: &str = "http://permits.test";
+pub(super) const BASE: &str = "http://permits.test";
 const ADMIN: &str = "admin@example.org";
 
 /// A site with accounts, and its mail server.
-struct Accounts {
-    mail: MailServer,
-    site: Site,
-    database: Database,
+pub(super) struct Accounts {
+    pub(super) mail: MailServer,
+    pub(super) site: Site,
+    pub(super) database: Database,
 }
 
 /// A visitor's cookie, after sign-in.
-struct Member<'a> {
+pub(super) struct Member<'a> {
     site: &'a Site,
     cookie: String,
 }
 
 impl Accounts {
-    async fn start(name: &str, further: &[(&str, &str)]) -> Result<Self> {
+    pub(super) async fn start(name: &str, further: &[(&str, &str)]) -> Result<Self> {
         let mail = MailServer::start()?;
         let database = Database::create(name)?;
         let smtp = mail.url();
@@ -41,7 +41,7 @@ impl Accounts {
     }
 
     /// Asks for a link, reads the mail and presses the button.
-    async fn sign_in(&self, email: &str) -> Result<Member<'_>> {
+    pub(super) async fn sign_in(&self, email: &str) -> Result<Member<'_>> {
         let count = self.mail.mails_to(email)?.len() + 1;
         self.ask_for_link(email, "welcome").await?;
         let mail = self.mail.mail_to(email, count).await?;
@@ -54,7 +54,7 @@ impl Accounts {
 }
 
 impl Member<'_> {
-    async fn get(&self, target: &str) -> Result<Answer> {
+    pub(super) async fn get(&self, target: &str) -> Result<Answer> {
         self.site.visitor().ask("GET", target).field("cookie", &self.cookie).send().await
     }
 
@@ -63,14 +63,14 @@ impl Member<'_> {
     }
 
     /// Sends a form with the token of the account's page.
-    async fn submit(&self, target: &str, form: &str) -> Result<Answer> {
+    pub(super) async fn submit(&self, target: &str, form: &str) -> Result<Answer> {
         let page = self.get("/account").await?.text();
         let token = page.split("name=\"token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
         self.post(target, &format!("token={}&{form}", token.with_context(|| format!("no token in {page}"))?)).await
     }
 }
 
-async fn post(site: &Site, target: &str, form: &str, fields: &[(&str, &str)]) -> Result<Answer> {
+pub(super) async fn post(site: &Site, target: &str, form: &str, fields: &[(&str, &str)]) -> Result<Answer> {
     let ask = site.visitor().ask("POST", target).field("content-type", "application/x-www-form-urlencoded");
     fields.iter().fold(ask, |ask, (name, value)| ask.field(name, value)).text(form).send().await
 }
@@ -241,7 +241,7 @@ async fn only_ones_own_forms_change_anything() -> Result<()> {
     assert_eq!(accounts.database.number("SELECT count(*) FROM watch_items").await?, 50);
 
     // Kept pages are the same for everyone and set nothing.
-    for target in ["/", "/methodology", "/about-data"] {
+    for target in ["/", "/methodology", "/about-data", "/demo"] {
         let (member, stranger) = (one.get(target).await?, accounts.site.visitor().get(target).await?);
         assert_eq!(plain(&member), plain(&stranger), "{target}");
         assert_eq!(member.field("set-cookie"), "", "{target}");

@@ -32,6 +32,16 @@ impl MailServer {
         format!("smtp://127.0.0.1:{}", self.server.port)
     }
 
+    /// Whether a mail waits to be let through.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.folder.path().join("waiting").exists()
+    }
+
+    /// Lets through what is held.
+    pub(crate) fn release(&self) -> Result<()> {
+        std::fs::write(self.folder.path().join("go"), "").context("the mail server's folder")
+    }
+
     /// The mails to `address`, oldest first.
     pub(crate) fn mails_to(&self, address: &str) -> Result<Vec<String>> {
         let mut names: Vec<_> = std::fs::read_dir(self.folder.path())?

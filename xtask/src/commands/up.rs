@@ -75,8 +75,14 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let steps = Steps::new();
     let (mut cluster, origin) = prepare(project, arguments, &steps)?;
     let prefix = |name: &str, colour: u8| Logs::Print(screen::paint(colour, &format!("{name:<6} | ")));
+    // Links in mail lead to the edge, as a visitor would.
+    let base_url = format!("http://127.0.0.1:{}", arguments.port);
     let mut origin = steps.run("start the origin", |step| {
-        let origin = origin.serve(arguments.origin_port, &[("TRUSTED_PROXY_HOPS", "1")], prefix("origin", CYAN))?;
+        let origin = origin.serve(
+            arguments.origin_port,
+            &[("TRUSTED_PROXY_HOPS", "1"), ("BASE_URL", &base_url)],
+            prefix("origin", CYAN),
+        )?;
         step.note(&origin.url());
         Ok(origin)
     })?;

@@ -1,0 +1,131 @@
+//! The statements of a brief. `$1` is the user, `$2` the days to look back; each part is bounded, and each look-up of a watch
+//! goes through an index: the `LIMIT` in a lateral part keeps the planner from reading a table whole.
+
+/// Every part but the last of a brief, a column each.
+pub(super) const BRIEF: &str = "
+WITH today AS (SELECT (now() AT TIME ZONE 'America/Los_Angeles')::date AS day),
+since AS (SELECT day - $2 AS day FROM today),
+w AS MATERIALIZED (SELECT * FROM watch_items WHERE user_id = $1),
+-- The permits of what is watched by number or place.
+mine AS MATERIALIZED (
+    SELECT found.*, w.label
+      FROM w CROSS JOIN LATERAL (
+          SELECT * FROM permits WHERE permits.permit_number = w.permit_number ORDER BY record_id LIMIT 200) found
+     WHERE w.watch_type = 'permit'
+    UNION ALL
+    SELECT found.*, w.label
+      FROM w CROSS JOIN LATERAL (
+          SELECT * FROM permits WHERE permits.block = w.block AND permits.lot = w.lot
+           ORDER BY filed_date DESC NULLS LAST, record_id LIMIT 500) found
+     WHERE w.watch_type = 'parcel'
+    UNION ALL
+    SELECT found.*, w.label
+      FROM w CROSS JOIN LATERAL (
+          SELECT * FROM permits
+           WHERE lower(permits.street_name) = ANY (w.street_names) AND permits.street_number = w.street_number
+             AND (cardinality(w.street_suffixes) = 0 OR lower(permits.street_suffix) = ANY (w.street_suffixes)
+                  OR lower(permits.street_name) = ANY (w.street_whole))
+           ORDER BY filed_date DESC NULLS LAST, record_id LIMIT 500) found
+     WHERE w.watch_type = 'address'),
+numbers AS MATERIALIZED (SELECT permit_number, min(label) AS label FROM mine GROUP BY permit_number),
+recent AS MATERIALIZED (SELECT permit_changes.* FROM permit_changes, since WHERE change_date >= since.day),
+hits AS MATERIALIZED (
+    SELECT recent.*, numbers.label, false AS is_team FROM recent JOIN numbers USING (permit_number)
+    UNION ALL
+    -- A new permit at a watched place is among its permits already, unless there are more than are read.
+    SELECT recent.*, w.label, false FROM recent JOIN w ON lower(recent.neighborhood) = w.neighborhood
+    UNION ALL
+    SELECT recent.*, w.label, true
+      FROM w JOIN LATERAL (
+          SELECT DISTINCT recent.change_id FROM recent JOIN contacts USING (permit_number)
+           WHERE lower(contacts.name) = w.entity_name OR lower(contacts.firm_name) = w.entity_name) named ON true
+      JOIN recent USING (change_id)
+     WHERE w.watch_type = 'entity'),
+events AS MATERIALIZED (
+    SELECT DISTINCT ON (is_team, permit_number, change_date, change_type, new_status)
+           permit_number, change_date, change_type, old_status, new_status, old_cost, new_cost, permit_type, description,
+           concat_ws(' ', street_number, street_name, street_suffix) AS address, block, lot, label, is_team
+      FROM hits ORDER BY is_team, permit_number, change_date, change_type, new_status, label),
+changes AS (
+    SELECT * FROM events WHERE change_type <> 'new_permit' ORDER BY change_date DESC, permit_number LIMIT 100),
+new_filings AS (
+    SELECT * FROM events WHERE change_type = 'new_permit' AND NOT is_team ORDER BY change_date DESC, permit_number LIMIT 50),
+team_activity AS (
+    SELECT * FROM events WHERE change_type = 'new_permit' AND is_team ORDER BY change_date DESC, permit_number LIMIT 30),
+plan_reviews AS (
+    SELECT DISTINCT ON (step.finish_date::date, numbers.permit_number, step.station)
+           numbers.permit_number, numbers.label, step.station, step.finish_date::date AS finish_date, step.review_results,
+           step.plan_checked_by
+      FROM numbers, since, LATERAL (
+          SELECT * FROM addenda WHERE application_number = numbers.permit_number AND finish_date >= since.day
+           ORDER BY finish_date DESC LIMIT 20) step
+     ORDER BY step.finish_date::date DESC, numbers.permit_number, step.station, step.row_key LIMIT 50),
+inspected AS (
+    SELECT numbers.permit_number, numbers.label, visit.scheduled_date::date AS scheduled_date,
+           visit.inspection_description, visit.result,
+           CASE WHEN lower(visit.result) IN ('approved', 'ok', 'pass', 'passed') THEN 'pass'
+                WHEN lower(visit.result) IN ('disapproved', 'fail', 'failed', 'not approved') THEN 'fail' END AS outcome
+      FROM numbers, since, LATERAL (
+          SELECT * FROM inspections WHERE reference_number = numbers.permit_number AND scheduled_date >= since.day
+           ORDER BY scheduled_date DESC, row_key LIMIT 20) visit
+     ORDER BY visit.scheduled_date DESC, numbers.permit_number, visit.row_key LIMIT 50),
+expiring AS (
+    SELECT DISTINCT ON (permit_number) permit_number, label, permit_type_definition AS permit_type,
+           (CASE WHEN permit_type_definition ILIKE '%demolition%' THEN 180
+                 WHEN coalesce(nullif(revised_cost, 0), estimated_cost) >= 2500000 THEN 1440
+                 WHEN coalesce(nullif(revised_cost, 0), estimated_cost) >= 100001 THEN 1080
+                 ELSE 360 END) - (today.day - issued_date::date) AS expires_in
+      FROM mine, today
+     WHERE lower(status) IN ('issued', 'reinstated') AND issued_date IS NOT NULL AND completed_date IS NULL
+     ORDER BY permit_number, record_id),
+ending AS (SELECT * FROM expiring WHERE expires_in BETWEEN -30 AND 30 ORDER BY expires_in, permit_number LIMIT 50),
+places AS (
+    SELECT block, lot FROM mine WHERE block IS NOT NULL AND lot IS NOT NULL
+    UNION SELECT block, lot FROM w WHERE watch_type = 'parcel' LIMIT 100),
+cards AS (
+    SELECT places.block, places.lot, standing.*,
+           (SELECT count(*) FROM complaints
+             WHERE complaints.block = places.block AND complaints.lot = places.lot
+               AND lower(complaints.status) IN ('active', 'open')) AS open_complaints,
+           (SELECT count(*) FROM violations
+             WHERE violations.block = places.block AND violations.lot = places.lot
+               AND lower(violations.status) IN ('active', 'open')) AS open_violations
+      FROM places CROSS JOIN LATERAL (
+          SELECT min(concat_ws(' ', street_number, street_name, street_suffix)) AS address,
+                 count(DISTINCT permit_number) AS permits,
+                 count(DISTINCT permit_number) FILTER (WHERE lower(status) IN (
+                     'filed', 'filing', 'plancheck', 'triage', 'approved', 'issued', 'issuing', 'reinstated')) AS open_permits,
+                 max(status_date)::date AS last_change
+            FROM permits WHERE permits.block = places.block AND permits.lot = places.lot) standing
+     ORDER BY last_change DESC NULLS LAST, places.block, places.lot)
+SELECT (SELECT coalesce(jsonb_agg(changes), '[]') FROM changes) AS changes,
+       (SELECT coalesce(jsonb_agg(new_filings), '[]') FROM new_filings) AS new_filings,
+       (SELECT coalesce(jsonb_agg(team_activity), '[]') FROM team_activity) AS team_activity,
+       (SELECT coalesce(jsonb_agg(plan_reviews), '[]') FROM plan_reviews) AS plan_reviews,
+       (SELECT coalesce(jsonb_agg(inspected), '[]') FROM inspected) AS inspections,
+       (SELECT coalesce(jsonb_agg(ending), '[]') FROM ending) AS expiring,
+       (SELECT coalesce(jsonb_agg(cards), '[]') FROM cards) AS property_cards,
+       jsonb_build_object(
+           'total_watches', (SELECT count(*) FROM w),
+           'total_properties', (SELECT count(*) FROM places),
+           'changes_count', (SELECT count(*) FROM changes),
+           'new_filings_count', (SELECT count(*) FROM new_filings),
+           'team_count', (SELECT count(*) FROM team_activity),
+           'plan_reviews_count', (SELECT count(*) FROM plan_reviews),
+           'inspections_count', (SELECT count(*) FROM inspected),
+           'expiring_count', (SELECT count(*) FROM ending),
+           'enforcement_count', (SELECT coalesce(sum(open_complaints + open_violations), 0) FROM cards)) AS summary";
+
+/// How the last five nightly loads went, and all jobs of a day.
+pub(super) const PIPELINE: &str = "
+WITH nights AS (
+    SELECT job_type, status, started_at,
+           round(extract(epoch FROM completed_at - started_at), 2) AS elapsed_seconds
+      FROM cron_log WHERE job_type = 'nightly' ORDER BY started_at DESC, log_id DESC LIMIT 5)
+SELECT jsonb_build_object(
+    'recent_jobs', (SELECT coalesce(jsonb_agg(nights), '[]') FROM nights),
+    'avg_duration_seconds', (SELECT round(avg(elapsed_seconds), 2) FROM nights WHERE status = 'success'),
+    'last_24h_success', count(*) FILTER (WHERE status = 'success'),
+    'last_24h_failed', count(*) FILTER (WHERE status = 'failed'),
+    'last_24h_jobs', count(*)) AS pipeline_stats
+  FROM cron_log WHERE started_at > now() - interval '24 hours'";

@@ -1,0 +1,152 @@
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::accounts::{Accounts, BASE, post};
+use crate::support::mail::link;
+use crate::support::{Site, until};
+
+const SECRET: &str = "a secret that only the scheduler has";
+const CRON: [(&str, &str); 2] = [("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)];
+
+/// A permit at 1455 Market St by Harbor Builders, one in the Mission, one that is nobody's; then what happened to them.
+const CITY: &str = "
+    INSERT INTO permits (record_id, permit_number, permit_type_definition, status, filed_date, issued_date, estimated_cost,
+                         street_number, street_name, street_suffix, block, lot, neighborhood)
+    VALUES ('1', '202601010001', 'additions alterations or repairs', 'filed', now() - interval '400 days', NULL, 5000,
+            '1455', 'Market', 'St', '3507', '004', 'Mission Bay'),
+           ('2', '202601010002', 'otc alterations permit', 'issued', now() - interval '500 days',
+            (now() AT TIME ZONE 'America/Los_Angeles')::date - 350, 5000, '1455', 'Market', 'St', '3507', '004', 'Mission Bay'),
+           ('3', '202601010003', 'new construction', 'filed', now() - interval '1 day', NULL, 9000,
+            '1', 'Guerrero', 'St', '0001', '001', 'Mission'),
+           ('4', '202601010004', 'new construction', 'filed', now() - interval '1 day', NULL, 9000,
+            '2', 'Nowhere', 'St', '0002', '002', 'Sunset');
+    INSERT INTO contacts (row_key, occurrence, source, permit_number, role, name, firm_name)
+    VALUES ('1', 1, 'building', '202601010004', 'contractor', 'Ann Other', 'Harbor Builders');
+    INSERT INTO addenda (row_key, occurrence, application_number, station, finish_date, review_results)
+    VALUES ('1', 1, '202601010001', 'BLDG', now(), 'Approved'), ('2', 1, '202601010004', 'CP-ZOC', now(), 'Approved');
+    INSERT INTO inspections (row_key, occurrence, source, reference_number, scheduled_date, result, inspection_description)
+    VALUES ('1', 1, 'building', '202601010001', now(), 'Not Approved', 'ROUGH FRAME'),
+           ('2', 1, 'building', '202601010001', now() - interval '60 days', 'OK', 'FOOTINGS');
+    INSERT INTO complaints (row_key, occurrence, complaint_number, block, lot, status)
+    VALUES ('1', 1, '1', '3507', '004', 'active'), ('2', 1, '2', '3507', '004', 'not active');
+    UPDATE permits SET status = 'issued' WHERE record_id IN ('1');
+    UPDATE permits SET description = 'no change that counts'";
+
+async fn run(site: &Site) -> Result<serde_json::Value> {
+    let bearer = format!("Bearer {SECRET}");
+    let started = site.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
+    ensure!([200, 202].contains(&started.status), "{}", started.text());
+    let place = started.field("location");
+    until(async || {
+        let look = site.visitor().ask("GET", &place).field("authorization", &bearer).send().await?;
+        Ok(look.json()?["status"] == "success")
+    })
+    .await?;
+    site.visitor().ask("GET", &place).field("authorization", &bearer).send().await?.json()
+}
+
+/// What happened to what is watched, by number, place, neighborhood and firm, is on the page and in one mail a day, and what
+/// happened to others is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
+    let accounts = Accounts::start("brief", &CRON).await?;
+    let client = accounts.database.connect().await?;
+    client.batch_execute(CITY).await?;
+    let demo = accounts.site.visitor().get("/demo").await?;
+    assert_eq!((demo.status, demo.field("cache-control").contains("max-age=3600")), (200, true));
+    assert!(demo.text().contains("1455 Market St") && demo.text().contains("href=\"/auth/login\""), "{}", demo.text());
+    let member = accounts.sign_in("one@example.org").await?;
+    let none = member.get("/brief").await?;
+    assert_eq!((none.status, none.field("cache-control")), (200, "no-store".to_owned()));
+    assert!(none.text().contains("You watch nothing yet"), "{}", none.text());
+    for (kind, subject) in [
+        ("parcel", "3507/004"),
+        ("address", "1455 market street"),
+        ("permit", "202601010001"),
+        ("neighborhood", "mission"),
+        ("entity", "Harbor Builders"),
+    ] {
+        let added = member.submit("/account/watch", &format!("kind={kind}&subject={subject}")).await?;
+        assert_eq!(added.status, 303, "{}", added.text());
+    }
+    let page = member.get("/brief").await?.text();
+    let figures: Vec<&str> = page.split("<dd>").skip(1).filter_map(|rest| rest.split("</dd>").next()).take(6).collect();
+    // One change though three watches see it; two new permits; one review, one inspection, one that ends, one complaint.
+    assert_eq!(figures, ["1", "2", "1", "1", "1", "1"], "{page}");
+    for text in
+        ["issued, was filed", "202601010003", "202601010004", "Not Approved", "in 10 days", "1455 Market St (3507/004)"]
+    {
+        assert!(page.contains(text), "{text} is not in {page}");
+    }
+    for text in ["FOOTINGS", "CP-ZOC", "Nowhere St (0002"] {
+        assert!(!page.contains(text), "{text} is in {page}");
+    }
+
+    assert_eq!(member.submit("/account/brief", "frequency=daily").await?.status, 303);
+    assert_eq!(run(&accounts.site).await?["counts"]["sent"], 1);
+    assert_eq!(run(&accounts.site).await?["counts"]["sent"], 0);
+    let mails: Vec<_> = accounts.mail.mails_to("one@example.org")?;
+    let briefs: Vec<_> = mails.iter().filter(|mail| mail.contains("List-Unsubscribe: ")).collect();
+    let [brief] = briefs[..] else { anyhow::bail!("{} briefs", briefs.len()) };
+    assert!(brief.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"), "{brief}");
+    for text in ["202601010001", "202601010003", "202601010004"] {
+        assert!(brief.contains(text), "{brief}");
+    }
+
+    // A changed signature ends nothing and is answered alike; one click does, without a session.
+    let folded = brief.replace("\r\n ", "");
+    let target = link(&folded, &format!("{BASE}/unsubscribe/"))?.trim_start_matches(BASE).to_owned();
+    let wanting = "SELECT count(*) FROM users WHERE brief_frequency = 'daily'";
+    let flipped = format!("{}{}", &target[..target.len() - 1], if target.ends_with('0') { "1" } else { "0" });
+    // Looking at the link ends nothing.
+    assert_eq!(accounts.site.visitor().get(&target).await?.status, 200);
+    for (target, left) in [(&flipped, 1), (&target, 0)] {
+        let answer = post(&accounts.site, target, "List-Unsubscribe=One-Click", &[]).await?;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(accounts.database.number(wanting).await?, left, "{target}");
+    }
+    Ok(())
+}
+
+/// A process that is killed while it sends leaves nobody without a mail, and a mail that is sent again has its old name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_loses_no_brief() -> Result<()> {
+    let accounts = Accounts::start("brief_crash", &CRON).await?;
+    let client = accounts.database.connect().await?;
+    client.batch_execute(CITY).await?;
+    // Some before the one that is held, some after it.
+    let people = "
+        INSERT INTO users (email, brief_frequency)
+        SELECT CASE n WHEN 4 THEN 'held-' ELSE 'reader-' END || n || '@example.org', CASE n % 2 WHEN 0 THEN 'weekly' ELSE 'daily' END
+          FROM generate_series(1, 7) n ORDER BY n;
+        INSERT INTO watch_items (user_id, watch_type, subject, label, block, lot)
+        SELECT user_id, 'parcel', '3507/004', '3507/004', '3507', '004' FROM users";
+    client.batch_execute(people).await?;
+    let bearer = format!("Bearer {SECRET}");
+    accounts.site.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
+    until(async || Ok(accounts.mail.is_holding())).await?;
+    let Accounts { mail, site, database } = accounts;
+    site.kill();
+    mail.release()?;
+    let smtp = mail.url();
+    let further = [&CRON[..], &[("BASE_URL", BASE), ("SMTP_URL", &*smtp)]].concat();
+    let next = Site::start_with(&database.origin, 0, &further)?;
+    // The run that was killed goes on here when its lease ends, or a new one does its work.
+    let unsent = "SELECT 7 - count(*) FROM brief_mails WHERE outcome = 'sent'";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while database.number(unsent).await? != 0 {
+        ensure!(std::time::Instant::now() < deadline, "briefs were not sent");
+        tokio::time::sleep(crate::support::LOOK_EVERY).await;
+    }
+    run(&next).await?;
+    for number in 1..=7 {
+        let name = if number == 4 { "held" } else { "reader" };
+        let mails = mail.mails_to(&format!("{name}-{number}@example.org"))?;
+        let id = |mail: &String| mail.lines().find(|line| line.starts_with("Message-ID:")).map(str::to_owned);
+        let names: BTreeSet<_> = mails.iter().map(|mail| id(mail).context("an id")).collect::<Result<_>>()?;
+        assert_eq!(names.len(), 1, "{number}: {names:?}");
+        assert!(mails.len() == 1 || number == 4, "{number}: {} mails", mails.len());
+    }
+    Ok(())
+}
