@@ -34,6 +34,8 @@ pub struct Config {
     pub soda: Soda,
     /// Who counts requests, and where.
     pub limits: Limits,
+    /// `PURGE_URL` and `PURGE_SECRET`: who is told which pages are old.
+    pub purge: Option<Purge>,
     /// Who may sign in, and how mail goes out.
     pub accounts: Accounts,
     /// What visitors and those who look for faults are told about the site.
@@ -105,6 +107,15 @@ pub struct Limits {
     pub trusted_proxy_hops: usize,
     /// `EDGE_SECRET`: what requests show whose `X-Forwarded-For` is believed.
     pub edge_secret: Option<Secret>,
+}
+
+/// The edge, as far as it is told which pages are old.
+#[derive(Clone, Debug)]
+pub struct Purge {
+    /// `PURGE_URL`, without a slash at the end.
+    pub url: String,
+    /// `PURGE_SECRET`: its control secret.
+    pub secret: Secret,
 }
 
 /// Whether this process runs jobs when asked to.
@@ -210,6 +221,12 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         });
         let secret = |value: &str| (value.len() >= SECRET_BYTES_MIN).then(|| Secret(value.to_owned()));
         let cron_secret = self.checked(&var::CRON_SECRET, secret);
+        let purge_url = self.checked(&var::PURGE_URL, http_url);
+        let purge_secret = self.checked(&var::PURGE_SECRET, secret);
+        if purge_url.is_some() != purge_secret.is_some() {
+            self.refused.push("  PURGE_URL and PURGE_SECRET need each other: one of them is not set".to_owned());
+        }
+        let purge = purge_url.zip(purge_secret).map(|(url, secret)| Purge { url, secret });
         let edge_secret = self.checked(&var::EDGE_SECRET, secret);
         if cron_worker != CronWorker::Off && cron_secret.is_none() {
             self.refused.push("  CRON_SECRET is not set: CRON_WORKER needs it".to_owned());
@@ -249,6 +266,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
                 edge_secret,
             },
+            purge,
             accounts: self.accounts(),
             site: self.site(),
             cron_worker,

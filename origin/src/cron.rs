@@ -5,6 +5,7 @@
 //! answered 202 with the address of its row in `cron_log`.
 
 mod caches;
+mod entities;
 pub mod job;
 mod log;
 mod nightly;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+pub use self::entities::resolve as resolve_entities;
 pub use self::job::Job;
 use self::log::Started;
 pub(crate) use self::log::{LastRun, last_runs};

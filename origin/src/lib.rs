@@ -22,6 +22,7 @@ mod page_cache;
 pub mod pages;
 pub mod permits;
 pub mod policy;
+pub mod purge;
 pub mod sample;
 pub mod server;
 pub mod soda;

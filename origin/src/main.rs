@@ -12,7 +12,7 @@ use seawall_origin::config::Config;
 use seawall_origin::soda::client::Client;
 use seawall_origin::soda::datasets::{DATASETS, Dataset};
 use seawall_origin::soda::{generated, ingest, stand_in};
-use seawall_origin::{db, logging, policy, sample, server};
+use seawall_origin::{cron, db, logging, policy, purge, sample, server};
 
 /// San Francisco permits: search and property reports from the city's open data.
 #[derive(Parser)]
@@ -122,7 +122,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let options = sample::Options { seed, permits: generated, ..sample::Options::default() };
             let config = configured()?;
             migrated(&config).await?;
-            return Ok(summarise(&generated::load(&config, options).await?));
+            let code = summarise(&generated::load(&config, options).await?);
+            cron::resolve_entities(&config).await?;
+            return Ok(code);
         }
         Command::Sample { city, out } => {
             let options = sample::Options { seed: city.seed, permits: city.permits, today: city.today };
@@ -190,6 +192,15 @@ async fn load(
         };
         progress.end();
         results.push((dataset, result));
+    }
+    if chosen.is_empty() {
+        cron::resolve_entities(config).await?;
+    }
+    match purge::drain(config).await {
+        Ok(0) => {}
+        Ok(tags) => println!("told the edge of {tags} tags"),
+        // Pages end by themselves, and the next job tries again.
+        Err(error) => eprintln!("origin: {error:#}"),
     }
     Ok(summarise(&results))
 }

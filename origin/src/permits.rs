@@ -5,11 +5,13 @@
 //! the pages are in [`crate::pages`].
 
 pub(crate) mod api;
+pub(crate) mod firm;
 pub mod limits;
 pub mod parcel;
 pub mod permit;
 pub(crate) mod record;
 pub mod report;
 pub mod search;
+pub(crate) mod severity;
 pub mod standing;
 pub(crate) mod velocity;

@@ -37,7 +37,7 @@ use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
 use crate::pages::{account, admin, brief, crawlers, demo, perf, sign_in};
-use crate::permits::{api, permit, velocity};
+use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
 
@@ -160,6 +160,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/", get(pages::landing))
         .route("/search", get(pages::search))
         .route("/report/{block}/{lot}", get(pages::report))
+        .route("/firm/{id}", get(pages::firm))
         .route("/permit/{permit_number}", get(pages::permit))
         .route("/velocity", get(pages::velocity))
         .route("/methodology", get(pages::methodology))
@@ -191,11 +192,13 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/api", get(pages::api))
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/v1/search", get(api::search))
+        .route("/api/v1/suggest", get(api::suggest))
         .route("/api/v1/report/{block}/{lot}", get(api::report))
         .route("/api/v1/report/{block}/{lot}/whole", post(jobs::api::whole_report))
         .route("/api/v1/exports", post(jobs::api::export))
         .route("/api/v1/jobs/{job_id}", get(jobs::api::look).delete(jobs::api::cancel))
         .route("/api/v1/jobs/{job_id}/result", get(jobs::api::download))
+        .route("/api/v1/firm/{id}", get(firm::json))
         .route("/api/v1/permit/{permit_number}", get(permit::json))
         .route("/api/v1/velocity", get(velocity::json))
         .route("/health", get(health::health))

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 use crate::page_cache::{Entry, Lifetime, Payload};
+use crate::purge;
 use crate::server::Site;
 
 /// Exact counts, which take the database a second on the whole city.
@@ -59,5 +60,7 @@ impl ReadOnly for Counts {
 /// `GET /api/stats`
 pub(crate) async fn stats(State(site): State<Arc<Site>>) -> Result<Response, Error> {
     let stats = site.cache.get_cached_or_compute(&Stats(site.databases.clone())).await?;
-    Ok(Json(stats).into_response())
+    let mut response = Json(stats).into_response();
+    purge::tag(&mut response, &[purge::LOADS]);
+    Ok(response)
 }

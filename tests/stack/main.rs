@@ -19,6 +19,8 @@ mod operating;
 mod origin;
 /// The origin dies under load.
 mod outage;
+/// Pages of search results fit together.
+mod permits;
 /// What belongs to one visitor reaches no other.
 mod privacy;
 /// What was purged is served nowhere.

@@ -42,6 +42,8 @@ pub const VARIABLES: &[&Variable] = &[
     &RATE_LIMITS,
     &REDIS_URL,
     &TRUSTED_PROXY_HOPS,
+    &PURGE_URL,
+    &PURGE_SECRET,
     &EDGE_SECRET,
     &BASE_URL,
     &STATIC_BASE_URL,
@@ -181,6 +183,22 @@ pub(super) const TRUSTED_PROXY_HOPS: Variable = Variable {
     meaning: "How many proxies of ours a request comes through, each of which adds to `X-Forwarded-For`: behind the edge 1, behind the edge and Railway's proxy 2. With 0 the other end of the connection is the client",
     expected: "a whole number from 0 to 8",
     secret: false,
+};
+
+pub(super) const PURGE_URL: Variable = Variable {
+    name: "PURGE_URL",
+    default: None,
+    meaning: "The edge that stands before this site: loads and jobs tell it which pages are old (operating/purge.md). Needs `PURGE_SECRET`",
+    expected: "a URL such as https://permits.example, or nothing",
+    secret: false,
+};
+
+pub(super) const PURGE_SECRET: Variable = Variable {
+    name: "PURGE_SECRET",
+    default: None,
+    meaning: "The edge's `CONTROL_SECRET`",
+    expected: "at least 32 bytes, or nothing",
+    secret: true,
 };
 
 pub(super) const BASE_URL: Variable = Variable {

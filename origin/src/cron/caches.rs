@@ -1,13 +1,19 @@
-//! Computes what the page cache keeps before it is asked for, so that no visitor waits.
+//! Computes what the page cache keeps before it is asked for, so that no visitor waits, and tells the edge what it was not
+//! told before.
 
 use super::job::Counts;
 use crate::jobs::Context;
 use crate::page_cache::{Entry, PageCache};
+use crate::purge;
 use crate::stats::Stats;
 
 pub(super) async fn run(context: &Context) -> Counts {
     let mut tally = Tally::default();
     tally.refresh(&context.cache, &Stats(context.databases.clone())).await;
+    if let Err(error) = purge::drain(&context.config).await {
+        let error = format!("{error:#}");
+        tracing::warn!(event = "purge.failed", error, "the edge was not told which pages are old: {error}");
+    }
     Counts::from_iter([("computed".to_owned(), tally.computed.into()), ("errors".to_owned(), tally.errors.into())])
 }
 

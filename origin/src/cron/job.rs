@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{caches, nightly, prune, signals, velocity};
+use super::{caches, entities, nightly, prune, signals, velocity};
 use crate::brief;
 use crate::jobs::{Context, Lease};
 
@@ -13,6 +13,8 @@ use crate::jobs::{Context, Lease};
 pub enum Job {
     /// Loads every dataset of the city.
     Nightly,
+    /// Works out who stands behind the names, and what search suggests.
+    ResolveEntities,
     /// Works out how long plan review takes at each station.
     VelocityRefresh,
     /// Works out what is wrong, slow or forgotten.
@@ -30,8 +32,15 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Nightly, Self::VelocityRefresh, Self::Signals, Self::ComputeCaches, Self::Brief, Self::Prune];
+    pub const ALL: [Self; 7] = [
+        Self::Nightly,
+        Self::ResolveEntities,
+        Self::VelocityRefresh,
+        Self::Signals,
+        Self::ComputeCaches,
+        Self::Brief,
+        Self::Prune,
+    ];
 
     /// The job of that name.
     #[must_use]
@@ -44,6 +53,7 @@ impl Job {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nightly => "nightly",
+            Self::ResolveEntities => "resolve-entities",
             Self::VelocityRefresh => "velocity-refresh",
             Self::Signals => "signals",
             Self::ComputeCaches => "compute-caches",
@@ -58,6 +68,8 @@ impl Job {
         match self {
             // The city's API has 13 million rows for us, and serves some 10,000 of them a second.
             Self::Nightly => Duration::from_secs(3 * 60 * 60),
+            // Three million contacts are sorted a few times.
+            Self::ResolveEntities => Duration::from_secs(30 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
             // A tenth of a second for each of some thousand people.
@@ -76,7 +88,7 @@ impl Job {
             Self::Nightly => 4,
             // The mail server comes back; who got a mail gets no second.
             Self::Brief => 4,
-            Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
+            Self::ResolveEntities | Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
         }
@@ -86,6 +98,7 @@ impl Job {
     pub(crate) async fn work(self, context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
         match self {
             Self::Nightly => nightly::run(context, lease).await,
+            Self::ResolveEntities => entities::run(context, lease).await,
             Self::VelocityRefresh => velocity::run(context, lease).await,
             Self::Signals => signals::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),

@@ -4,8 +4,10 @@
 use anyhow::bail;
 use serde_json::json;
 
+use super::entities;
 use super::job::Counts;
 use crate::jobs::{Context, Lease};
+use crate::purge;
 use crate::soda::datasets::{DATASETS, Dataset};
 use crate::soda::ingest::{self, Extent, LoadError, Progress, Report, Shrink};
 
@@ -31,12 +33,23 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
             Err(error) => failed.push(format!("{}: {:#}", dataset.name, anyhow::Error::from(error))),
         }
     }
+    if let Err(error) = entities::run(context, lease).await {
+        failed.push(format!("entities: {error:#}"));
+    }
     // What was computed from the data before is old now, whichever of it changed.
     if let Err(error) = context.cache.invalidate("%").await {
         failed.push(format!("the page cache still holds what was computed before: {error}"));
     }
+    // What the edge is not told now, the next run of compute-caches tells it.
+    match purge::drain(&context.config).await {
+        Ok(tags) => drop(counts.insert("purged".to_owned(), json!({ "tags": tags }))),
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::warn!(event = "purge.failed", error, "the edge was not told which pages are old: {error}");
+        }
+    }
     if !failed.is_empty() {
-        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 1, failed.join("; "));
+        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 2, failed.join("; "));
     }
     Ok(counts)
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::job::{Counts, Job};
 use crate::db::Attended;
 use crate::jobs::{Context, Lease};
+use crate::purge;
 
 /// Counts per station, kind of review and period; a row for each with enough reviews.
 ///
@@ -51,6 +52,7 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
     let transaction = session.transaction().await?;
     transaction.batch_execute("DELETE FROM station_velocity_v2").await?;
     let rows = transaction.query_typed(REFRESH, &[]).await?;
+    purge::queue(&transaction, &[purge::VELOCITY.to_owned()]).await?;
     lease.hold(&transaction).await?;
     transaction.commit().await?;
     let mut stations: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;

@@ -48,6 +48,12 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0009_trades_and_property",
         sql: include_str!("../../migrations/0009_trades_and_property.sql"),
     },
+    Migration {
+        version: 10,
+        name: "0010_search_and_entities",
+        sql: include_str!("../../migrations/0010_search_and_entities.sql"),
+    },
+    Migration { version: 11, name: "0011_purge_queue", sql: include_str!("../../migrations/0011_purge_queue.sql") },
 ];
 
 /// How many migrations this binary knows.

@@ -121,6 +121,23 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "entities",
+        &[
+            "entity_id",
+            "canonical_name",
+            "canonical_firm",
+            "entity_type",
+            "license_number",
+            "sf_business_license",
+            "resolution_method",
+            "resolution_confidence",
+            "contact_count",
+            "permit_count",
+            "sources",
+        ],
+    ),
+    ("entity_permits", &["entity_id", "permit_number", "role"]),
+    (
         "ingest_log",
         &[
             "dataset_id",
@@ -237,7 +254,9 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
     ("property_health", &["block", "lot", "tier", "at_risk", "behind", "slower", "computed_at"]),
     ("property_signals", &["block", "lot", "signal_type", "tier", "items", "since"]),
+    ("purge_queue", &["tag", "queued_at"]),
     ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
+    ("search_terms", &["kind", "term", "target", "weight"]),
     (
         "station_velocity_v2",
         &[

@@ -3,6 +3,8 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::jobs::api::JobAnswer;
+use crate::permits::api::Suggestions;
+use crate::permits::firm::Firm;
 use crate::permits::permit::PermitFile;
 use crate::permits::report::Report;
 use crate::permits::search::Found;
@@ -51,6 +53,17 @@ const TEXT: Parameter = Parameter {
     example: "1455 Market St",
 };
 
+const fn narrowing(name: &'static str, kind: &'static str, means: &'static str, example: &'static str) -> Parameter {
+    Parameter { name, place: "query", required: false, kind, means, example }
+}
+
+const AFTER: Parameter =
+    narrowing("after", "string", "Where the page begins: next of the page before.", "2015-08-05T11:06:52_201508053399");
+const STATUS: Parameter = narrowing("status", "string", "Only permits of this status.", "issued");
+const KIND: Parameter = narrowing("type", "string", "Only permits of this kind.", "otc alterations permit");
+const YEAR: Parameter = narrowing("year", "integer", "Only permits that were filed in this year.", "2015");
+const ENTITY: Parameter = in_path("id", "The identifier in team and similar terms.", "0123456789abcdef");
+
 /// `GET path`, which answers 200 with a `T`.
 fn get<T: JsonSchema>(
     path: &'static str,
@@ -75,19 +88,21 @@ pub(super) fn all() -> Vec<Operation> {
     vec![
         get::<Found>(
             "/api/v1/search",
-            "Permits by number, address, block and lot, street, person or firm",
+            "Permits by number, address, block and lot, street, neighborhood, person or firm, or words",
             "One page of permits, the newest first.",
-            &[
-                TEXT,
-                Parameter {
-                    name: "page",
-                    place: "query",
-                    required: false,
-                    kind: "integer",
-                    means: "Which page, from 1 to 400.",
-                    example: "1",
-                },
-            ],
+            &[TEXT, AFTER, STATUS, KIND, YEAR],
+        ),
+        get::<Suggestions>(
+            "/api/v1/suggest",
+            "Streets, neighborhoods and names that begin like a text",
+            "At most eight terms, the most used first.",
+            &[TEXT],
+        ),
+        get::<Firm>(
+            "/api/v1/firm/{id}",
+            "A person or firm",
+            "Who it is, its newest permits, and whom it works with.",
+            &[ENTITY],
         ),
         get::<Report>(
             "/api/v1/report/{block}/{lot}",

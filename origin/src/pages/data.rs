@@ -14,7 +14,7 @@ use super::{Frame, render};
 use crate::db::{ReadOnly, Reader};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
-
+use crate::purge;
 use crate::server::Site;
 use crate::soda::datasets::DATASETS;
 
@@ -55,6 +55,7 @@ pub(crate) async fn about_data(State(site): State<Arc<Site>>) -> Result<Response
     let waited = started.elapsed();
     let page = AboutData { frame: Frame::new("The data").at("/about-data"), datasets: datasets(&loads) };
     let mut response = render(&page)?;
+    purge::tag(&mut response, &[purge::LOADS]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

@@ -3,6 +3,7 @@
 //! A parcel can have hundreds of permits, so the page spends bytes: the newest permits in full until
 //! [`CARDS_BYTES_MAX`] is used up, older ones on a line each, and what is left is counted and linked as JSON.
 
+mod around;
 mod timeline;
 mod view;
 
@@ -20,10 +21,14 @@ use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api;
 use crate::permits::report::{self, Report};
+use crate::purge;
 use crate::server::Site;
 
 /// Bytes of permits in full.
-const CARDS_BYTES_MAX: usize = 50_000;
+const CARDS_BYTES_MAX: usize = 34_000;
+
+/// Bytes of what stands beside the records.
+const AROUND_BYTES_MAX: usize = 16_000;
 
 /// Bytes of permits on a line each.
 const ROWS_BYTES_MAX: usize = 12_000;
@@ -41,7 +46,8 @@ const PLACE_CHARS_MAX: usize = 120;
 const FRAME_BYTES_MAX: usize = 10_000;
 
 const _: () = assert!(
-    CARDS_BYTES_MAX + ROWS_BYTES_MAX + TIMELINE_BYTES_MAX + 2 * LIST_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX
+    CARDS_BYTES_MAX + AROUND_BYTES_MAX + ROWS_BYTES_MAX + TIMELINE_BYTES_MAX + 2 * LIST_BYTES_MAX + FRAME_BYTES_MAX
+        <= PAGE_BYTES_MAX
 );
 
 #[derive(Template)]
@@ -62,6 +68,7 @@ struct ReportPage {
     complaints_left: usize,
     violations: Vec<String>,
     violations_left: usize,
+    around: Vec<String>,
     map: String,
     json: String,
 }
@@ -80,6 +87,7 @@ pub(crate) async fn report(
     let report = report.ok_or_else(|| api::not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = render(&ReportPage::of(&report)?)?;
+    purge::tag(&mut response, &[purge::REPORTS, &purge::parcel_tag(&parcel)]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }
@@ -111,6 +119,7 @@ impl ReportPage {
             complaints,
             violations_left: report.violations.len() - violations.len(),
             violations,
+            around: spend(AROUND_BYTES_MAX, around::sections(report).into_iter())?,
             map: report.links.parcel.clone(),
             json: format!("/api/v1/report/{parcel}"),
         })

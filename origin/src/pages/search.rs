@@ -16,8 +16,9 @@ use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api::SearchParameters;
 use crate::permits::search::query::Refusal;
-use crate::permits::search::{self, Found, Hit, Page, Place};
+use crate::permits::search::{self, Found, Hit, Part, Place, Suggestion};
 use crate::permits::standing::Stage;
+use crate::purge;
 use crate::server::Site;
 
 /// Characters of a description; the city cuts its own at 300.
@@ -30,10 +31,13 @@ const FIELD_CHARS_MAX: usize = 120;
 const OTHERS_MAX: usize = 5;
 
 /// Bytes of hits. A full page of usual ones takes 25,000.
-const HITS_BYTES_MAX: usize = 90_000;
+const HITS_BYTES_MAX: usize = 50_000;
 
-/// Bytes of everything else: head, headings, footer, links, and the query five times, escaped.
-const FRAME_BYTES_MAX: usize = 10_000;
+/// Values of one filter; the most used, or the last years.
+const FILTER_VALUES_MAX: usize = 12;
+
+/// Bytes of everything else: head, headings, footer, links, the query in each link, escaped, and the filters.
+const FRAME_BYTES_MAX: usize = 50_000;
 
 const _: () = assert!(HITS_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
 
@@ -49,16 +53,17 @@ struct SearchPage {
     /// Whether the note says something unexpected.
     fell_through: bool,
     parcel: Option<String>,
-    /// The number of the first hit on this page.
-    first: u32,
+    filters: Vec<FilterView>,
+    /// Whether one of them is in use.
+    narrowed: bool,
+    similar: Vec<Suggestion>,
     hits: Vec<String>,
     /// Hits of this page that were left out because it would have grown too long.
     left: usize,
     /// The same page of results as JSON.
     json: String,
-    page: u32,
-    pages: u32,
-    previous: Option<String>,
+    /// The first page, on any other.
+    newest: Option<String>,
     next: Option<String>,
 }
 
@@ -88,15 +93,16 @@ pub(crate) async fn search(
     State(site): State<Arc<Site>>,
     Parameters(parameters): Parameters<SearchParameters>,
 ) -> Result<Response, Error> {
-    let page = parameters.page()?;
+    let part = parameters.part()?;
     if parameters.q.trim().is_empty() {
         return render(&SearchPage::blank());
     }
     let query = parameters.query()?;
     let started = Instant::now();
-    let found = search::find(&site.databases, &query, page).await?;
+    let found = search::find(&site.databases, &query, &part).await?;
     let waited = started.elapsed();
-    let mut response = render(&SearchPage::of(found, page)?)?;
+    let mut response = render(&SearchPage::of(found, &part)?)?;
+    purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }
@@ -111,27 +117,26 @@ impl SearchPage {
             note: String::new(),
             fell_through: false,
             parcel: None,
-            first: 1,
+            filters: Vec::new(),
+            narrowed: false,
+            similar: Vec::new(),
             hits: Vec::new(),
             left: 0,
             json: String::new(),
-            page: 1,
-            pages: 0,
-            previous: None,
+            newest: None,
             next: None,
         }
     }
 
-    fn of(found: Found, page: Page) -> Result<Self, Error> {
+    fn of(found: Found, part: &Part) -> Result<Self, Error> {
         let mut frame = Frame::new(format!("Search: {}", found.query));
-        let link = |page: u32| format!("/search?q={}&page={page}", encode(&found.query));
         let found_here = found.results.len();
-        let json = format!("/api/v1{}", link(page.number()));
-        let number = page.number();
+        let here = link(&found.query, part, part.after.as_ref().map(ToString::to_string).as_deref());
         let headline = headline(&found);
         let note = note(&found);
-        let previous = (number > 1).then(|| link(number - 1));
-        let next = (number < found.pages).then(|| link(number + 1));
+        let newest = part.after.is_some().then(|| link(&found.query, part, None));
+        let next = found.next.as_deref().map(|next| link(&found.query, part, Some(next)));
+        let filters = FilterView::all(&found, part);
         frame.query.clone_from(&found.query);
         let hits = spend(HITS_BYTES_MAX, found.results.into_iter().map(HitView::of))?;
         Ok(Self {
@@ -142,13 +147,13 @@ impl SearchPage {
             note,
             fell_through: found.instead_of.is_some() || found.suffix_ignored,
             parcel: found.report,
-            first: (number - 1) * found.page_size + 1,
+            narrowed: part.status.is_some() || part.kind.is_some() || part.year.is_some(),
+            filters,
+            similar: found.similar,
             left: found_here - hits.len(),
             hits,
-            json,
-            page: number,
-            pages: found.pages,
-            previous,
+            json: format!("/api/v1{here}"),
+            newest,
             next,
         })
     }
@@ -173,6 +178,75 @@ fn note(found: &Found) -> String {
         }
         (Some(kind), None) => format!("Matched as {}. Newest first.", kind.words()),
         (None, _) => String::new(),
+    }
+}
+
+/// The page of results with these filters, from the start or after a place.
+fn link(query: &str, part: &Part, after: Option<&str>) -> String {
+    let mut link = format!("/search?q={}", encode(query));
+    let year = part.year.map(|year| year.to_string());
+    let parameters = [("status", &part.status), ("type", &part.kind), ("year", &year)];
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            link.push_str(&format!("&{name}={}", encode(value)));
+        }
+    }
+    if let Some(after) = after {
+        link.push_str(&format!("&after={}", encode(after)));
+    }
+    link
+}
+
+/// One way to narrow the results, or to widen them again.
+struct FilterView {
+    name: &'static str,
+    values: Vec<FilterValue>,
+}
+
+struct FilterValue {
+    text: String,
+    href: String,
+    permits: i64,
+    /// Whether the results are narrowed by it; following it then widens them.
+    chosen: bool,
+}
+
+impl FilterView {
+    fn all(found: &Found, part: &Part) -> Vec<Self> {
+        let year = part.year.map(|year| year.to_string());
+        [("status", "Status", &part.status), ("type", "Kind", &part.kind), ("year", "Year", &year)]
+            .into_iter()
+            .filter_map(|(key, name, chosen)| {
+                let counts = found.facets.as_ref()?.get(key)?.as_object()?;
+                let mut values: Vec<_> = counts
+                    .iter()
+                    .map(|(value, permits)| {
+                        let is_chosen = chosen.as_deref() == Some(value);
+                        let picked = (!is_chosen).then(|| value.clone());
+                        let mut narrowed = Part { after: None, ..part.clone() };
+                        match key {
+                            "status" => narrowed.status = picked,
+                            "type" => narrowed.kind = picked,
+                            _ => narrowed.year = picked.and_then(|year| year.parse().ok()),
+                        }
+                        FilterValue {
+                            text: clip(value, FIELD_CHARS_MAX),
+                            href: link(&found.query, &narrowed, None),
+                            permits: permits.as_i64().unwrap_or_default(),
+                            chosen: is_chosen,
+                        }
+                    })
+                    .collect();
+                if key == "year" {
+                    values.sort_by(|a, b| b.text.cmp(&a.text));
+                } else {
+                    values.sort_by(|a, b| b.permits.cmp(&a.permits).then_with(|| a.text.cmp(&b.text)));
+                }
+                values.truncate(FILTER_VALUES_MAX);
+                // One value narrows nothing, unless it is what narrowed.
+                (values.len() > 1 || values.iter().any(|value| value.chosen)).then_some(Self { name, values })
+            })
+            .collect()
     }
 }
 
@@ -216,6 +290,8 @@ impl Other {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::permits::limits::{PAGE_SIZE, QUERY_CHARS_MAX};
     use crate::permits::search::query::Kind;
@@ -226,11 +302,12 @@ mod tests {
             query: "1455 Market & <b>".into(),
             kind: (total > 0).then_some(Kind::Address),
             instead_of: None,
-            page: 1,
             page_size: PAGE_SIZE,
             total,
             total_is_at_least: false,
-            pages: u32::try_from(total).unwrap().div_ceil(PAGE_SIZE),
+            facets: Some(json!({"status": {"complete": 40, "issued": 20}, "type": {"x": 60}, "year": {}})),
+            next: (total > i64::from(PAGE_SIZE)).then(|| "2015-01-01T00:00:00_1".to_owned()),
+            similar: Vec::new(),
             suffix_ignored: false,
             report: None,
             results,
@@ -262,17 +339,31 @@ mod tests {
 
     #[test]
     fn hits_link_to_reports_and_texts_are_escaped() {
-        let html = SearchPage::of(found(60, vec![hit("<i>x</i>", 8)]), Page::FIRST).unwrap().render().unwrap();
+        let html = SearchPage::of(found(60, vec![hit("<i>x</i>", 8)]), &Part::default()).unwrap().render().unwrap();
         assert!(html.contains("60 permits for “1455 Market &#38; &#60;b&#62;”"), "{html}");
         assert!(html.contains("<a href=\"/report/3507/004\">&#60;i&#62;x&#60;/i&#62;</a>"));
         assert!(html.contains("and 2 more") && html.contains("$1,000,000,000"));
-        assert!(html.contains("href=\"/search?q=1455%20Market%20%26%20%3Cb%3E&#38;page=2\""));
-        assert!(!html.contains("<i>") && !html.contains("rel=\"prev\""));
+        let next = "href=\"/search?q=1455%20Market%20%26%20%3Cb%3E&#38;after=2015-01-01T00%3A00%3A00_1\"";
+        assert!(html.contains(next), "{html}");
+        assert!(!html.contains("<i>") && !html.contains("Newest permits"));
+    }
+
+    #[test]
+    fn filters_narrow_and_widen() {
+        let part = Part { status: Some("issued".into()), ..Part::default() };
+        let html = SearchPage::of(found(60, vec![hit("x", 1)]), &part).unwrap().render().unwrap();
+        assert!(
+            html.contains("<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E&#38;status=complete\">complete</a> 40")
+        );
+        assert!(
+            html.contains("<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E\" aria-current=\"true\">issued</a> 20")
+        );
+        assert!(!html.contains("Kind") && !html.contains("Year"), "one value narrows nothing");
     }
 
     #[test]
     fn nothing_found_offers_other_ways() {
-        let html = SearchPage::of(found(0, Vec::new()), Page::FIRST).unwrap().render().unwrap();
+        let html = SearchPage::of(found(0, Vec::new()), &Part::default()).unwrap().render().unwrap();
         assert!(html.contains("Nothing found for") && html.contains("Other ways to look"));
     }
 
@@ -290,7 +381,7 @@ mod tests {
         for hits in [1, PAGE_SIZE as usize] {
             let mut found = found(60, (0..hits).map(|_| fullest()).collect());
             found.query = "&".repeat(QUERY_CHARS_MAX);
-            let page = SearchPage::of(found, Page::FIRST).unwrap();
+            let page = SearchPage::of(found, &Part::default()).unwrap();
             assert_eq!(page.hits.len() + page.left, hits);
             // One hit always has room, so a page that found something shows something.
             assert_eq!(page.left > 0, hits > 1);
@@ -308,7 +399,7 @@ mod tests {
             description: Some(long.clone()),
             ..hit("1455 Market St", 29)
         };
-        let page = SearchPage::of(found(60, (0..PAGE_SIZE).map(usual).collect()), Page::FIRST).unwrap();
+        let page = SearchPage::of(found(60, (0..PAGE_SIZE).map(usual).collect()), &Part::default()).unwrap();
         assert_eq!((page.hits.len(), page.left), (PAGE_SIZE as usize, 0));
     }
 }

@@ -2,6 +2,8 @@
 
 use jiff::civil::DateTime;
 
+pub(super) use crate::permits::search::encode;
+
 /// At most `chars` characters on one line; what is cut ends in an ellipsis.
 pub(super) fn clip(text: &str, chars: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -61,19 +63,6 @@ pub(super) fn sentence(text: &str) -> String {
     }
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// A query parameter's value: everything but unreserved characters as percent and hexadecimal.
-pub(super) fn encode(value: &str) -> String {
-    value.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push('%');
-            text.push_str(&crate::digest::hex(&[byte]).to_ascii_uppercase());
-        }
-        text
-    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{Frame, render};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::velocity::{self, Days, Station, Velocity};
+use crate::purge;
 use crate::server::Site;
 
 /// Stations in the plot: those with the most reviews.
@@ -51,6 +52,7 @@ pub(crate) async fn velocity(State(site): State<Arc<Site>>) -> Result<Response, 
     let velocity = velocity::find(&site.databases).await?;
     let waited = started.elapsed();
     let mut response = render(&VelocityPage::of(&velocity)?)?;
+    purge::tag(&mut response, &[purge::VELOCITY]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

@@ -1,21 +1,26 @@
 //! Search and report as JSON, under `/api/v1/`. Fields carry DataSF's names, dates are ISO 8601 in San Francisco's
 //! local time, and what is null is left out of the city's rows.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, Query as Parameters, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::limits::QUERY_CHARS_MAX;
 use super::parcel::Parcel;
-use super::search::Page;
-use super::search::query::Query;
+use super::search::query::{Query, Refusal};
+use super::search::{Cursor, Part, Suggestion};
 use super::{report, search};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
+use crate::purge;
 use crate::server::Site;
+use crate::soda::row::CODE_BYTES_MAX;
 
 /// What a search is asked with.
 #[derive(Debug, Default, Deserialize)]
@@ -23,17 +28,37 @@ pub(crate) struct SearchParameters {
     /// The text; absent is the same as empty.
     #[serde(default)]
     pub(crate) q: String,
-    page: Option<String>,
+    after: Option<String>,
+    status: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    year: Option<String>,
 }
+
+/// Years that can be asked for.
+const YEARS: RangeInclusive<i16> = 1900..=2100;
 
 impl SearchParameters {
     pub(crate) fn query(&self) -> Result<Query, Error> {
         Query::parse(&self.q).map_err(|refusal| Error::bad_request(refusal.to_string()))
     }
 
-    pub(crate) fn page(&self) -> Result<Page, Error> {
-        let wrong = || Error::bad_request("A page is a number from 1 to 400.");
-        self.page.as_deref().map_or(Ok(Page::FIRST), |page| Page::parse(page).ok_or_else(wrong))
+    pub(crate) fn part(&self) -> Result<Part, Error> {
+        let given = |text| Option::as_deref(text).map(str::trim).filter(|text: &&str| !text.is_empty());
+        let place = || Error::bad_request("A page begins after a place that the page before named as next.");
+        let wrong_year = || Error::bad_request("A year has four digits, such as 2015.");
+        let year = |text: &str| text.parse().ok().filter(|year| YEARS.contains(year));
+        let word = |text: &Option<String>| {
+            let text = text.as_deref().map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty());
+            let fits = text.as_ref().is_none_or(|text| text.len() <= CODE_BYTES_MAX && !text.contains('\0'));
+            if fits { Ok(text) } else { Err(Error::bad_request("A status or a kind of permit is shorter.")) }
+        };
+        Ok(Part {
+            after: given(&self.after).map(|text| Cursor::parse(text).ok_or_else(place)).transpose()?,
+            status: word(&self.status)?,
+            kind: word(&self.kind)?,
+            year: given(&self.year).map(|text| year(text).ok_or_else(wrong_year)).transpose()?,
+        })
     }
 }
 
@@ -47,15 +72,39 @@ pub(crate) fn parcel(prefix: &str, block: &str, lot: &str) -> Result<Result<Parc
     Ok(Err(Redirect::permanent(&format!("{prefix}{}", parcel.path()))))
 }
 
-/// `GET /api/v1/search?q=&page=`
+/// What a text is completed to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Suggestions {
+    pub(crate) query: String,
+    pub(crate) suggestions: Vec<Suggestion>,
+}
+
+/// `GET /api/v1/suggest?q=`: terms that begin like the text.
+pub(crate) async fn suggest(
+    State(site): State<Arc<Site>>,
+    Parameters(parameters): Parameters<SearchParameters>,
+) -> Result<Response, Error> {
+    if parameters.q.chars().nth(QUERY_CHARS_MAX).is_some() || parameters.q.contains('\0') {
+        return Err(Error::bad_request(Refusal::TooLong.to_string()));
+    }
+    let started = Instant::now();
+    let suggestions = search::suggest(&site.databases, &parameters.q).await?;
+    let mut response = Json(Suggestions { query: parameters.q, suggestions }).into_response();
+    purge::tag(&mut response, &[purge::SEARCH]);
+    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
+    Ok(response)
+}
+
+/// `GET /api/v1/search?q=&after=&status=&type=&year=`
 pub(crate) async fn search(
     State(site): State<Arc<Site>>,
     Parameters(parameters): Parameters<SearchParameters>,
 ) -> Result<Response, Error> {
-    let (query, page) = (parameters.query()?, parameters.page()?);
+    let (query, part) = (parameters.query()?, parameters.part()?);
     let started = Instant::now();
-    let found = search::find(&site.databases, &query, page).await?;
+    let found = search::find(&site.databases, &query, &part).await?;
     let mut response = Json(found).into_response();
+    purge::tag(&mut response, &[purge::SEARCH]);
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)
 }
@@ -74,6 +123,7 @@ pub(crate) async fn report(
     let report = report.ok_or_else(|| not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = Json(report).into_response();
+    purge::tag(&mut response, &[purge::REPORTS, &purge::parcel_tag(&parcel)]);
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

@@ -7,8 +7,21 @@ pub const QUERY_CHARS_MAX: usize = 120;
 /// Permits on one page of results.
 pub const PAGE_SIZE: u32 = 25;
 
-/// Last page of results that can be asked for; every page before it is read and dropped. A later one gets 400.
-pub const PAGE_MAX: u32 = 400;
+/// Permit rows that are counted for a total and its facets; more are "at least". A walk over so many rows of an index
+/// takes a few milliseconds.
+pub const COUNTED_MAX: u32 = 1_000;
+
+/// Permits that words of a description may match; the newest of these are shown, and the total says "at least".
+pub const WORD_MATCHES_MAX: u32 = 5_000;
+
+/// Suggestions for what is being typed.
+pub const SUGGESTIONS_MAX: i64 = 8;
+
+/// Terms that begin like what is typed, of which the most used are suggested: three letters begin a thousand names.
+pub const SUGGESTION_CANDIDATES_MAX: i64 = 2_000;
+
+/// Shortest text that is completed: one letter begins everything.
+pub const SUGGEST_CHARS_MIN: usize = 2;
 
 /// Rows read for one page of results. A permit has one row for each of its addresses: 29 at most in the city's
 /// data, so this holds 25 permits of twice that.
@@ -50,3 +63,29 @@ pub const VIOLATIONS_MAX: usize = 300;
 
 /// How many times as long the lists of a report may be that a job makes: an address that stands for a whole airport.
 pub const WHOLE_TIMES: usize = 10;
+
+/// Tax rolls in a report, a year each.
+pub const TAX_ROLLS_MAX: usize = 5;
+
+/// Permits nearby, and finished ones like the parcel's newest.
+pub const NEARBY_MAX: usize = 10;
+/// As [`NEARBY_MAX`].
+pub const SIMILAR_MAX: usize = 5;
+
+/// The newest permits of a neighborhood among which similar ones are looked for: about half a year's.
+pub const NEIGHBORS_EXAMINED_MAX: u32 = 500;
+
+/// Other lots at the parcel's addresses.
+pub const FORMER_LOTS_MAX: usize = 20;
+
+/// People and firms of a parcel, the most frequent ones.
+pub const TEAM_MAX: usize = 20;
+
+/// Permits on the page of a person or firm, the newest ones, and how many by number are looked at for these and for whom it
+/// works with: numbers begin with the year, mostly.
+pub const FIRM_PERMITS_MAX: usize = 50;
+/// As [`FIRM_PERMITS_MAX`].
+pub const FIRM_PERMITS_EXAMINED_MAX: usize = 500;
+
+/// People and firms that one works with, the most frequent ones.
+pub const ASSOCIATES_MAX: usize = 20;

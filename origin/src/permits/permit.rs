@@ -142,7 +142,7 @@ fn progress(records: &[Permit], steps: &[Step], today: Date) -> Option<Routing> 
     let under_way = matches!(stage, Stage::Review | Stage::Issued);
     let latest = steps.first()?.addenda_number;
     let revision = steps.partition_point(|step| step.addenda_number == latest);
-    under_way.then(|| routing::progress(&steps[..revision], today))?
+    under_way.then(|| routing::progress(&steps[..revision], &[], today))?
 }
 
 /// Borrows a connection and reads the permit.

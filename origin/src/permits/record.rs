@@ -207,6 +207,91 @@ record! {
     }
 }
 
+record! {
+    /// One row of `tax_rolls`.
+    TaxRoll {
+        tax_year: Option<i32>,
+        property_location: Option<String>,
+        zoning_code: Option<String>,
+        use_code: Option<String>,
+        use_definition: Option<String>,
+        property_class_code: Option<String>,
+        property_class_code_definition: Option<String>,
+        year_property_built: Option<i32>,
+        number_of_stories: Option<f64>,
+        number_of_units: Option<i32>,
+        number_of_rooms: Option<i32>,
+        number_of_bedrooms: Option<i32>,
+        number_of_bathrooms: Option<f64>,
+        lot_area: Option<f64>,
+        property_area: Option<f64>,
+        assessed_land_value: Option<f64>,
+        assessed_improvement_value: Option<f64>,
+        assessed_personal_property: Option<f64>,
+        assessed_fixtures: Option<f64>,
+        current_sales_date: Option<DateTime>,
+        neighborhood: Option<String>,
+    }
+}
+
+record! {
+    /// A permit of another parcel.
+    Neighbor {
+        permit_number: String,
+        permit_type_definition: Option<String>,
+        status: Option<String>,
+        filed_date: Option<DateTime>,
+        completed_date: Option<DateTime>,
+        estimated_cost: Option<f64>,
+        description: Option<String>,
+        street_number: Option<String>,
+        street_name: Option<String>,
+        street_suffix: Option<String>,
+        block: Option<String>,
+        lot: Option<String>,
+    }
+}
+
+record! {
+    /// Another lot of the block that permits were granted for at an address of this one.
+    FormerLot {
+        lot: String,
+        permits: Option<i64>,
+        first_filed: Option<DateTime>,
+        last_filed: Option<DateTime>,
+    }
+}
+
+record! {
+    /// A person or firm on permits of a parcel.
+    Member {
+        entity_id: String,
+        canonical_name: String,
+        canonical_firm: Option<String>,
+        entity_type: String,
+        permits_here: Option<i64>,
+        permit_count: Option<i32>,
+    }
+}
+
+record! {
+    /// How long a station takes, for one kind of review.
+    Pace {
+        station: String,
+        metric_type: String,
+        p50_days: Option<f64>,
+        p75_days: Option<f64>,
+        p90_days: Option<f64>,
+    }
+}
+
+impl Neighbor {
+    /// Number and street.
+    pub(crate) fn address(&self) -> String {
+        address([&self.street_number, &self.street_name, &self.street_suffix, &None], [&None, &None])
+    }
+}
+
 impl Permit {
     /// Number, street and unit, as far as the row has them: `1455 Market St, unit 600`. `0` stands for no unit.
     pub(crate) fn address(&self) -> String {

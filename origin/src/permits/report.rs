@@ -3,6 +3,9 @@
 //! Reading asks for all of it in one round trip: the statements are sent together on one connection, in one
 //! read-only snapshot, and none waits for another's rows. The number of statements does not depend on the parcel.
 
+mod findings;
+mod property;
+mod risk;
 pub mod routing;
 mod sql;
 
@@ -12,13 +15,20 @@ use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use self::findings::Finding;
+use self::property::Profile;
+use self::risk::{Facts, Risk};
 use self::routing::Routing;
 pub(super) use self::sql::TODAY;
 use super::limits::{
-    COMPLAINTS_MAX, CONTACTS_MAX, INSPECTIONS_MAX, PERMIT_ROWS_MAX, STEPS_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
+    COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
+    STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
 };
 use super::parcel::Parcel;
-use super::record::{Complaint, Contact, Inspection, Permit, Step, Violation};
+use super::record::{
+    Complaint, Contact, FormerLot, Inspection, Member, Neighbor, Pace, Permit, Step, TaxRoll, Violation,
+};
+use super::severity::{self, Severity};
 use super::standing::{Stage, Standing};
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
@@ -35,6 +45,20 @@ pub(crate) struct Report {
     pub(crate) permits: Vec<PermitHistory>,
     pub(crate) complaints: Vec<Complaint>,
     pub(crate) violations: Vec<Violation>,
+    /// What the assessor knows, from the newest roll.
+    pub(crate) property: Option<Profile>,
+    /// What may go wrong, the worst first.
+    pub(crate) risks: Vec<Risk>,
+    /// Where the city's records do not fit together.
+    pub(crate) findings: Vec<Finding>,
+    /// People and firms on the permits, the most frequent first.
+    pub(crate) team: Vec<Member>,
+    /// The newest permits of the neighborhood.
+    pub(crate) nearby: Vec<Neighbor>,
+    /// Finished permits like the newest one here.
+    pub(crate) similar: Vec<Neighbor>,
+    /// Other lots at the same addresses: this parcel was perhaps part of them, or they of it.
+    pub(crate) former_lots: Vec<FormerLot>,
     pub(crate) links: Links,
     /// The lists that were cut at their bound: more rows exist than are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -70,6 +94,9 @@ pub(crate) struct PermitHistory {
     /// Progress of plan review, for permits that are still under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) routing: Option<Routing>,
+    /// How much it needs attention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) severity: Option<Severity>,
     /// The permit in the city's own tracker.
     pub(crate) link: String,
 }
@@ -131,6 +158,12 @@ struct Rows {
     steps: Vec<Step>,
     complaints: Vec<Complaint>,
     violations: Vec<Violation>,
+    tax_rolls: Vec<TaxRoll>,
+    nearby: Vec<Neighbor>,
+    similar: Vec<Neighbor>,
+    former_lots: Vec<FormerLot>,
+    team: Vec<Member>,
+    paces: Vec<Pace>,
 }
 
 /// Borrows a connection and reads the report; `None` when nothing is known about the parcel.
@@ -151,7 +184,7 @@ impl ReadOnly for Parcel {
 
 /// Reads the report; `None` when nothing is known about the parcel.
 ///
-/// Seven statements in one round trip, whatever the parcel.
+/// Thirteen statements in one round trip, whatever the parcel.
 pub(crate) async fn read(
     client: &Client,
     parcel: &Parcel,
@@ -166,7 +199,23 @@ pub(crate) async fn read(
         client.query_typed(statement, &parameters).await
     };
     // Polled in this order the first time, which sends them in this order; the answers arrive in the same one.
-    let (_, today, permits, contacts, inspections, steps, complaints, violations, _) = tokio::try_join!(
+    let (
+        _,
+        today,
+        permits,
+        contacts,
+        inspections,
+        steps,
+        complaints,
+        violations,
+        tax,
+        near,
+        like,
+        lots,
+        team,
+        paces,
+        _,
+    ) = tokio::try_join!(
         biased;
         client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
         client.query_typed(TODAY, &[]),
@@ -176,6 +225,12 @@ pub(crate) async fn read(
         ask(&sql::STEPS, bounds.steps),
         ask(&sql::COMPLAINTS, bounds.complaints),
         ask(&sql::VIOLATIONS, bounds.violations),
+        ask(&sql::TAX_ROLLS, TAX_ROLLS_MAX),
+        ask(&sql::NEARBY, NEARBY_MAX),
+        ask(&sql::SIMILAR, SIMILAR_MAX),
+        ask(&sql::FORMER_LOTS, FORMER_LOTS_MAX),
+        ask(&sql::TEAM, TEAM_MAX),
+        ask(&sql::PACE, STATIONS_MAX as usize),
         client.batch_execute("COMMIT"),
     )?;
     let rows = Rows {
@@ -187,6 +242,12 @@ pub(crate) async fn read(
         steps: all(&steps, Step::read)?,
         complaints: all(&complaints, Complaint::read)?,
         violations: all(&violations, Violation::read)?,
+        tax_rolls: all(&tax, TaxRoll::read)?,
+        nearby: all(&near, Neighbor::read)?,
+        similar: all(&like, Neighbor::read)?,
+        former_lots: all(&lots, FormerLot::read)?,
+        team: all(&team, Member::read)?,
+        paces: all(&paces, Pace::read)?,
     };
     Ok(assemble(parcel, rows))
 }
@@ -223,15 +284,32 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         rows.steps,
         |s| &s.application_number,
         |permit, steps| {
-            permit.routing = routing::progress(&steps, rows.today);
+            permit.routing = routing::progress(&steps, &rows.paces, rows.today);
         },
     );
     for permit in &mut permits {
         permit.contacts.sort_by_key(by_role);
+        permit.severity = Some(severity_of(permit, rows.today));
     }
 
     let summary = summary(&permits, &rows.complaints, &rows.violations);
+    let property = Profile::of(rows.tax_rolls);
+    let facts = Facts {
+        permits: &permits,
+        complaints: &rows.complaints,
+        violations: &rows.violations,
+        property: property.as_ref(),
+        today: rows.today,
+    };
+    let (risks, findings) = (risk::risks(&facts), findings::findings(&facts));
     Some(Report {
+        property,
+        risks,
+        findings,
+        team: rows.team,
+        nearby: rows.nearby,
+        similar: rows.similar,
+        former_lots: rows.former_lots,
         block: parcel.block().to_owned(),
         lot: parcel.lot().to_owned(),
         address,
@@ -278,6 +356,7 @@ fn group(rows: Vec<Permit>) -> Vec<PermitHistory> {
                 contacts: Vec::new(),
                 inspections: Vec::new(),
                 routing: None,
+                severity: None,
             }),
         }
     }
@@ -333,6 +412,25 @@ fn summary(permits: &[PermitHistory], complaints: &[Complaint], violations: &[Vi
         stalled_permits: permits.iter().filter(stalled).count(),
         last_filed: permits.iter().filter_map(|permit| permit.permit.filed_date).max(),
     }
+}
+
+/// The permit's score; inspections whose reference is its number count.
+fn severity_of(permit: &PermitHistory, today: Date) -> Severity {
+    let row = &permit.permit;
+    let text = |text: &'_ Option<String>| -> String { text.clone().unwrap_or_default() };
+    let (status, definition) = (text(&row.status), text(&row.permit_type_definition));
+    let input = severity::Input {
+        status: &status,
+        permit_type_definition: &definition,
+        description: row.description.as_deref().unwrap_or_default(),
+        filed: row.filed_date.map(DateTime::date),
+        issued: row.issued_date.map(DateTime::date),
+        status_since: row.status_date.map(DateTime::date),
+        estimated_cost: row.estimated_cost,
+        revised_cost: row.revised_cost,
+        inspections: u32::try_from(permit.inspections.len()).unwrap_or(u32::MAX),
+    };
+    severity::score(&input, today)
 }
 
 /// The permit in the building department's tracker. Permit numbers are letters and digits.

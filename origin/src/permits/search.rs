@@ -3,48 +3,70 @@
 //! [`query`] reads the text into look-ups; `find` asks the database for each in turn until one finds something.
 //! Every look-up is one statement that uses an index and gives the page of hits together with their number.
 
+mod neighborhood;
 pub mod query;
 mod sql;
 mod street;
 
+use std::fmt;
+
+use bytes::BytesMut;
 use futures_util::{Stream, StreamExt as _};
 use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::types::{ToSql, Type};
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::{IsNull, ToSql, Type};
 
 use self::query::{Kind, Lookup, Query, Street};
 use self::sql::Statements;
-use super::limits::{PAGE_MAX, PAGE_SIZE};
+use super::limits::{PAGE_ROWS_MAX, PAGE_SIZE, SUGGEST_CHARS_MIN, SUGGESTION_CANDIDATES_MAX, SUGGESTIONS_MAX};
 use super::parcel::Parcel;
 use super::record::Permit;
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
+use crate::soda::row::CODE_BYTES_MAX;
 
-/// Which page of results: from 1 to [`PAGE_MAX`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page(u32);
+/// Which part of the results.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// The last hit of the page before.
+    pub after: Option<Cursor>,
+    /// Only permits of this status, in lower case.
+    pub status: Option<String>,
+    /// Only permits of this kind, as the city defines it, in lower case.
+    pub kind: Option<String>,
+    /// Only permits that were filed in this year.
+    pub year: Option<i16>,
+}
 
-impl Page {
-    /// The first page.
-    pub const FIRST: Self = Self(1);
+/// A place between two hits: `2015-08-05T11:06:52_201508053399`, or `_M365547` after a permit without a date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    filed: Option<DateTime>,
+    number: String,
+}
 
-    /// Reads a page number: `3` is one, `0`, `401` and `x` are none.
+impl Cursor {
+    /// Reads a place; `x` is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = digits.then(|| text.parse().ok())??;
-        (1..=PAGE_MAX).contains(&number).then_some(Self(number))
+        let (filed, number) = text.split_once('_')?;
+        let filed = if filed.is_empty() { None } else { Some(filed.parse().ok()?) };
+        let fits = (1..=CODE_BYTES_MAX).contains(&number.len()) && !number.contains('\0');
+        fits.then(|| Self { filed, number: number.to_owned() })
     }
 
-    /// The number.
-    #[must_use]
-    pub fn number(self) -> u32 {
-        self.0
+    fn after(hit: &Hit) -> Self {
+        Self { filed: hit.filed_date, number: hit.permit_number.clone() }
     }
+}
 
-    fn offset(self) -> u32 {
-        (self.0 - 1) * PAGE_SIZE
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filed = self.filed.map(|filed| filed.to_string()).unwrap_or_default();
+        write!(f, "{filed}_{}", self.number)
     }
 }
 
@@ -57,14 +79,18 @@ pub(crate) struct Found {
     pub(crate) kind: Option<Kind>,
     /// The closest kind the text could have meant, when that found nothing and a later one did.
     pub(crate) instead_of: Option<Kind>,
-    pub(crate) page: u32,
     pub(crate) page_size: u32,
-    /// Permits found on all pages.
+    /// Permits found on all pages, as far as they are counted.
     pub(crate) total: i64,
-    /// Whether there may be more than `total`, because the name fits more contacts than are looked at.
+    /// Whether there are more than `total`, or may be.
     pub(crate) total_is_at_least: bool,
-    /// The last page that can be asked for.
-    pub(crate) pages: u32,
+    /// How many of the counted permits have each status, kind and year.
+    pub(crate) facets: Option<Value>,
+    /// What to give as `after` for the next page; absent on the last one.
+    pub(crate) next: Option<String>,
+    /// Terms that look like the text, when nothing was found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) similar: Vec<Suggestion>,
     /// Whether the street's suffix had to be ignored to find anything.
     pub(crate) suffix_ignored: bool,
     /// The report of the parcel that was looked up, even when no permit is on it.
@@ -109,39 +135,84 @@ pub(crate) struct Place {
     pub(crate) report: Option<String>,
 }
 
+/// A term that people search for.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Suggestion {
+    /// `street`, `neighborhood` or `entity`.
+    pub(crate) kind: String,
+    pub(crate) term: String,
+    /// Where it leads.
+    pub(crate) href: String,
+    /// How many permits have it.
+    pub(crate) permits: i32,
+}
+
 /// Borrows a connection and looks the text up.
 ///
 /// # Errors
-/// 404 for a page past the last one; otherwise when no connection is free, or the database fails.
-pub(crate) async fn find(databases: &Databases, query: &Query, page: Page) -> Result<Found, Error> {
-    let found = databases.read(&Search { query, page }).await?;
-    if found.total > 0 && found.results.is_empty() {
-        return Err(Error::not_found(format!("This search has {} pages.", found.pages)));
+/// When no connection is free, or the database fails.
+pub(crate) async fn find(databases: &Databases, query: &Query, part: &Part) -> Result<Found, Error> {
+    databases.read(&Search { query, part }).await
+}
+
+/// Terms that begin like `text`, the most used first; none for a text too short.
+///
+/// # Errors
+/// When no connection is free, or the database fails.
+pub(crate) async fn suggest(databases: &Databases, text: &str) -> Result<Vec<Suggestion>, Error> {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    if text.chars().count() < SUGGEST_CHARS_MIN {
+        return Ok(Vec::new());
     }
-    Ok(found)
+    databases.read(&Suggest { text }).await
+}
+
+struct Suggest {
+    text: String,
+}
+
+impl ReadOnly for Suggest {
+    type Answer = Vec<Suggestion>;
+
+    async fn read(&self, reader: &Reader) -> Result<Self::Answer, tokio_postgres::Error> {
+        let begins = format!("{}%", escaped(&self.text));
+        let (most, of) = (SUGGESTIONS_MAX, SUGGESTION_CANDIDATES_MAX);
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&begins, Type::TEXT), (&of, Type::INT8), (&most, Type::INT8)];
+        reader.query_typed(sql::SUGGEST, &parameters).await?.iter().map(Suggestion::read).collect()
+    }
+}
+
+impl Suggestion {
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let (kind, term, target): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let href = if kind == "entity" { format!("/firm/{target}") } else { format!("/search?q={}", encode(&term)) };
+        Ok(Self { kind, term, href, permits: row.try_get(3)? })
+    }
 }
 
 /// One search.
 struct Search<'a> {
     query: &'a Query,
-    page: Page,
+    part: &'a Part,
 }
 
 impl ReadOnly for Search<'_> {
     type Answer = Found;
 
-    /// Looks the text up. Costs one round trip for each look-up tried: one, mostly; five at most.
+    /// Looks the text up. Costs one round trip for each look-up tried: one, mostly; eight at most.
     async fn read(&self, reader: &Reader) -> Result<Found, tokio_postgres::Error> {
-        let Self { query, page } = *self;
+        let Self { query, part } = *self;
         let mut found = Found {
             query: query.text.clone(),
             kind: None,
             instead_of: None,
-            page: page.number(),
             page_size: PAGE_SIZE,
             total: 0,
             total_is_at_least: false,
-            pages: 0,
+            facets: None,
+            next: None,
+            similar: Vec::new(),
             suffix_ignored: false,
             report: query.lookups.iter().find_map(|lookup| match lookup {
                 Lookup::Parcel(parcel) => Some(parcel.path()),
@@ -150,7 +221,7 @@ impl ReadOnly for Search<'_> {
             results: Vec::new(),
         };
         for lookup in &query.lookups {
-            let hits = ask(reader, lookup, page).await?;
+            let mut hits = ask(reader, lookup, part).await?;
             if hits.total > 0 {
                 let closest = query.lookups.first().map(Lookup::kind);
                 found.kind = Some(lookup.kind());
@@ -158,42 +229,48 @@ impl ReadOnly for Search<'_> {
                 found.suffix_ignored = lookup.ignores_suffix_of(query.lookups.first());
                 found.total = hits.total;
                 found.total_is_at_least = hits.capped;
-                found.pages = pages(hits.total);
+                found.facets = hits.facets;
+                if hits.results.len() > PAGE_SIZE as usize || hits.cut {
+                    hits.results.truncate(PAGE_SIZE as usize);
+                    found.next = hits.results.last().map(|last| Cursor::after(last).to_string());
+                }
                 found.results = hits.results;
-                break;
+                return Ok(found);
             }
         }
+        let text = query.text.to_lowercase();
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&text, Type::TEXT), (&SUGGESTIONS_MAX, Type::INT8)];
+        let similar = reader.query_typed(sql::SIMILAR, &parameters).await?;
+        found.similar = similar.iter().map(Suggestion::read).collect::<Result<_, _>>()?;
         Ok(found)
     }
-}
-
-fn pages(total: i64) -> u32 {
-    let pages = u64::try_from(total).unwrap_or(0).div_ceil(u64::from(PAGE_SIZE));
-    u32::try_from(pages).map_or(PAGE_MAX, |pages| pages.min(PAGE_MAX))
 }
 
 /// What one look-up found.
 struct Hits {
     total: i64,
     capped: bool,
+    facets: Option<Value>,
     results: Vec<Hit>,
+    /// Whether there were more rows than one page reads, so that its last hits may be missing.
+    cut: bool,
 }
 
 /// A value for a statement, and its type.
 type Parameter = (Box<dyn ToSql + Send + Sync>, Type);
 
-fn text(text: String) -> Parameter {
-    (Box::new(text), Type::TEXT)
+fn text(text: impl Into<Option<String>>) -> Parameter {
+    (Box::new(text.into()), Type::TEXT)
 }
 
 fn texts(texts: &[impl ToString]) -> Parameter {
     (Box::new(texts.iter().map(ToString::to_string).collect::<Vec<_>>()), Type::TEXT_ARRAY)
 }
 
-/// The statements for a look-up, and what they take from `$3` on.
-fn prepare(lookup: &Lookup) -> (&'static Statements, Vec<Parameter>) {
+/// The statements for a look-up, and all that they take; `limit` is an export's.
+fn prepare(lookup: &Lookup, part: &Part, limit: i64) -> (&'static Statements, Vec<Parameter>) {
     let on = |street: &Street| vec![texts(&street.all_names()), texts(&street.suffixes), texts(&street.whole)];
-    match lookup {
+    let (statements, own): (&'static Statements, _) = match lookup {
         Lookup::PermitNumber(number) => (&sql::BY_PERMIT_NUMBER, vec![text(number.clone())]),
         Lookup::Parcel(parcel) => {
             (&sql::BY_PARCEL, vec![texts(&parcel.block_spellings()), texts(&parcel.lot_spellings())])
@@ -202,29 +279,47 @@ fn prepare(lookup: &Lookup) -> (&'static Statements, Vec<Parameter>) {
             (&sql::BY_ADDRESS, on(street).into_iter().chain([text(number.clone())]).collect())
         }
         Lookup::Street(street) => (&sql::BY_STREET, on(street)),
+        Lookup::Neighborhood(names) => (&sql::BY_NEIGHBORHOOD, vec![texts(names)]),
         Lookup::Name(words) => (&sql::BY_NAME, vec![text(pattern(words))]),
-    }
+        Lookup::Words(words) => (&sql::BY_WORDS, vec![text(words.clone())]),
+    };
+    let after = part.after.as_ref();
+    // A permit without a date sorts as if it had been filed before all others.
+    let filed = after.map(|cursor| cursor.filed.map_or(Moment::Before, Moment::At));
+    let begins = |year: i16| jiff::civil::date(year, 1, 1).at(0, 0, 0, 0);
+    let shared: [Parameter; sql::PARAMETERS] = [
+        (Box::new(filed), Type::TIMESTAMP),
+        text(after.map(|cursor| cursor.number.clone())),
+        (Box::new(after.is_some()), Type::BOOL),
+        text(part.status.clone()),
+        text(part.kind.clone()),
+        (Box::new(part.year.map(begins)), Type::TIMESTAMP),
+        (Box::new(part.year.map(|year| begins(year + 1))), Type::TIMESTAMP),
+        (Box::new(limit), Type::INT8),
+    ];
+    (statements, shared.into_iter().chain(own).collect())
 }
 
-async fn ask(reader: &Reader, lookup: &Lookup, page: Page) -> Result<Hits, tokio_postgres::Error> {
-    let (limit, offset) = (i64::from(PAGE_SIZE), i64::from(page.offset()));
-    let (statements, further) = prepare(lookup);
-    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&limit, Type::INT8), (&offset, Type::INT8)];
-    parameters.extend(further.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())));
+async fn ask(reader: &Reader, lookup: &Lookup, part: &Part) -> Result<Hits, tokio_postgres::Error> {
+    let (statements, parameters) = prepare(lookup, part, 0);
+    let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
+        parameters.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect();
     let rows = reader.query_typed(&statements.page, &parameters).await?;
-    let mut hits = Hits { total: 0, capped: false, results: Vec::new() };
+    let cut = rows.len() >= PAGE_ROWS_MAX as usize;
+    let mut hits = Hits { total: 0, capped: false, facets: None, results: Vec::new(), cut };
     for row in &rows {
         hits.total = row.try_get(0)?;
         hits.capped = row.try_get(1)?;
-        // A page past the last one is a single row that holds the total alone.
-        if row.try_get::<_, Option<&str>>(3)?.is_some() {
-            add(&mut hits.results, row.try_get(2)?, Permit::read(row, 3)?);
+        hits.facets = hits.facets.take().or(row.try_get(2)?);
+        // Past the last hit there is a single row, which holds the total alone.
+        if row.try_get::<_, Option<&str>>(4)?.is_some() {
+            add(&mut hits.results, row.try_get(3)?, Permit::read(row, 4)?);
         }
     }
     Ok(hits)
 }
 
-/// Everything that a query finds, row by row, with the name that matched: at most `limit` rows of the first look-up that
+/// Everything that a query finds, row by row, with what matched: at most `limit` rows of the first look-up that
 /// finds any. Only a few rows are in memory at a time.
 pub(crate) async fn all(
     client: &tokio_postgres::Client,
@@ -235,9 +330,7 @@ pub(crate) async fn all(
     tokio_postgres::Error,
 > {
     for lookup in &query.lookups {
-        let (statements, further) = prepare(lookup);
-        let bounds = [limit, 0].map(|bound| -> Parameter { (Box::new(bound), Type::INT8) });
-        let parameters = bounds.into_iter().chain(further);
+        let (statements, parameters) = prepare(lookup, &Part::default(), limit);
         let rows = client.query_typed_raw(&statements.all, parameters).await?;
         let mut rows = Box::pin(rows.peekable());
         if rows.as_mut().peek().await.is_some() {
@@ -245,6 +338,29 @@ pub(crate) async fn all(
         }
     }
     Ok(None)
+}
+
+/// A `timestamp` that may be Postgres's `-infinity`.
+#[derive(Debug)]
+enum Moment {
+    Before,
+    At(DateTime),
+}
+
+impl ToSql for Moment {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            // The smallest number of microseconds stands for it.
+            Self::Before => i64::MIN.to_sql(&Type::INT8, out),
+            Self::At(time) => time.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TIMESTAMP
+    }
+
+    tokio_postgres::types::to_sql_checked!();
 }
 
 /// Adds a row to the hit it belongs to; rows of one permit follow each other.
@@ -278,17 +394,33 @@ fn add(results: &mut Vec<Hit>, matched: Option<String>, row: Permit) {
 
 /// The words in this order with anything between them, for LIKE.
 fn pattern(words: &[String]) -> String {
-    let mut pattern = String::from("%");
-    for word in words {
-        for c in word.chars() {
-            if matches!(c, '%' | '_' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(c);
+    let words: Vec<_> = words.iter().map(|word| escaped(word)).collect();
+    format!("%{}%", words.join("%"))
+}
+
+/// The text with LIKE's wildcards as letters.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            escaped.push('\\');
         }
-        pattern.push('%');
+        escaped.push(c);
     }
-    pattern
+    escaped
+}
+
+/// A query parameter's value: everything but unreserved characters as percent and hexadecimal.
+pub(crate) fn encode(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            text.push_str(&crate::digest::hex(&[byte]).to_ascii_uppercase());
+        }
+        text
+    })
 }
 
 #[cfg(test)]
@@ -296,26 +428,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn page_numbers_are_bounded() {
-        for (text, expected) in [
-            ("1", Some(1)),
-            ("400", Some(PAGE_MAX)),
-            ("401", None),
-            ("0", None),
-            ("", None),
-            ("-1", None),
-            ("+1", None),
-            ("1.0", None),
-            ("99999999999999999999", None),
-        ] {
-            assert_eq!(Page::parse(text).map(Page::number), expected, "{text}");
+    fn a_place_between_hits_reads_as_it_was_written() {
+        for text in ["2015-08-05T11:06:52_201508053399", "_M365547", "2015-08-05T00:00:00_7713422S"] {
+            assert_eq!(Cursor::parse(text).unwrap().to_string(), text);
         }
-    }
-
-    #[test]
-    fn the_number_of_pages_is_what_can_be_asked_for() {
-        for (total, expected) in [(0, 0), (1, 1), (25, 1), (26, 2), (10_000, 400), (10_001, 400), (i64::MAX, 400)] {
-            assert_eq!(pages(total), expected, "{total}");
+        for text in ["", "x", "_", "soon_1", "2015-08-05T11:06:52", "_\0", &format!("_{}", "1".repeat(257))] {
+            assert_eq!(Cursor::parse(text), None, "{text:?}");
         }
     }
 

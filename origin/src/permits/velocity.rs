@@ -16,6 +16,7 @@ use super::limits::STATIONS_MAX;
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
+use crate::purge;
 use crate::server::Site;
 
 /// Days from arrival to finish at every station with enough reviews.
@@ -109,6 +110,7 @@ pub(crate) async fn json(State(site): State<Arc<Site>>) -> Result<Response, Erro
     let started = Instant::now();
     let velocity = find(&site.databases).await?;
     let mut response = Json(velocity).into_response();
+    purge::tag(&mut response, &[purge::VELOCITY]);
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)
 }

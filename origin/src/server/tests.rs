@@ -73,7 +73,7 @@ async fn every_answer_of_a_site_without_its_database() {
         ("GET", "/report/3507/4%FF", 400, html),
         ("GET", "/search?q=%FF", 503, html),
         ("GET", "/search?q=a&q=b", 400, html),
-        ("GET", "/search?q=a&page=401", 400, html),
+        ("GET", "/search?q=a&after=x", 400, html),
         ("GET", "/api/v1/search", 400, problem),
         ("GET", "/api/v1/report/x/1", 400, problem),
         ("GET", "/nowhere", 404, html),

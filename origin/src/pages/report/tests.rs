@@ -18,6 +18,13 @@ fn report(permits: Vec<PermitHistory>) -> Report {
         permits,
         complaints: Vec::new(),
         violations: Vec::new(),
+        property: None,
+        risks: Vec::new(),
+        findings: Vec::new(),
+        team: Vec::new(),
+        nearby: Vec::new(),
+        similar: Vec::new(),
+        former_lots: Vec::new(),
         links: Links { parcel: "https://sfplanninggis.org/pim/?search=3507%2F004".into() },
         truncated: Vec::new(),
     }
@@ -54,8 +61,10 @@ fn permit(text: &str, others: usize) -> PermitHistory {
             is_all_clear: false,
             pending_stations: vec![text.into(); others],
             stalled: vec![Stalled { station: text.into(), days: 31 }; others],
+            stuck: Vec::new(),
             latest: Some(Latest { station: "CPB".into(), result: Some(text.into()), date: DAY }),
         }),
+        severity: None,
         link: "https://dbiweb02.sfgov.org/dbipts/default.aspx?page=PermitDetails&PermitNumber=201508053399".into(),
     }
 }

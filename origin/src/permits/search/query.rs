@@ -3,7 +3,7 @@
 //! One text can name several kinds of thing ("3507004" is a permit number or a block and lot), so it becomes a
 //! short list of look-ups. They are tried in order and the first that finds something answers.
 
-use super::street;
+use super::{neighborhood, street};
 use crate::permits::limits::{NAME_CHARS_MIN, QUERY_CHARS_MAX};
 use crate::permits::parcel::Parcel;
 
@@ -34,8 +34,12 @@ pub enum Lookup {
     },
     /// A street as a whole.
     Street(Street),
+    /// A neighborhood: the names of the city's that it goes by, in lower case.
+    Neighborhood(Vec<&'static str>),
     /// A person or a firm on a permit: words in lower case, found in this order.
     Name(Vec<String>),
+    /// Words of a description.
+    Words(String),
 }
 
 impl Lookup {
@@ -47,7 +51,9 @@ impl Lookup {
             Self::Parcel(_) => Kind::Parcel,
             Self::Address { .. } => Kind::Address,
             Self::Street(_) => Kind::Street,
+            Self::Neighborhood(_) => Kind::Neighborhood,
             Self::Name(_) => Kind::Name,
+            Self::Words(_) => Kind::Description,
         }
     }
 
@@ -74,8 +80,12 @@ pub enum Kind {
     Address,
     /// A street as a whole.
     Street,
+    /// A neighborhood.
+    Neighborhood,
     /// A person or a firm.
     Name,
+    /// Words of a description.
+    Description,
 }
 
 impl Kind {
@@ -87,7 +97,9 @@ impl Kind {
             Self::Parcel => "block and lot",
             Self::Address => "address",
             Self::Street => "street",
+            Self::Neighborhood => "neighborhood",
             Self::Name => "person or firm",
+            Self::Description => "description",
         }
     }
 }
@@ -96,7 +108,9 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is no text.
-    #[error("Type a permit number, an address, a block and lot, a street, or the name of a person or firm.")]
+    #[error(
+        "Type a permit number, an address, a block and lot, a street, a neighborhood, a person or firm, or what was built."
+    )]
     Empty,
     /// More than [`QUERY_CHARS_MAX`] characters.
     #[error("A search can have {QUERY_CHARS_MAX} characters at most.")]
@@ -133,8 +147,12 @@ impl Query {
         if lookups.is_empty() {
             lookups.extend(permit_number(&lower).map(Lookup::PermitNumber));
             lookups.extend(bare_parcel(&lower).map(Lookup::Parcel));
+            lookups.extend(neighborhood::find(&lower).map(Lookup::Neighborhood));
             lookups.extend(street::lookups(&lower));
-            lookups.extend(name(&lower).map(Lookup::Name));
+            let name = name(&lower);
+            let words = name.is_some().then(|| Lookup::Words(lower.clone()));
+            lookups.extend(name.map(Lookup::Name));
+            lookups.extend(words);
         }
         Ok(Self { text, lookups })
     }
@@ -222,7 +240,9 @@ mod tests {
             Lookup::Parcel(parcel) => format!("parcel {parcel}"),
             Lookup::Address { number, street } => format!("address {number} {street}"),
             Lookup::Street(street) => format!("street {street}"),
+            Lookup::Neighborhood(names) => format!("neighborhood {}", names.join("|")),
             Lookup::Name(words) => format!("name {}", words.join("+")),
+            Lookup::Words(words) => format!("words {words}"),
         };
         query.lookups.iter().map(show).collect::<Vec<_>>().join("; ")
     }
@@ -277,10 +297,14 @@ mod tests {
     #[test]
     fn addresses_fall_through_to_the_street_and_to_names() {
         for (text, expected) in [
-            ("1455 Market St", "address 1455 market (st); address 1455 market; street market; name 1455+market+st"),
-            ("1455 market", "address 1455 market; street market; name 1455+market"),
-            ("market", "street market; name market"),
-            ("Turner Construction", "street turner construction; name turner+construction"),
+            (
+                "1455 Market St",
+                "address 1455 market (st); address 1455 market; street market; name 1455+market+st; words 1455 market st",
+            ),
+            ("1455 market", "address 1455 market; street market; name 1455+market; words 1455 market"),
+            ("market", "street market; name market; words market"),
+            ("SoMa", "neighborhood south of market; street soma; name soma; words soma"),
+            ("Turner Construction", "street turner construction; name turner+construction; words turner construction"),
             ("3507 4", ""),
             ("1455", ""),
             ("st", ""),
@@ -294,13 +318,13 @@ mod tests {
         let query = Query::parse("1455 Market Ave").unwrap();
         let ignored: Vec<bool> =
             query.lookups.iter().map(|lookup| lookup.ignores_suffix_of(query.lookups.first())).collect();
-        assert_eq!(ignored, [false, true, true, false]);
+        assert_eq!(ignored, [false, true, true, false, false]);
     }
 
     #[test]
     fn odd_texts_are_refused_or_harmless() {
         let longest = "x".repeat(QUERY_CHARS_MAX);
-        assert_eq!(lookups(&longest), format!("street {longest}; name {longest}"));
+        assert_eq!(lookups(&longest), format!("street {longest}; name {longest}; words {longest}"));
         for (text, expected) in [
             ("", "Empty"),
             (" \t\n ", "Empty"),
@@ -310,7 +334,7 @@ mod tests {
             ("__", ""),
             ("🏠", ""),
             ("ab", "street ab"),
-            ("Peña", "street peña; name peña"),
+            ("Peña", "street peña; name peña; words peña"),
         ] {
             assert_eq!(lookups(text), expected, "{text:?}");
         }

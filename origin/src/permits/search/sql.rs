@@ -1,90 +1,174 @@
-//! The statements of search. `$1` and `$2` are the page's size and offset; the rest belongs to the kind.
+//! The statements of search. `$1` to `$8` are the same in all (see [`PARAMETERS`]); the rest belongs to the kind.
 //!
-//! Each gives, on every row, the number of hits and whether there may be more, then the matched name and the
-//! permit's columns. Without hits on the page it is one row without a permit. The statement for an export has no page and
-//! gives the matched name and the permit's columns of everything.
+//! Each gives, on every row, the number of hits and whether there are more, the facets (on the first row only), what
+//! matched, and the permit's columns. Without hits on the page it is one row without a permit. Hits are counted up to
+//! [`COUNTED_MAX`]: a street is walked newest first through an index that holds that order, and a page goes on from the
+//! last hit of the page before, so the thousandth page costs what the first one does.
 
 use std::sync::LazyLock;
 
-use crate::permits::limits::{NAME_MATCHES_MAX, PAGE_ROWS_MAX};
+use crate::permits::limits::{COUNTED_MAX, NAME_MATCHES_MAX, PAGE_ROWS_MAX, PAGE_SIZE, WORD_MATCHES_MAX};
 use crate::permits::record::Permit;
+
+/// How many parameters all statements share: `$1` and `$2` the filed date and the number of the last hit of the page
+/// before, `$3` whether there was one, `$4` the status, `$5` the kind of permit, `$6` and `$7` the first moment of the
+/// year and of the next, `$8` how many rows an export takes. Absent ones are null.
+pub(super) const PARAMETERS: usize = 8;
 
 /// The statements of one kind of look-up.
 #[derive(Debug)]
 pub(super) struct Statements {
     /// One page, with the number of all hits.
     pub(super) page: String,
-    /// All of them; `$1` is the longest, and `$2` how many rows to leave out.
+    /// All of them, newest first: what matched, and the permit's columns.
     pub(super) all: String,
 }
 
-/// `$3`: the number. Old numbers end in S, which people leave out.
+/// `$9`: the number. Old numbers end in S, which people leave out.
 pub(super) static BY_PERMIT_NUMBER: LazyLock<Statements> =
-    LazyLock::new(|| statements(&plain("permit_number = ANY(ARRAY[$3, $3 || 'S'])"), "false"));
+    LazyLock::new(|| few("", "permit_number = ANY(ARRAY[$9, $9 || 'S'])", "permits", "NULL::text", "false"));
 
-/// `$3`: spellings of the block; `$4`: of the lot.
+/// `$9`: spellings of the block; `$10`: of the lot.
 pub(super) static BY_PARCEL: LazyLock<Statements> =
-    LazyLock::new(|| statements(&plain("block = ANY($3) AND lot = ANY($4)"), "false"));
+    LazyLock::new(|| few("", "block = ANY($9) AND lot = ANY($10)", "permits", "NULL::text", "false"));
 
-/// The name is one of `$3`, and the suffix is one of `$4` unless that is empty or the name is one of `$5`.
-const ON_STREET: &str = "lower(street_name) = ANY($3)
-    AND (cardinality($4) = 0 OR lower(street_suffix) = ANY($4) OR lower(street_name) = ANY($5))";
+/// The suffix is one of `$10` unless that is empty or the name is one of `$11`. Written as a case, because Postgres takes
+/// the three for independent otherwise, expects few rows, and sorts a whole street instead of walking it.
+const SUFFIX: &str = "CASE WHEN cardinality($10) = 0 OR lower(street_suffix) = ANY($10) THEN true
+    ELSE lower(street_name) = ANY($11) END";
 
-/// `$3` to `$5`: the street; `$6`: the house number.
-pub(super) static BY_ADDRESS: LazyLock<Statements> =
-    LazyLock::new(|| statements(&plain(&format!("{ON_STREET} AND street_number = $6")), "false"));
-
-/// `$3` to `$5`: the street.
-pub(super) static BY_STREET: LazyLock<Statements> = LazyLock::new(|| statements(&plain(ON_STREET), "false"));
-
-/// `$3`: a LIKE pattern. Contacts of permits that are not stored lead nowhere and are left out. The permits are
-/// read one by one through their index: a join would scan the whole table when a name is common.
-pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
-    let hits = format!(
-        "WITH named AS MATERIALIZED (
-            SELECT permit_number, CASE WHEN lower(name) LIKE lower($3) THEN name ELSE firm_name END AS matched
-            FROM contacts WHERE lower(name) LIKE lower($3) OR lower(firm_name) LIKE lower($3)
-            LIMIT {NAME_MATCHES_MAX}
-        ), hits AS (
-            SELECT named.permit_number, stored.filed, named.matched
-            FROM (SELECT permit_number, min(matched) AS matched FROM named GROUP BY permit_number) named
-            CROSS JOIN LATERAL (
-                SELECT max(filed_date) AS filed, count(*) AS rows FROM permits
-                WHERE permits.permit_number = named.permit_number
-            ) stored
-            WHERE stored.rows > 0
-        )"
-    );
-    statements(&hits, &format!("(SELECT count(*) FROM named) = {NAME_MATCHES_MAX}"))
+/// `$9` to `$11`: the street; `$12`: the house number.
+pub(super) static BY_ADDRESS: LazyLock<Statements> = LazyLock::new(|| {
+    let here = format!("lower(street_name) = ANY($9) AND {SUFFIX} AND street_number = $12");
+    few("", &here, "permits", "NULL::text", "false")
 });
 
-fn plain(condition: &str) -> String {
-    format!(
-        "WITH hits AS (
-            SELECT permit_number, max(filed_date) AS filed, NULL::text AS matched
-            FROM permits WHERE {condition} GROUP BY permit_number
-        )"
-    )
+/// `$9` to `$11`: the street.
+pub(super) static BY_STREET: LazyLock<Statements> =
+    LazyLock::new(|| walk("unnest($9::text[])", &format!("lower(street_name) = wanted.name AND {SUFFIX}")));
+
+/// `$9`: the neighborhood's names.
+pub(super) static BY_NEIGHBORHOOD: LazyLock<Statements> =
+    LazyLock::new(|| walk("unnest($9::text[])", "lower(neighborhood) = wanted.name"));
+
+/// `$9`: a LIKE pattern. Contacts of permits that are not stored lead nowhere and are left out. The permits are
+/// read one by one through their index: a join would scan the whole table when a name is common.
+pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
+    let found = format!(
+        "named AS MATERIALIZED (
+            SELECT permit_number, CASE WHEN lower(name) LIKE lower($9) THEN name ELSE firm_name END AS matched
+            FROM contacts WHERE lower(name) LIKE lower($9) OR lower(firm_name) LIKE lower($9)
+            LIMIT {NAME_MATCHES_MAX}
+        ), found AS MATERIALIZED (
+            SELECT stored.*, named.matched
+            FROM (SELECT permit_number, min(matched) AS matched FROM named GROUP BY permit_number) named
+            CROSS JOIN LATERAL (
+                SELECT * FROM permits WHERE permits.permit_number = named.permit_number
+            ) stored
+        ),"
+    );
+    few(&found, "true", "found", "matched", &format!("(SELECT count(*) FROM named) = {NAME_MATCHES_MAX}"))
+});
+
+/// `$9`: words, as a person writes them. What matched is the part of the description around them.
+pub(super) static BY_WORDS: LazyLock<Statements> = LazyLock::new(|| {
+    let found = format!(
+        "found AS MATERIALIZED (
+            SELECT * FROM permits
+            WHERE to_tsvector('english', description) @@ websearch_to_tsquery('english', $9)
+            LIMIT {WORD_MATCHES_MAX}
+        ),"
+    );
+    few(&found, "true", "found", "NULL::text", &format!("(SELECT count(*) FROM found) = {WORD_MATCHES_MAX}"))
+});
+
+/// The filters, for a row of permits.
+const FILTERS: &str =
+    "($4::text IS NULL OR lower(status) = $4) AND ($5::text IS NULL OR lower(permit_type_definition) = $5)
+    AND ($6::timestamp IS NULL OR coalesce(filed_date, '-infinity') >= $6 AND coalesce(filed_date, '-infinity') < $7)";
+
+/// Rows after the last one of the page before.
+const AFTER: &str =
+    "(NOT $3::boolean OR (coalesce(filed_date, '-infinity'), permit_number) < ($1::timestamp, $2::text))";
+
+const NEWEST_FIRST: &str = "ORDER BY coalesce(filed_date, '-infinity') DESC, permit_number DESC";
+
+const SHOWN: &str = "record_id, permit_number, filed_date, status, permit_type_definition";
+
+/// One walk through an index for each wanted name, each in the index's own order.
+fn walk(wanted: &str, condition: &str) -> Statements {
+    let rows = |after: &str, most: &str| {
+        format!(
+            "SELECT {SHOWN}, NULL::text AS matched FROM {wanted} AS wanted (name)
+             CROSS JOIN LATERAL (
+                SELECT {SHOWN} FROM permits WHERE {condition} AND {FILTERS} AND {after} {NEWEST_FIRST} LIMIT {most}
+             ) walked {NEWEST_FIRST} LIMIT {most}"
+        )
+    };
+    statements("", rows, "false")
+}
+
+/// Few rows, found by a condition or in a part of the statement before.
+fn few(before: &str, condition: &str, table: &str, matched: &str, capped: &str) -> Statements {
+    let rows = |after: &str, most: &str| {
+        format!(
+            "SELECT {SHOWN}, {matched} AS matched FROM {table}
+             WHERE {condition} AND {FILTERS} AND {after} {NEWEST_FIRST} LIMIT {most}"
+        )
+    };
+    statements(before, rows, capped)
 }
 
 /// Newest first; permits without a date last; the number decides between equals, so that no page repeats one.
-fn statements(hits: &str, capped: &str) -> Statements {
+fn statements(before: &str, rows: impl Fn(&str, &str) -> String, capped: &str) -> Statements {
+    let (counted, all) = (rows("true", &(COUNTED_MAX + 1).to_string()), rows("true", "$8"));
+    let rows = rows(AFTER, &PAGE_ROWS_MAX.to_string());
     let columns = Permit::COLUMNS.join(", permits.");
+    let facet = |name: &str, value: &str| {
+        format!(
+            "'{name}', (SELECT coalesce(jsonb_object_agg(value, permits), '{{}}') FROM (
+                SELECT {value} AS value, count(DISTINCT permit_number) AS permits FROM counted
+                WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {FACET_VALUES_MAX}) facet)"
+        )
+    };
+    let facets = [
+        facet("status", "lower(status)"),
+        facet("type", "lower(permit_type_definition)"),
+        facet("year", "extract(year FROM filed_date)::text"),
+    ]
+    .join(", ");
+    // What comes before ends in a comma, because a page has further parts.
+    let with = if before.is_empty() { String::new() } else { format!("WITH {}", before.trim_end_matches(',')) };
     let all = format!(
-        "{hits} SELECT hits.matched, permits.{columns}
-        FROM hits JOIN permits ON permits.permit_number = hits.permit_number
-        ORDER BY hits.filed DESC NULLS LAST, hits.permit_number DESC, permits.record_id LIMIT $1 OFFSET $2"
+        "{with} SELECT hits.matched, permits.{columns} FROM ({all}) hits JOIN permits USING (record_id)
+        ORDER BY coalesce(permits.filed_date, '-infinity') DESC, permits.permit_number DESC, record_id"
     );
     let page = format!(
-        "{hits}, page AS (
-            SELECT permit_number, filed, matched FROM hits
-            ORDER BY filed DESC NULLS LAST, permit_number DESC LIMIT $1 OFFSET $2
+        "WITH {before} counted AS MATERIALIZED ({counted}), rows AS MATERIALIZED ({rows}), page AS (
+            SELECT permit_number, max(coalesce(filed_date, '-infinity')) AS filed, min(matched) AS matched
+            FROM rows GROUP BY permit_number ORDER BY filed DESC, permit_number DESC LIMIT {PAGE_SIZE} + 1
         )
-        SELECT total.hits, total.capped, page.matched, permits.{columns}
-        FROM (SELECT count(*) AS hits, {capped} AS capped FROM hits) total
+        SELECT total.hits, total.capped, CASE WHEN row_number() OVER () = 1 THEN jsonb_build_object({facets}) END,
+            page.matched, permits.{columns}
+        FROM (
+            SELECT least(count(DISTINCT permit_number), {COUNTED_MAX}) AS hits,
+                {capped} OR count(*) > {COUNTED_MAX} AS capped FROM counted
+        ) total
         LEFT JOIN page ON true
         LEFT JOIN permits ON permits.permit_number = page.permit_number
-        ORDER BY page.filed DESC NULLS LAST, page.permit_number DESC, permits.record_id LIMIT {PAGE_ROWS_MAX}"
+        ORDER BY page.filed DESC, page.permit_number DESC, permits.record_id LIMIT {PAGE_ROWS_MAX}"
     );
     Statements { page, all }
 }
+
+/// Values of one facet; the city has a score of statuses, and permits of fifty years.
+const FACET_VALUES_MAX: u32 = 60;
+
+/// `$1`: the beginning of a term, as a LIKE pattern. The most used ones; of so many that begin like this.
+pub(super) const SUGGEST: &str = "SELECT kind, term, target, weight FROM (
+        SELECT kind, term, target, weight FROM search_terms WHERE lower(term) LIKE $1 LIMIT $2
+    ) found ORDER BY weight DESC, term LIMIT $3";
+
+/// `$1`: a text in lower case that may be misspelt. The terms most like it.
+pub(super) const SIMILAR: &str = "SELECT kind, term, target, weight FROM search_terms
+    WHERE lower(term) % $1 ORDER BY similarity(lower(term), $1) DESC, weight DESC, term LIMIT $2";

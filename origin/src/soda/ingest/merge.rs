@@ -9,6 +9,8 @@ use tokio_postgres::{Client, GenericClient};
 use super::guard::{self, Filled};
 use super::read::Read;
 use super::{Extent, LoadError, REFUSED_KEPT_MAX, Shrink};
+use crate::permits::parcel::Parcel;
+use crate::purge;
 use crate::soda::datasets::{Dataset, From, Key};
 use crate::soda::row::{Encoder, QUARANTINE_KEPT_MAX, Refusal};
 
@@ -134,14 +136,22 @@ pub(super) async fn merge(
     guard::refusals(read.rows, &all_refused(dataset, &read.refused, changes.repeated))?;
     transaction.batch_execute("ANALYZE incoming").await?;
     let held = held(&transaction, dataset).await?;
+    transaction.batch_execute(TOUCHED).await?;
+    let count = async |statement: &str| -> Result<u64, tokio_postgres::Error> {
+        Ok(transaction.query_one(statement, &[]).await?.get::<_, i64>(0).cast_unsigned())
+    };
     if extent == Extent::Whole {
         guard::columns(held, &filled(&transaction, dataset, &statements).await?, shrink)?;
         // Deleting is how they are counted: on an error the transaction ends without effect.
-        changes.deleted = transaction.execute(&statements.delete, &[]).await?;
+        changes.deleted = count(&statements.delete).await?;
         guard::deletions(held, changes.deleted, shrink)?;
     }
-    changes.updated = transaction.execute(&statements.update, &[]).await?;
-    changes.inserted = transaction.execute(&statements.insert, &[]).await?;
+    if let Some(moved) = &statements.moved {
+        transaction.execute(moved, &[]).await?;
+    }
+    changes.updated = count(&statements.update).await?;
+    changes.inserted = count(&statements.insert).await?;
+    queue_purges(&transaction, dataset, held, &changes).await?;
     let staged: i64 = transaction.query_one("SELECT count(*) FROM incoming", &[]).await?.get(0);
     changes.unchanged = staged.cast_unsigned() - changes.inserted - changes.updated;
 
@@ -232,6 +242,8 @@ struct Statements {
     filled_incoming: String,
     filled_ours: String,
     delete: String,
+    /// Notes the parcels that rows leave.
+    moved: Option<String>,
     update: String,
     insert: String,
 }
@@ -276,22 +288,94 @@ impl Statements {
             ),
             filled_incoming: format!("SELECT {filled} FROM incoming"),
             filled_ours: format!("SELECT {filled} FROM {table} ours WHERE {}", own_rows(dataset)),
-            delete: format!(
-                "DELETE FROM {table} ours WHERE {} AND NOT EXISTS (SELECT FROM incoming WHERE {same})",
-                own_rows(dataset)
+            delete: touching(
+                dataset,
+                &format!(
+                    "DELETE FROM {table} ours WHERE {} AND NOT EXISTS (SELECT FROM incoming WHERE {same})",
+                    own_rows(dataset)
+                ),
+                "ours.",
             ),
-            update: format!(
-                "UPDATE {table} ours SET {} FROM incoming WHERE {same} AND ({}) IS DISTINCT FROM ({})",
-                set.join(", "),
-                compared("ours"),
-                compared("incoming")
+            moved: columns.contains(&"block").then(|| {
+                format!(
+                    "INSERT INTO touched SELECT DISTINCT ours.block, ours.lot FROM {table} ours JOIN incoming ON {same}
+                     WHERE (ours.block, ours.lot) IS DISTINCT FROM (incoming.block, incoming.lot)"
+                )
+            }),
+            update: touching(
+                dataset,
+                &format!(
+                    "UPDATE {table} ours SET {} FROM incoming WHERE {same} AND ({}) IS DISTINCT FROM ({})",
+                    set.join(", "),
+                    compared("ours"),
+                    compared("incoming")
+                ),
+                "ours.",
             ),
-            insert: format!(
-                "INSERT INTO {table} ({all}) SELECT {all} FROM incoming
-                 WHERE NOT EXISTS (SELECT FROM {table} ours WHERE {same})"
+            insert: touching(
+                dataset,
+                &format!(
+                    "INSERT INTO {table} ({all}) SELECT {all} FROM incoming
+                     WHERE NOT EXISTS (SELECT FROM {table} ours WHERE {same})"
+                ),
+                "",
             ),
         }
     }
+}
+
+/// Parcels, or permits, whose reports a load makes old.
+const TOUCHED: &str = "CREATE TEMP TABLE touched (block text, lot text, permit_number text) ON COMMIT DROP";
+
+/// The statement, which then counts its rows and notes what they belong to.
+fn touching(dataset: &Dataset, statement: &str, side: &str) -> String {
+    let has = |name: &str| dataset.columns.iter().any(|column| column.name == name);
+    let place = match () {
+        () if has("block") => format!("{side}block, {side}lot, NULL"),
+        () if has("permit_number") => format!("NULL, NULL, {side}permit_number"),
+        () if has("application_number") => format!("NULL, NULL, {side}application_number"),
+        () => "NULL, NULL, NULL".to_owned(),
+    };
+    format!(
+        "WITH changed (block, lot, permit_number) AS ({statement} RETURNING {place}),
+         noted AS (INSERT INTO touched SELECT DISTINCT block, lot, permit_number FROM changed)
+         SELECT count(*) FROM changed"
+    )
+}
+
+/// Queues the pages that the load has made old. The first load of a dataset makes none old that anybody has stored.
+async fn queue_purges(
+    session: &impl GenericClient,
+    dataset: &Dataset,
+    held: u64,
+    changes: &Changes,
+) -> Result<(), tokio_postgres::Error> {
+    let mut tags = vec![purge::LOADS.to_owned()];
+    if changes.deleted + changes.updated + changes.inserted > 0 {
+        tags.push(purge::SEARCH.to_owned());
+    }
+    if dataset.table == "addenda" {
+        tags.push(purge::VELOCITY.to_owned());
+    }
+    let parcels = if held == 0 {
+        None
+    } else {
+        // One more than are purged one by one. A lot that a permit has left is of the rows before, and read too.
+        let statement = "SELECT DISTINCT coalesce(permits.block, touched.block), coalesce(permits.lot, touched.lot)
+            FROM touched LEFT JOIN permits ON permits.permit_number = touched.permit_number
+            WHERE coalesce(permits.block, touched.block) IS NOT NULL AND coalesce(permits.lot, touched.lot) IS NOT NULL
+            LIMIT $1";
+        let rows = session.query(statement, &[&(purge::PARCELS_MAX as i64 + 1)]).await?;
+        (rows.len() <= purge::PARCELS_MAX).then_some(rows)
+    };
+    match parcels {
+        Some(rows) => tags.extend(rows.iter().filter_map(|row| {
+            let parcel = Parcel::parse(row.get(0), row.get(1)).ok()?;
+            Some(purge::parcel_tag(&parcel))
+        })),
+        None => tags.push(purge::REPORTS.to_owned()),
+    }
+    purge::queue(session, &tags).await
 }
 
 /// Which rows of the table are this dataset's: several may share one table, told apart by `source`.

@@ -1,0 +1,59 @@
+//! A titled list of short lines, as several pages have them.
+
+use askama::Template;
+
+use super::text::clip;
+
+/// Characters of a line's head, and of its text.
+const HEAD_CHARS_MAX: usize = 100;
+const TEXT_CHARS_MAX: usize = 200;
+
+/// A titled list.
+#[derive(Template)]
+#[template(path = "section.html")]
+pub(super) struct Section {
+    id: &'static str,
+    title: &'static str,
+    intro: &'static str,
+    lines: Vec<Line>,
+}
+
+/// One line of it.
+#[derive(Default)]
+pub(super) struct Line {
+    head: String,
+    href: String,
+    chip: String,
+    alarm: bool,
+    text: String,
+}
+
+impl Section {
+    /// A section, unless it has no lines.
+    pub(super) fn of(
+        id: &'static str,
+        title: &'static str,
+        intro: &'static str,
+        lines: impl IntoIterator<Item = Line>,
+    ) -> Option<Self> {
+        let lines: Vec<_> = lines.into_iter().collect();
+        (!lines.is_empty()).then_some(Self { id, title, intro, lines })
+    }
+}
+
+impl Line {
+    /// A line with a head; both are cut.
+    pub(super) fn new(head: &str, text: &str) -> Self {
+        Self { head: clip(head, HEAD_CHARS_MAX), text: clip(text, TEXT_CHARS_MAX), ..Self::default() }
+    }
+
+    /// The same, leading somewhere.
+    pub(super) fn to(self, href: impl Into<String>) -> Self {
+        Self { href: href.into(), ..self }
+    }
+
+    /// The same with a word at its end.
+    pub(super) fn chip(self, word: &str, alarm: bool) -> Self {
+        Self { chip: clip(word, HEAD_CHARS_MAX), alarm, ..self }
+    }
+}

@@ -1,0 +1,173 @@
+//! What may go wrong on a parcel, by rules over its records.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::{Date, DateTime};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::PermitHistory;
+use super::property::Profile;
+use crate::permits::record::{Complaint, Violation};
+use crate::permits::severity::validity_days;
+use crate::permits::standing::Standing;
+
+/// What the rules look at.
+pub(super) struct Facts<'a> {
+    pub(super) permits: &'a [PermitHistory],
+    pub(super) complaints: &'a [Complaint],
+    pub(super) violations: &'a [Violation],
+    pub(super) property: Option<&'a Profile>,
+    /// The date in San Francisco.
+    pub(super) today: Date,
+}
+
+/// One thing to mind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Risk {
+    pub(crate) severity: Grade,
+    pub(crate) risk_type: &'static str,
+    pub(crate) title: String,
+    pub(crate) description: String,
+}
+
+/// How much it matters; the worst sorts first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Grade {
+    High,
+    Moderate,
+    Low,
+}
+
+/// A permit above this cost is a large project, above the other one a medium one.
+const LARGE_COST: f64 = 500_000.0;
+const MEDIUM_COST: f64 = 100_000.0;
+/// Days before a permit's validity ends from which it is called aging.
+const AGING_DAYS: i32 = 90;
+/// Different contractors and agents on one parcel that are many.
+const MANY_CONTRACTORS: usize = 5;
+
+/// Everything that the rules find, the worst first, in the order of the rules.
+pub(super) fn risks(facts: &Facts<'_>) -> Vec<Risk> {
+    let mut risks = Vec::new();
+    for complaint in facts.complaints {
+        if Standing::of(complaint.status.as_deref()) == Standing::Active {
+            let text = complaint.complaint_description.clone().unwrap_or_default();
+            add(
+                &mut risks,
+                Grade::High,
+                "active_complaint",
+                format!("Complaint {} is open", complaint.complaint_number),
+                text,
+            );
+        }
+    }
+    for violation in facts.violations {
+        if Standing::of(violation.status.as_deref()) == Standing::Active {
+            let text = violation.item.clone().or_else(|| violation.nov_item_description.clone()).unwrap_or_default();
+            add(
+                &mut risks,
+                Grade::High,
+                "active_violation",
+                format!("Notice {} is open", violation.complaint_number),
+                text,
+            );
+        }
+    }
+    let mut active = 0;
+    for history in facts.permits {
+        let permit = &history.permit;
+        let number = &permit.permit_number;
+        match permit.estimated_cost {
+            Some(cost) if cost > LARGE_COST => {
+                add(
+                    &mut risks,
+                    Grade::Moderate,
+                    "high_cost_project",
+                    format!("Permit {number} is a large project"),
+                    dollars(cost),
+                );
+            }
+            Some(cost) if cost > MEDIUM_COST => {
+                add(
+                    &mut risks,
+                    Grade::Low,
+                    "moderate_cost_project",
+                    format!("Permit {number} is a project of some size"),
+                    dollars(cost),
+                );
+            }
+            _ => {}
+        }
+        let status = permit.status.as_deref().unwrap_or_default().to_lowercase();
+        let is_active = matches!(status.as_str(), "filed" | "approved" | "issued" | "reinstated");
+        active += usize::from(is_active);
+        if is_active && permit.completed_date.is_none() {
+            let since = permit.issued_date.or(permit.filed_date).map(DateTime::date);
+            let cost = permit.revised_cost.filter(|cost| *cost != 0.0).or(permit.estimated_cost).unwrap_or(0.0);
+            let valid = validity_days(permit.permit_type_definition.as_deref().unwrap_or_default(), cost);
+            if let Some(age) = since.map(|since| (facts.today - since).get_days()) {
+                let text = format!("{age} days old; work is to be done within {valid}.");
+                if age > valid {
+                    add(
+                        &mut risks,
+                        Grade::Moderate,
+                        "dormant_permit",
+                        format!("Permit {number} has run out of time"),
+                        text,
+                    );
+                } else if age > valid - AGING_DAYS {
+                    add(&mut risks, Grade::Low, "aging_permit", format!("Permit {number} runs out soon"), text);
+                }
+            }
+        }
+    }
+    if active > 1 {
+        let text = "Work of one permit may wait for another's.".to_owned();
+        add(&mut risks, Grade::Low, "multiple_active_permits", format!("{active} permits are under way"), text);
+    }
+    if let Some(property) = facts.property.filter(|property| property.is_restricted()) {
+        let zone = property.roll.zoning_code.clone().unwrap_or_default();
+        let text = "The zone is for single homes: additions and further units need more review.".to_owned();
+        add(&mut risks, Grade::Low, "restrictive_zoning", format!("Zoned {}", zone.trim()), text);
+    }
+    let units: BTreeSet<_> =
+        facts.permits.iter().filter_map(|permit| permit.permit.existing_units).filter(|units| *units > 0).collect();
+    if units.len() > 1 {
+        let units = units.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let text = format!("Permits speak of {units} existing units.");
+        add(
+            &mut risks,
+            Grade::Moderate,
+            "unit_count_ambiguity",
+            "How many units there are is not clear".to_owned(),
+            text,
+        );
+    }
+    let contacts = facts.permits.iter().flat_map(|permit| &permit.contacts);
+    let builders: BTreeSet<_> = contacts
+        .filter(|contact| matches!(contact.role.as_str(), "contractor" | "agent"))
+        .filter_map(|contact| Some(contact.name.as_deref()?.to_uppercase()))
+        .collect();
+    if builders.len() >= MANY_CONTRACTORS {
+        let text = "Each stands on a permit as contractor or agent.".to_owned();
+        add(
+            &mut risks,
+            Grade::Low,
+            "high_contractor_turnover",
+            format!("{} contractors and agents", builders.len()),
+            text,
+        );
+    }
+    risks.sort_by_key(|risk| risk.severity);
+    risks
+}
+
+fn add(risks: &mut Vec<Risk>, severity: Grade, risk_type: &'static str, title: String, description: String) {
+    risks.push(Risk { severity, risk_type, title, description });
+}
+
+fn dollars(cost: f64) -> String {
+    format!("Estimated at ${cost:.0}.")
+}

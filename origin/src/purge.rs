@@ -1,0 +1,139 @@
+//! Tells the edge which pages are old, so that a change shows within seconds and everything else stays stored.
+//!
+//! A page says by `Cache-Tag` what it is made of. Whoever changes data queues the tags in the same transaction; [`drain`]
+//! hands them to the edge in portions, and a tag leaves the queue when the edge has taken it. An edge that does not answer
+//! is asked again a few times, and then by the next job: pages end by themselves meanwhile, so nothing is wrong for longer
+//! than their lifetime.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
+use tokio_postgres::types::Type;
+
+use crate::config::{Config, Purge};
+use crate::permits::parcel::Parcel;
+use crate::{db, tls};
+
+/// What the edge purges by (docs/operating/purge.md).
+static CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+
+/// All results of searches, suggestions and pages of people and firms: any load may change them.
+pub(crate) const SEARCH: &str = "search";
+/// All reports of parcels.
+pub(crate) const REPORTS: &str = "reports";
+/// What says when and how much was loaded.
+pub(crate) const LOADS: &str = "loads";
+/// How long plan review takes.
+pub(crate) const VELOCITY: &str = "velocity";
+
+/// Parcels of one load that are purged one by one; more are purged as [`REPORTS`]. The edge takes a thousand purges a
+/// minute.
+pub(crate) const PARCELS_MAX: usize = 500;
+
+/// Tags in one request; the edge takes 256.
+const PORTION: i64 = 200;
+/// Portions in one run; what is left waits for the next.
+const PORTIONS_MAX: usize = 10;
+/// Longest wait for the edge.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Attempts for one portion, and the pause between two.
+const ATTEMPTS_MAX: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The tag of one parcel's report.
+pub(crate) fn parcel_tag(parcel: &Parcel) -> String {
+    format!("parcel-{}-{}", parcel.block(), parcel.lot())
+}
+
+/// Says by which tags a response can be purged. A tag is letters, digits and dashes.
+pub(crate) fn tag(response: &mut axum::response::Response, tags: &[&str]) {
+    if let Ok(value) = HeaderValue::try_from(tags.join(",")) {
+        response.headers_mut().insert(CACHE_TAG.clone(), value);
+    }
+}
+
+/// Queues tags.
+pub(crate) async fn queue(
+    session: &impl tokio_postgres::GenericClient,
+    tags: &[String],
+) -> Result<(), tokio_postgres::Error> {
+    let statement = "INSERT INTO purge_queue (tag) SELECT unnest($1::text[]) ON CONFLICT (tag) DO NOTHING";
+    session.query_typed(statement, &[(&tags, Type::TEXT_ARRAY)]).await?;
+    Ok(())
+}
+
+/// Tells the edge of everything that is queued, and returns how many tags it has taken. Without an edge to tell, the
+/// queue is emptied.
+///
+/// # Errors
+/// When the database fails, or the edge does not take a portion; what it has not taken stays queued.
+pub async fn drain(config: &Config) -> anyhow::Result<usize> {
+    let session = db::session_within(&config.database, "seawall-purge", DEADLINE).await?;
+    let Some(edge) = &config.purge else {
+        session.execute("DELETE FROM purge_queue", &[]).await?;
+        return Ok(0);
+    };
+    drop(tls::provider());
+    let http = reqwest::Client::builder().timeout(DEADLINE).build().context("the HTTP client cannot be made")?;
+    let mut taken = 0;
+    for _ in 0..PORTIONS_MAX {
+        let statement = "SELECT tag, queued_at FROM purge_queue ORDER BY queued_at, tag LIMIT $1";
+        let rows = session.query(statement, &[&PORTION]).await?;
+        if rows.is_empty() {
+            break;
+        }
+        let tags: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let (wide, narrow): (Vec<_>, Vec<_>) =
+            tags.iter().partition(|tag| [SEARCH, REPORTS, LOADS, VELOCITY].contains(&tag.as_str()));
+        // What everybody asks for is served as it was while it is made anew; a changed parcel shows its change at once.
+        for (tags, soft) in [(wide, true), (narrow, false)] {
+            if !tags.is_empty() {
+                order(&http, edge, &json!({ "tags": tags, "soft": soft })).await?;
+            }
+        }
+        // Only what was there when it was read: a tag that is queued again meanwhile stays.
+        let times: Vec<jiff::Timestamp> = rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
+        let statement = "DELETE FROM purge_queue USING unnest($1::text[], $2::timestamptz[]) AS told (tag, queued_at)
+            WHERE purge_queue.tag = told.tag AND purge_queue.queued_at = told.queued_at";
+        session.execute(statement, &[&tags, &times]).await?;
+        taken += tags.len();
+    }
+    Ok(taken)
+}
+
+/// Sends one order, again after a failure that may pass.
+async fn order(http: &reqwest::Client, edge: &Purge, body: &serde_json::Value) -> anyhow::Result<()> {
+    let mut attempt = 1;
+    loop {
+        let request = http.post(format!("{}/__seawall/purge", edge.url)).bearer_auth(edge.secret.expose());
+        let answer = request.header("content-type", "application/json").body(body.to_string()).send().await;
+        let why = match answer {
+            Ok(answer) if answer.status().is_success() => return Ok(()),
+            Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => answer.status().to_string(),
+            Ok(answer) => bail!("the edge answered a purge with {}; check PURGE_URL and PURGE_SECRET", answer.status()),
+            Err(error) => error.without_url().to_string(),
+        };
+        if attempt >= ATTEMPTS_MAX {
+            bail!("the edge did not take a purge: {why}; the next job tries again");
+        }
+        attempt += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[test]
+    fn tags_are_one_field() {
+        let parcel = Parcel::parse("580", "11a").unwrap();
+        let mut response = "x".into_response();
+        tag(&mut response, &[REPORTS, &parcel_tag(&parcel)]);
+        assert_eq!(response.headers()["cache-tag"], "reports,parcel-0580-011A");
+    }
+}
