@@ -140,6 +140,27 @@ const ROWS: &[Row] = &[
         limits: &["client", "report"],
     },
     Row {
+        request: "GET /firm/0123456789abcdef",
+        route: "firm",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "search"],
+    },
+    Row {
+        request: "GET /api/v1/firm/0123456789abcdef",
+        route: "api-firm",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "search"],
+    },
+    Row {
+        request: "GET /api/v1/suggest",
+        route: "api-suggest",
+        browser: "private, no-cache",
+        edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=86400",
+        limits: &["client"],
+    },
+    Row {
         request: "GET /velocity",
         route: "velocity",
         browser: "public, max-age=300, stale-while-revalidate=3600",
@@ -213,12 +234,15 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 23] = [
+const NEED_THE_DATABASE: [&str; 26] = [
     "health",
     "sitemap",
     "sitemap-list",
     "about-data",
     "permit",
+    "firm",
+    "api-firm",
+    "api-suggest",
     "velocity",
     "search",
     "report",

@@ -140,7 +140,7 @@ impl Part {
             }
             Self::Unit => cargo(
                 "cargo test",
-                &["test", "--workspace", "--all-features"]
+                &["test", "--workspace", "--all-features", "--no-fail-fast"]
                     .into_iter()
                     .chain(["seawall-tests", FUZZ_PACKAGE].iter().chain(&APART).chain(&BENCHES).flat_map(exclude))
                     .collect::<Vec<_>>(),
