@@ -65,9 +65,9 @@ function escaped(part) {
   return encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1"));
 }
 
-// A value for each parameter that none of them takes.
+// A value for each parameter that none of them takes: longer than any search, number or name.
 function impossible(parameters) {
-  return Object.fromEntries(parameters.map(({ name }) => [name, " "]));
+  return Object.fromEntries(parameters.map(({ name }) => [name, "x".repeat(400)]));
 }
 
 function filled(path, parameters, places) {

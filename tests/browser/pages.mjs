@@ -15,6 +15,8 @@ export const PAGES = [
   { name: "search-blank", path: () => "/search" },
   { name: "report", path: ({ report }) => report },
   { name: "permit", path: ({ permit_number }) => `/permit/${permit_number}` },
+  { name: "firm", path: ({ id }) => `/firm/${id}` },
+  { name: "demo", path: () => "/demo" },
   { name: "velocity", path: () => "/velocity" },
   { name: "methodology", path: () => "/methodology" },
   { name: "privacy", path: () => "/privacy" },
@@ -38,11 +40,21 @@ export async function unknownPages(base, { report }) {
   return reports.includes(report) ? unknown : [...unknown, report];
 }
 
-// A report and a permit of the city that is loaded: of the first page of a street, the permit with most addresses.
+// A report and a permit of the city that is loaded: of the first page of a street, the permit with most addresses. And
+// somebody who stands behind names.
 export async function findPlaces(base) {
   const found = await (await fetch(`${base}/api/v1/search?q=Market`)).json();
   const hits = found.results.filter((hit) => hit.addresses.some((address) => address.report));
   const hit = hits.sort((one, other) => other.addresses.length - one.addresses.length)[0];
   const { report, block, lot } = hit.addresses.find((address) => address.report);
-  return { report, block, lot, permit_number: hit.permit_number };
+  return { report, block, lot, permit_number: hit.permit_number, id: await findEntity(base) };
+}
+
+async function findEntity(base) {
+  for (const begin of ["an", "be", "co", "da", "el", "jo", "ma", "pa", "ro", "sa"]) {
+    const { suggestions } = await (await fetch(`${base}/api/v1/suggest?q=${begin}`)).json();
+    const entity = suggestions.find(({ kind }) => kind === "entity");
+    if (entity) return entity.href.split("/").pop();
+  }
+  throw new Error("no suggestion is a person or a firm");
 }

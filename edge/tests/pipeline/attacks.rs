@@ -22,14 +22,14 @@ fn a_parameter_is_in_the_key_as_the_origin_sees_it() {
     let (world, edge) = world();
     world.origin(repeat);
     let mut seen = Vec::new();
-    for query in ["q=a", "q=a&q=b", "q=a;q=b", "q=a%26q=b", "utm=1;q=b&q=a", "q=a&callback=x", "q=a&page=2"] {
+    for query in ["q=a", "q=a&q=b", "q=a;q=b", "q=a%26q=b", "utm=1;q=b&q=a", "q=a&callback=x", "q=a&after=2"] {
         let answer = get(&world, &edge, &format!("/search?{query}"));
         let again = get(&world, &edge, &format!("/search?{query}"));
         assert!(cache_status(&again).contains("; hit"), "{query}");
         assert_eq!(body(&again), body(&answer), "{query}: the store has what the origin said to this very query");
         seen.push(body(&answer).split('?').nth(1).unwrap_or_default().split(' ').next().unwrap_or_default().to_owned());
     }
-    assert_eq!(seen, ["q=a", "q=a&q=b", "q=a;q=b", "q=a%26q=b", "q=a", "q=a", "q=a&page=2"]);
+    assert_eq!(seen, ["q=a", "q=a&q=b", "q=a;q=b", "q=a%26q=b", "q=a", "q=a", "q=a&after=2"]);
     assert_eq!(world.calls().len(), 5, "what the origin does not see is not told apart");
 }
 

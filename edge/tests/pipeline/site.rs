@@ -205,7 +205,7 @@ fn each_request_has_one_line_of_the_same_fields() {
         assert_eq!(last(), format!("edge.request {expect}"));
     }
     // Each takes a second, and one is earned back in four.
-    let statuses = (0..30).map(|page| get(&world, &edge, &format!("/search?q=secret&page={page}")).status);
+    let statuses = (0..30).map(|page| get(&world, &edge, &format!("/search?q=secret&after={page}")).status);
     assert_eq!(statuses.into_iter().find(|status| *status == 429), Some(429));
     assert!(last().contains(" status=429 "), "{}", last());
     assert!(last().contains(" detail=limited limits=authority limited=search "), "{}", last());
