@@ -11,6 +11,9 @@ if [ -e "$file" ]; then
   exit 1
 fi
 
+# It holds mail addresses. Half of one is of no use.
+umask 077
+trap 'rm -f "$file.part"' EXIT
 # Whoever finds the name finds a whole backup.
 pg_dump --dbname="$DATABASE_URL" --format=custom --no-owner --no-privileges --file="$file.part"
 pg_restore --list "$file.part" >/dev/null

@@ -8,16 +8,21 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 environment=${WRANGLER_ENV:-production}
 wrangler() { node_modules/.bin/wrangler "$@" --env "$environment"; }
 
-# The version that serves all requests now; none before the first deployment.
-before=$(wrangler deployments status --json 2>/dev/null | node -e '
-  const text = require("node:fs").readFileSync(0, "utf8");
-  const deployment = text.trim() ? JSON.parse(text) : {};
-  console.log(deployment.versions?.find((version) => version.percentage === 100)?.version_id ?? "");
-' || true)
+# The version that serves all requests now. FIRST=yes says that there is none; otherwise not to know it ends the script,
+# because then there would be no way back.
+before=
+if [ "${FIRST:-no}" != yes ]; then
+  before=$(wrangler deployments status --json | node -e '
+    const deployment = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+    console.log(deployment.versions.find((version) => version.percentage === 100).version_id);
+  ')
+fi
 echo "now serving: ${before:-nothing}"
 
 wrangler deploy --message "$(git describe --always --tags)"
 
+# A deployment is everywhere after some seconds; until then the version before may answer, and answer well.
+sleep "${SETTLE_SECONDS:-30}"
 if deploy/smoke.sh "$SITE" edge; then
   exit 0
 fi
