@@ -140,7 +140,7 @@ async fn a_variable_takes_the_site_down_and_operators_see_through_it() -> Result
 async fn every_request_and_call_is_counted_in_columns_that_do_not_move() -> Result<()> {
     let upstream = Upstream::start(|_| Reply::text("page")).await?;
     let edge = Edge::before(&upstream.url())?;
-    let answer = edge.visitor(1).get("/account").await?;
+    let answer = edge.visitor(1).get("/no/such/page").await?;
     assert_eq!(answer.field("x-content-type-options"), "nosniff");
     let points = edge.points().await?;
     let blobs = |at: usize| points.get(at).map(|point| point["blobs"].clone()).unwrap_or_default();
