@@ -48,7 +48,8 @@ async fn only_a_worker_runs_jobs_and_only_for_who_has_the_secret() -> Result<()>
         assert_eq!(refused.field("www-authenticate"), if without == 401 { "Bearer" } else { "" });
     }
     // Results of exports that take all the room they may keep no run out.
-    let results = "INSERT INTO jobs (job_id, kind, payload, sole, state, attempts_max, retention_seconds, ended_at, expires_at,
+    let results =
+        "INSERT INTO jobs (job_id, kind, payload, sole, state, attempts_max, retention_seconds, ended_at, expires_at,
                                      result_bytes)
                    VALUES ('1', 'export', '{}', false, 'done', 1, 60, now(), now() + interval '1 hour', 1::int8 << 30)";
     database.connect().await?.batch_execute(results).await?;
