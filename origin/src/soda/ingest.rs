@@ -263,7 +263,7 @@ async fn finish(
             return Err(LoadError::Empty { held });
         }
     }
-    guard::refusals(read.rows, &read.refused)?;
+    guard::refusals(read.rows, &read.refused, extent)?;
     progress.merge();
     let changes = merge::merge(session, dataset, &read, shrink, extent).await?;
     Ok(Report {
