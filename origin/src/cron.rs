@@ -115,8 +115,16 @@ pub(crate) async fn start(
     let job = Job::find(&name).ok_or_else(|| Error::not_found(format!("There is no job {name:?}.")))?;
     let key = idempotency_key(&headers)?;
     let pool = site.databases.primary();
-    let Started::Run(log_id) = log::start(pool, job, key.as_deref()).await? else {
-        return Ok(Json(Skipped { status: "skipped", reason: "this job waits or is running" }).into_response());
+    let log_id = match log::start(pool, job, key.as_deref()).await? {
+        Started::Run(log_id) => log_id,
+        Started::Busy => {
+            return Ok(Json(Skipped { status: "skipped", reason: "this job waits or is running" }).into_response());
+        }
+        Started::Full => {
+            let name = job.name();
+            tracing::error!(event = "cron.refused", job = name, "the queue is full: {name} was not put into it");
+            return Err(Error::queue_full());
+        }
     };
     let run = ended(pool, log_id).await?;
     let status = match run.status.as_str() {

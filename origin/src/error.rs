@@ -120,7 +120,7 @@ impl Error {
             StatusCode::BAD_REQUEST => "The request could not be understood. Please check the address.",
             StatusCode::UNAUTHORIZED => "This address needs a token.",
             StatusCode::NOT_FOUND => "There is nothing at this address.",
-            StatusCode::METHOD_NOT_ALLOWED => "This address can only be read (GET or HEAD).",
+            StatusCode::METHOD_NOT_ALLOWED => "This address does not take this kind of request.",
             StatusCode::PAYLOAD_TOO_LARGE => "The request is longer than this site accepts.",
             _ if status.is_client_error() => "The request could not be answered.",
             _ => "This is a fault of ours, and it has been recorded.",

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox};
 use lettre::transport::smtp::PoolConfig;
+use lettre::transport::smtp::response::{Category, Code, Severity};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
 use crate::config;
@@ -34,11 +35,11 @@ pub(crate) struct Mail {
 /// Why a mail was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MailError {
-    /// The server refused it for good, or it is no mail.
+    /// The server refused what it is or whom it is for, for good, or it is no mail.
     #[error("the mail is refused for good")]
     Refused(#[source] anyhow::Error),
-    /// The server did not answer, or said to try again, every time.
-    #[error("the mail server did not take the mail in {ATTEMPTS} attempts")]
+    /// The server did not answer, or said to try again, every time; or it refuses us and not the mail: a wrong password.
+    #[error("the mail server takes no mail from this site now")]
     Away(#[source] lettre::transport::smtp::Error),
 }
 
@@ -86,8 +87,9 @@ impl Mailer {
         loop {
             match server.send(message.clone()).await {
                 Ok(_) => return Ok(()),
-                Err(error) if error.is_permanent() => return Err(MailError::Refused(error.into())),
-                Err(error) if attempt == ATTEMPTS => return Err(MailError::Away(error)),
+                Err(error) if error.status().is_some_and(is_refusal) => return Err(MailError::Refused(error.into())),
+                // What is refused for good is not asked for again: wrong passwords shut accounts.
+                Err(error) if error.is_permanent() || attempt == ATTEMPTS => return Err(MailError::Away(error)),
                 Err(_) => tokio::time::sleep(pause).await,
             }
             (attempt, pause) = (attempt + 1, pause * 3);
@@ -117,6 +119,12 @@ impl Mailer {
     }
 }
 
+/// Whether a reply refuses this mail for good: its recipient, its content, its size. Those to AUTH (530, 534, 535, 538) and
+/// of a wrong order of commands are about us, and of other categories (RFC 5321 §4.2.1).
+fn is_refusal(code: Code) -> bool {
+    code.severity == Severity::PermanentNegativeCompletion && code.category == Category::MailSystem
+}
+
 /// As it is where that is allowed (RFC 5322 §2.1.1), so that a link stays on one line for programs that decode nothing.
 fn body(text: &str) -> Body {
     if text.is_ascii() && text.lines().all(|line| line.len() <= LINE_BYTES_MAX) {
@@ -131,7 +139,27 @@ const LINE_BYTES_MAX: usize = 998;
 
 #[cfg(test)]
 mod tests {
+    use lettre::transport::smtp::response::Response;
+
     use super::*;
+
+    #[test]
+    fn only_what_is_about_the_mail_refuses_it() {
+        for (reply, refuses) in [
+            ("550 5.1.1 no such user", true),
+            ("552 5.2.2 mailbox full", true),
+            ("554 5.7.1 looks like spam", true),
+            ("450 4.2.0 greylisted", false),
+            ("421 4.3.2 shutting down", false),
+            ("503 5.5.1 wrong order", false),
+            ("530 5.7.0 sign in first", false),
+            ("534 5.7.9 mechanism too weak", false),
+            ("535 5.7.8 wrong password", false),
+        ] {
+            let code = format!("{reply}\r\n").parse::<Response>().unwrap().code();
+            assert_eq!(is_refusal(code), refuses, "{reply}");
+        }
+    }
 
     #[test]
     fn a_mail_says_that_a_program_wrote_it_and_how_to_end_it() {

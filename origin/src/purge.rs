@@ -28,9 +28,9 @@ pub(crate) const LOADS: &str = "loads";
 /// How long plan review takes.
 pub(crate) const VELOCITY: &str = "velocity";
 
-/// Parcels of one load that are purged one by one; more are purged as [`REPORTS`]. The edge takes a thousand purges a
-/// minute.
-pub(crate) const PARCELS_MAX: usize = 500;
+/// Parcels that are purged one by one, of one load and of all that waits; more are purged as [`REPORTS`]. The edge takes
+/// 1,024 names a minute and remembers as many, of which several nights and operators need some.
+pub(crate) const PARCELS_MAX: usize = 200;
 
 /// Tags in one request; the edge takes 256.
 const PORTION: i64 = 200;
@@ -41,6 +41,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Attempts for one portion, and the pause between two.
 const ATTEMPTS_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
+/// What the edge answers when it takes purges a little later: its log is away, or has taken many within a minute.
+const PASSING: [StatusCode; 2] = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
 
 /// The tag of one parcel's report.
 pub(crate) fn parcel_tag(parcel: &Parcel) -> String {
@@ -54,15 +56,35 @@ pub(crate) fn tag(response: &mut axum::response::Response, tags: &[&str]) {
     }
 }
 
-/// Queues tags.
+/// Queues tags. One that waits already is queued anew, so that it stays when the edge is being told of it as it was. All
+/// take the rows in one order, so that nobody waits for each other.
 pub(crate) async fn queue(
     session: &impl tokio_postgres::GenericClient,
     tags: &[String],
 ) -> Result<(), tokio_postgres::Error> {
-    let statement = "INSERT INTO purge_queue (tag) SELECT unnest($1::text[]) ON CONFLICT (tag) DO NOTHING";
+    let statement = "INSERT INTO purge_queue (tag) SELECT DISTINCT tag FROM unnest($1::text[]) AS tag ORDER BY tag
+        ON CONFLICT (tag) DO UPDATE SET queued_at = clock_timestamp()";
     session.query_typed(statement, &[(&tags, Type::TEXT_ARRAY)]).await?;
     Ok(())
 }
+
+/// More parcels than are purged one by one give way to all reports. A row that someone holds is being queued anew, and is
+/// left to the next run.
+const WIDEN: &str = "
+    WITH gone AS (
+        DELETE FROM purge_queue WHERE tag IN (SELECT tag FROM purge_queue WHERE tag LIKE 'parcel-%' FOR UPDATE SKIP LOCKED)
+           AND (SELECT count(*) FROM purge_queue WHERE tag LIKE 'parcel-%') > $1
+        RETURNING 1
+    )
+    INSERT INTO purge_queue (tag) SELECT $2 WHERE EXISTS (SELECT FROM gone)
+    ON CONFLICT (tag) DO UPDATE SET queued_at = clock_timestamp()";
+
+/// What the edge has been told of, as it was when it was read: a tag that is queued again meanwhile stays.
+const TOLD: &str = "
+    DELETE FROM purge_queue WHERE tag IN (
+        SELECT waiting.tag FROM purge_queue waiting
+          JOIN unnest($1::text[], $2::timestamptz[]) AS told (tag, queued_at) USING (tag, queued_at)
+           FOR UPDATE OF waiting SKIP LOCKED)";
 
 /// Tells the edge of everything that is queued, and returns how many tags it has taken. Without an edge to tell, the
 /// queue is emptied.
@@ -77,6 +99,7 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
     };
     drop(tls::provider());
     let http = reqwest::Client::builder().timeout(DEADLINE).build().context("the HTTP client cannot be made")?;
+    session.query_typed(WIDEN, &[(&(PARCELS_MAX as i64), Type::INT8), (&REPORTS, Type::TEXT)]).await?;
     let mut taken = 0;
     for _ in 0..PORTIONS_MAX {
         let statement = "SELECT tag, queued_at FROM purge_queue ORDER BY queued_at, tag LIMIT $1";
@@ -93,11 +116,8 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
                 order(&http, edge, &json!({ "tags": tags, "soft": soft })).await?;
             }
         }
-        // Only what was there when it was read: a tag that is queued again meanwhile stays.
         let times: Vec<jiff::Timestamp> = rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
-        let statement = "DELETE FROM purge_queue USING unnest($1::text[], $2::timestamptz[]) AS told (tag, queued_at)
-            WHERE purge_queue.tag = told.tag AND purge_queue.queued_at = told.queued_at";
-        session.execute(statement, &[&tags, &times]).await?;
+        session.execute(TOLD, &[&tags, &times]).await?;
         taken += tags.len();
     }
     Ok(taken)
@@ -111,7 +131,7 @@ async fn order(http: &reqwest::Client, edge: &Purge, body: &serde_json::Value) -
         let answer = request.header("content-type", "application/json").body(body.to_string()).send().await;
         let why = match answer {
             Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => answer.status().to_string(),
+            Ok(answer) if PASSING.contains(&answer.status()) => answer.status().to_string(),
             Ok(answer) => bail!("the edge answered a purge with {}; check PURGE_URL and PURGE_SECRET", answer.status()),
             Err(error) => error.without_url().to_string(),
         };

@@ -42,5 +42,15 @@ async fn pages_of_results_show_every_permit_once_and_facets_count_them() -> Resu
     let found = site.visitor().get("/api/v1/search?q=valencia&status=issued&year=2001").await?.json()?;
     assert_eq!((&found["total"], &found["total_is_at_least"]), (&json!(narrowed.len()), &json!(false)));
     assert_eq!(found["facets"]["status"], json!({ "issued": narrowed.len() }));
+    // Filters that leave nothing of the street do not look for its name elsewhere, and can be seen to be taken back.
+    let others =
+        "INSERT INTO permits (record_id, permit_number, status, description) VALUES ('o', 'O', 'expired', 'valencia')";
+    database.connect().await?.batch_execute(others).await?;
+    let none = site.visitor().get("/api/v1/search?q=valencia&status=expired").await?.json()?;
+    assert_eq!((&none["kind"], &none["total"], &none["results"]), (&found["kind"], &json!(0), &json!([])), "{none}");
+    assert!(none["facets"]["status"]["issued"].as_i64().is_some_and(|issued| issued > 0), "{none}");
+    // A place that no page names, in a year that the database does not hold.
+    let wrong = site.visitor().get("/api/v1/search?q=valencia&after=-009000-01-01T00:00:00_1").await?;
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! a mail that is sent again, with the same Message-ID; one that ends before leaves one that is sent. A job that lost its
 //! lease writes nothing more, so two processes never send together.
 
+use anyhow::bail;
 use askama::Template;
 use serde_json::json;
 use tokio_postgres::types::{ToSql, Type};
@@ -11,7 +12,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::{Brief, Contents, Lookback};
 use crate::accounts::Frequency;
 use crate::cron::job::Counts;
-use crate::jobs::{Context, Lease};
+use crate::jobs::{Context, Lease, LeaseLost};
 use crate::mail::{Mail, MailError};
 use crate::page_cache::Entry as _;
 
@@ -37,6 +38,9 @@ const MARK: &str =
 /// People read at once.
 const PORTION: i64 = 100;
 
+/// Briefs that fail one after another; then it is no matter of one person's, and the run ends at once.
+const FAILED_IN_A_ROW_MAX: u64 = 5;
+
 struct Due {
     user_id: i64,
     email: String,
@@ -53,24 +57,45 @@ struct Text<'a> {
     unsubscribe: &'a str,
 }
 
-/// Sends what is due.
+/// Sends what is due. Who cannot be sent theirs keeps nobody else from it.
 ///
 /// # Errors
-/// When the database or the mail server is away; what was not sent then is due still.
+/// When one could not be sent, the database or the mail server is away, or the lease has ended; what was not sent then is
+/// due still.
 pub(crate) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
     let (mut sent, mut empty, mut refused, mut last) = (0_u64, 0_u64, 0_u64, 0_i64);
+    let (mut failed, mut in_a_row) = (0_u64, 0_u64);
     loop {
         let due = due(context, last).await?;
         let Some(next) = due.last().map(|due| due.user_id) else { break };
         for one in &due {
-            match send(context, lease, one).await? {
-                Some("sent") => sent += 1,
-                Some("refused") => refused += 1,
-                Some(_) => empty += 1,
-                None => {}
+            match send(context, lease, one).await {
+                Ok(Some("sent")) => sent += 1,
+                Ok(Some("refused")) => refused += 1,
+                Ok(Some(_)) => empty += 1,
+                Ok(None) => {}
+                Err(error) if error.is::<LeaseLost>() => return Err(error),
+                Err(error) => {
+                    (failed, in_a_row) = (failed + 1, in_a_row + 1);
+                    if in_a_row >= FAILED_IN_A_ROW_MAX {
+                        return Err(error.context(format!("{in_a_row} briefs failed one after another")));
+                    }
+                    let (user_id, error) = (one.user_id, format!("{error:#}"));
+                    tracing::warn!(
+                        event = "brief.failed",
+                        user_id,
+                        error,
+                        "the brief of user {user_id} failed: {error}"
+                    );
+                    continue;
+                }
             }
+            in_a_row = 0;
         }
         last = next;
+    }
+    if failed > 0 {
+        bail!("{failed} briefs failed and are due still, {sent} were sent");
     }
     Ok(Counts::from_iter([
         ("sent".to_owned(), json!(sent)),

@@ -72,9 +72,11 @@ const PERMITS: &str = "
     CREATE TEMP TABLE next_entity_permits ON COMMIT DROP AS
     SELECT DISTINCT left(md5(key), 16) AS entity_id, permit_number, role FROM known";
 
-/// Streets and neighborhoods of permits, and the names of entities.
+/// Streets and neighborhoods of permits, and the names of entities. A longer text is an error of the city's or a sentence
+/// that nobody begins to type, and would not fit into an entry of the index: 2,700 bytes, of four bytes a character at most.
 const TERMS: &str = "
     CREATE TEMP TABLE next_search_terms ON COMMIT DROP AS
+    SELECT kind, term, target, weight FROM (
     SELECT 'street' AS kind, concat_ws(' ', street_name, street_suffix) AS term, '' AS target, count(*)::int4 AS weight
       FROM permits WHERE street_name IS NOT NULL GROUP BY 2
     UNION ALL
@@ -83,7 +85,8 @@ const TERMS: &str = "
     SELECT 'entity', canonical_name, entity_id, permit_count FROM next_entities WHERE canonical_name <> ''
     UNION ALL
     SELECT 'entity', canonical_firm, entity_id, permit_count FROM next_entities
-     WHERE canonical_firm IS NOT NULL AND canonical_firm <> canonical_name";
+     WHERE canonical_firm IS NOT NULL AND canonical_firm <> canonical_name
+    ) terms WHERE length(term) <= 256";
 
 /// The tables, what makes their rows unique, and the rest of their columns.
 const TABLES: [(&str, &[&str], &[&str]); 3] = [

@@ -53,6 +53,8 @@ pub(super) enum Started {
     Run(i64),
     /// One waits or goes on already.
     Busy,
+    /// The queue takes no more.
+    Full,
 }
 
 const COLUMNS: &str = "log_id, job_type, started_at, completed_at, status, progress, counts, error_message, attempts";
@@ -77,7 +79,8 @@ pub(super) async fn start(pool: &Pool, job: Job, key: Option<&str>) -> Result<St
             let rows = reader.query_typed(sql, &parameters).await?;
             Started::Run(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
         }
-        Asked::Known(_) | Asked::Full => Started::Busy,
+        Asked::Known(_) | Asked::Busy => Started::Busy,
+        Asked::Full => Started::Full,
     };
     reader.batch_execute("COMMIT").await?;
     reader.finish();

@@ -54,6 +54,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0010_search_and_entities.sql"),
     },
     Migration { version: 11, name: "0011_purge_queue", sql: include_str!("../../migrations/0011_purge_queue.sql") },
+    Migration {
+        version: 12,
+        name: "0012_page_cache_prefix",
+        sql: include_str!("../../migrations/0012_page_cache_prefix.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

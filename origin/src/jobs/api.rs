@@ -115,7 +115,7 @@ async fn ask(site: &Site, kind: Kind, payload: Map<String, Value>, headers: &Hea
     };
     let job_id = match site.jobs.ask(Ask { kind, payload, key }).await? {
         Asked::New(job_id) | Asked::Known(job_id) => job_id,
-        Asked::Full => return Err(Error::queue_full()),
+        Asked::Full | Asked::Busy => return Err(Error::queue_full()),
     };
     let job = site.jobs.find(&job_id).await?.ok_or_else(|| Error::bug("a job that was put down is not there"))?;
     let place = HeaderValue::try_from(address(&job_id)).map_err(Error::bug)?;

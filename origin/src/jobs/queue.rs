@@ -37,6 +37,8 @@ pub(crate) enum Asked {
     Known(String),
     /// As much waits as may, or results take as much room as they may.
     Full,
+    /// Only one of its kind may wait or run, and one does.
+    Busy,
 }
 
 /// A job as its caller sees it.
@@ -107,7 +109,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(10);
 /// Most bytes of what a job is asked with, as JSON. Both kinds for visitors need a few hundred.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 4 * 1024;
 
-/// Most bytes of all results that are kept. Who asks for more is told to come back.
+/// Most bytes of all results that are kept. Who asks for more is told to come back; work at fixed times makes none and is
+/// put down all the same.
 pub(crate) const RESULTS_BYTES_MAX: i64 = 1024 * 1024 * 1024;
 
 /// Leases that one look ends; the next look ends the others.
@@ -127,7 +130,7 @@ const PUT: &str = "
     INSERT INTO jobs (job_id, kind, payload, request_key, sole, attempts_max, retention_seconds)
     SELECT $1, $2, $3, $4, $5, $6, $7
      WHERE (SELECT count(*) FROM jobs WHERE kind = $2 AND state IN ('queued', 'running')) < $8
-       AND (SELECT coalesce(sum(result_bytes), 0) FROM jobs WHERE ended_at IS NOT NULL) < $9
+       AND ($5 OR (SELECT coalesce(sum(result_bytes), 0) FROM jobs WHERE ended_at IS NOT NULL) < $9)
     ON CONFLICT DO NOTHING RETURNING pg_notify('seawall_jobs', '')";
 
 const COLUMNS: &str = "job_id, kind, state, fence, cancel_requested, progress, created_at, started_at, ended_at,
@@ -342,7 +345,11 @@ pub(crate) async fn put(client: &Client, ask: &Ask) -> Result<Asked, Error> {
         }
     }
     let put = client.query_typed(PUT, &parameters).await?;
-    Ok(if put.is_empty() { Asked::Full } else { Asked::New(job_id) })
+    Ok(match (put.is_empty(), terms.sole) {
+        (false, _) => Asked::New(job_id),
+        (true, true) => Asked::Busy,
+        (true, false) => Asked::Full,
+    })
 }
 
 /// The payload is part of it, so that two callers who chose the same key for different work both get theirs.

@@ -157,25 +157,24 @@ impl Worker {
             (kinds(false), self.slots.visitors.saturating_sub(self.running.len() - busy)),
         ];
         let Some(client) = self.connected().await else { return };
-        let work = async {
-            for (job_id, kind, state) in queue::reap(&client).await? {
-                tracing::warn!(
-                    event = "jobs.lease_ended",
-                    job_id,
-                    kind,
-                    state,
-                    "nobody renewed the lease of {kind} {job_id}: it is {state} now"
-                );
+        let reaped = timeout(STEP_TIME_MAX, queue::reap(&client)).await;
+        let Some(reaped) = self.stepped(reaped) else { return };
+        for (job_id, kind, state) in reaped {
+            tracing::warn!(
+                event = "jobs.lease_ended",
+                job_id,
+                kind,
+                state,
+                "nobody renewed the lease of {kind} {job_id}: it is {state} now"
+            );
+        }
+        for (kinds, slots) in free.iter().filter(|(_, slots)| *slots > 0) {
+            let taken = timeout(STEP_TIME_MAX, queue::take(&client, kinds, *slots)).await;
+            let Some(taken) = self.stepped(taken) else { return };
+            // Begun before the next are asked for, which may fail: nobody else would begin these until their leases end.
+            for taken in taken {
+                self.begin(taken);
             }
-            let mut taken = Vec::new();
-            for (kinds, slots) in free.iter().filter(|(_, slots)| *slots > 0) {
-                taken.extend(queue::take(&client, kinds, *slots).await?);
-            }
-            Ok(taken)
-        };
-        let taken = timeout(STEP_TIME_MAX, work).await;
-        for taken in self.stepped(taken).unwrap_or_default() {
-            self.begin(taken);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::permits::parcel::Parcel;
 use crate::permits::permit::{self, PermitFile};
 use crate::permits::record::{Contact, Inspection, Permit, Step};
 use crate::permits::standing::Stage;
+use crate::purge;
 use crate::server::Site;
 
 /// Bytes of the addresses, of the contacts and of the inspections, each.
@@ -81,6 +82,7 @@ pub(crate) async fn permit(State(site): State<Arc<Site>>, Path(number): Path<Str
     let file = permit::find(&site.databases, &number).await?;
     let waited = started.elapsed();
     let mut response = render(&PermitPage::of(&file)?)?;
+    purge::tag(&mut response, &file.tags().iter().map(String::as_str).collect::<Vec<_>>());
     response.extensions_mut().insert(DatabaseTime(waited));
     Ok(response)
 }

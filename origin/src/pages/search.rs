@@ -9,13 +9,14 @@ use std::time::Instant;
 use askama::Template;
 use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
+use serde_json::Value;
 
 use super::text::{clip, count, date, encode, money, sentence};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api::SearchParameters;
-use crate::permits::search::query::Refusal;
+use crate::permits::search::query::{Kind, Refusal};
 use crate::permits::search::{self, Found, Hit, Part, Place, Suggestion};
 use crate::permits::standing::Stage;
 use crate::purge;
@@ -50,6 +51,8 @@ struct SearchPage {
     advice: String,
     headline: String,
     note: String,
+    /// Nothing is found in any way, filters or not.
+    is_nowhere: bool,
     /// Whether the note says something unexpected.
     fell_through: bool,
     parcel: Option<String>,
@@ -88,7 +91,7 @@ struct Other {
     report: Option<String>,
 }
 
-/// `GET /search?q=&page=`
+/// `GET /search?q=&after=&status=&type=&year=`
 pub(crate) async fn search(
     State(site): State<Arc<Site>>,
     Parameters(parameters): Parameters<SearchParameters>,
@@ -115,6 +118,7 @@ impl SearchPage {
             advice: Refusal::Empty.to_string(),
             headline: String::new(),
             note: String::new(),
+            is_nowhere: false,
             fell_through: false,
             parcel: None,
             filters: Vec::new(),
@@ -145,9 +149,10 @@ impl SearchPage {
             advice: String::new(),
             headline,
             note,
+            is_nowhere: found.kind.is_none(),
             fell_through: found.instead_of.is_some() || found.suffix_ignored,
             parcel: found.report,
-            narrowed: part.status.is_some() || part.kind.is_some() || part.year.is_some(),
+            narrowed: part.is_filtered(),
             filters,
             similar: found.similar,
             left: found_here - hits.len(),
@@ -160,6 +165,9 @@ impl SearchPage {
 }
 
 fn headline(found: &Found) -> String {
+    if found.total == 0 && found.kind.is_some() {
+        return format!("Nothing found for “{}” with these filters", found.query);
+    }
     if found.total == 0 {
         return format!("Nothing found for “{}”", found.query);
     }
@@ -170,11 +178,16 @@ fn headline(found: &Found) -> String {
 /// Says which kind matched when it is not the one that the text looked like.
 fn note(found: &Found) -> String {
     match (found.kind, found.instead_of) {
+        (Some(kind), None) if found.total == 0 => format!("Without them something matches as {}.", kind.words()),
         (Some(kind), Some(closest)) => {
             format!("No {} like this has a permit, so this is what it found as a {}.", closest.words(), kind.words())
         }
         (Some(_), None) if found.suffix_ignored => {
             "Nothing has this street suffix, so this is the name with any other.".to_owned()
+        }
+        // Some of what matches is looked at, and what is newer may be among the rest.
+        (Some(kind @ (Kind::Name | Kind::Description)), None) if found.total_is_at_least => {
+            format!("Matched as {}.", kind.words())
         }
         (Some(kind), None) => format!("Matched as {}. Newest first.", kind.words()),
         (None, _) => String::new(),
@@ -218,31 +231,33 @@ impl FilterView {
             .into_iter()
             .filter_map(|(key, name, chosen)| {
                 let counts = found.facets.as_ref()?.get(key)?.as_object()?;
-                let mut values: Vec<_> = counts
-                    .iter()
-                    .map(|(value, permits)| {
-                        let is_chosen = chosen.as_deref() == Some(value);
-                        let picked = (!is_chosen).then(|| value.clone());
-                        let mut narrowed = Part { after: None, ..part.clone() };
-                        match key {
-                            "status" => narrowed.status = picked,
-                            "type" => narrowed.kind = picked,
-                            _ => narrowed.year = picked.and_then(|year| year.parse().ok()),
-                        }
-                        FilterValue {
-                            text: clip(value, FIELD_CHARS_MAX),
-                            href: link(&found.query, &narrowed, None),
-                            permits: permits.as_i64().unwrap_or_default(),
-                            chosen: is_chosen,
-                        }
-                    })
-                    .collect();
+                let view = |value: &str| {
+                    let is_chosen = chosen.as_deref() == Some(value);
+                    let picked = (!is_chosen).then(|| value.to_owned());
+                    let mut narrowed = Part { after: None, ..part.clone() };
+                    match key {
+                        "status" => narrowed.status = picked,
+                        "type" => narrowed.kind = picked,
+                        _ => narrowed.year = picked.and_then(|year| year.parse().ok()),
+                    }
+                    FilterValue {
+                        text: clip(value, FIELD_CHARS_MAX),
+                        href: link(&found.query, &narrowed, None),
+                        permits: counts.get(value).and_then(Value::as_i64).unwrap_or_default(),
+                        chosen: is_chosen,
+                    }
+                };
+                let mut values: Vec<_> = counts.keys().map(|value| view(value)).collect();
                 if key == "year" {
                     values.sort_by(|a, b| b.text.cmp(&a.text));
                 } else {
                     values.sort_by(|a, b| b.permits.cmp(&a.permits).then_with(|| a.text.cmp(&b.text)));
                 }
                 values.truncate(FILTER_VALUES_MAX);
+                // Whoever has chosen one sees it, whatever is left of it, to take it back.
+                if let Some(chosen) = chosen.as_deref().filter(|_| !values.iter().any(|value| value.chosen)) {
+                    values.push(view(chosen));
+                }
                 // One value narrows nothing, unless it is what narrowed.
                 (values.len() > 1 || values.iter().any(|value| value.chosen)).then_some(Self { name, values })
             })
@@ -294,7 +309,6 @@ mod tests {
 
     use super::*;
     use crate::permits::limits::{PAGE_SIZE, QUERY_CHARS_MAX};
-    use crate::permits::search::query::Kind;
     use crate::soda::row::{CODE_BYTES_MAX, TEXT_BYTES_MAX};
 
     fn found(total: i64, results: Vec<Hit>) -> Found {
@@ -359,6 +373,20 @@ mod tests {
             html.contains("<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E\" aria-current=\"true\">issued</a> 20")
         );
         assert!(!html.contains("Kind") && !html.contains("Year"), "one value narrows nothing");
+    }
+
+    #[test]
+    fn filters_that_leave_nothing_stay_to_be_taken_back() {
+        let part = Part { status: Some("expired".into()), year: Some(2031), ..Part::default() };
+        let nothing = Found { kind: Some(Kind::Address), ..found(0, Vec::new()) };
+        let html = SearchPage::of(nothing, &part).unwrap().render().unwrap();
+        assert!(html.contains("with these filters") && !html.contains("Other ways to look"), "{html}");
+        let query = "/search?q=1455%20Market%20%26%20%3Cb%3E";
+        assert!(
+            html.contains(&format!("<a href=\"{query}&#38;year=2031\" aria-current=\"true\">expired</a> 0")),
+            "{html}"
+        );
+        assert!(html.contains(&format!("<a href=\"{query}&#38;status=expired\" aria-current=\"true\">2031</a> 0")));
     }
 
     #[test]

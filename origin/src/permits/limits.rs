@@ -11,7 +11,8 @@ pub const PAGE_SIZE: u32 = 25;
 /// takes a few milliseconds.
 pub const COUNTED_MAX: u32 = 1_000;
 
-/// Permits that words of a description may match; the newest of these are shown, and the total says "at least".
+/// Permits that words of a description may match; of more, any so many are looked at and sorted, and the total says
+/// "at least".
 pub const WORD_MATCHES_MAX: u32 = 5_000;
 
 /// Suggestions for what is being typed.
@@ -30,7 +31,7 @@ pub const PAGE_ROWS_MAX: u32 = 1500;
 /// Shortest text looked up among people and firms: the index knows groups of three characters.
 pub const NAME_CHARS_MIN: usize = 3;
 
-/// Contacts that one name may match; the newest permits among these are shown, and the total says "at least".
+/// Contacts that one name may match; of more, any so many are looked at, and the total says "at least".
 /// Measured on a million contacts: 5,000 cost some 50 ms, 20,000 some 200 ms.
 pub const NAME_MATCHES_MAX: u32 = 5_000;
 

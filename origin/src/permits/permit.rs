@@ -3,6 +3,7 @@
 //! A number stands on one row for each address, and contacts, inspections and steps of plan review hang on the number and
 //! not on the row. All of it is read in one round trip, in one snapshot.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 
 use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX};
+use super::parcel::Parcel;
 use super::record::{Contact, Inspection, Permit, Step};
 use super::report::routing::{self, Routing};
 use super::report::{all, by_role, cut, tracker};
@@ -22,6 +24,7 @@ use super::standing::Stage;
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
+use crate::purge;
 use crate::server::Site;
 
 /// A permit number: `201508053399`, `E202011239876`, `M1234567`.
@@ -65,6 +68,20 @@ pub(crate) struct PermitFile {
     /// The lists that were cut at their bound: more rows exist than are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) truncated: Vec<&'static str>,
+}
+
+/// Parcels that one permit's answers are purged with. Few permits stand on more than ten; the change of a further one shows
+/// when the answer's time is over, or with all reports.
+const PARCEL_TAGS_MAX: usize = 32;
+
+impl PermitFile {
+    /// What the answers are purged by: a load that changes anything of a permit queues the parcels that it stands on.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let places = self.records.iter().filter_map(|record| record.block.as_deref().zip(record.lot.as_deref()));
+        let parcels = places.filter_map(|(block, lot)| Parcel::parse(block, lot).ok());
+        let parcels: BTreeSet<String> = parcels.map(|parcel| purge::parcel_tag(&parcel)).collect();
+        [purge::REPORTS.to_owned()].into_iter().chain(parcels.into_iter().take(PARCEL_TAGS_MAX)).collect()
+    }
 }
 
 fn select(columns: &[&str], rest: &str) -> String {
@@ -160,7 +177,9 @@ pub(crate) async fn find(databases: &Databases, number: &str) -> Result<PermitFi
 pub(crate) async fn json(State(site): State<Arc<Site>>, Path(number): Path<String>) -> Result<Response, Error> {
     let started = Instant::now();
     let file = find(&site.databases, &number).await?;
+    let tags = file.tags();
     let mut response = Json(file).into_response();
+    purge::tag(&mut response, &tags.iter().map(String::as_str).collect::<Vec<_>>());
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     Ok(response)
 }
@@ -187,6 +206,29 @@ mod tests {
         ] {
             assert_eq!(Number::parse(text).is_some(), is_one, "{text:?}");
         }
+    }
+
+    #[test]
+    fn answers_are_purged_with_each_parcel_once_and_with_so_many_only() {
+        let record =
+            |block: &str, lot: Option<String>| Permit { block: Some(block.to_owned()), lot, ..Permit::default() };
+        let file = |records| PermitFile {
+            permit_number: "1".to_owned(),
+            as_of: date(2024, 3, 1),
+            records,
+            contacts: Vec::new(),
+            inspections: Vec::new(),
+            steps: Vec::new(),
+            routing: None,
+            link: String::new(),
+            truncated: Vec::new(),
+        };
+        let lot = |lot: &str| Some(lot.to_owned());
+        let records =
+            vec![record("3507", lot("004")), record("3507", lot("4")), record("580", lot("11a")), record("1", None)];
+        assert_eq!(file(records).tags(), ["reports", "parcel-0580-011A", "parcel-3507-004"]);
+        let many = (1..=PARCEL_TAGS_MAX + 1).map(|lot| record("3507", Some(lot.to_string()))).collect();
+        assert_eq!(file(many).tags().len(), 1 + PARCEL_TAGS_MAX);
     }
 
     #[test]

@@ -41,6 +41,13 @@ pub struct Part {
     pub year: Option<i16>,
 }
 
+impl Part {
+    /// Whether some of what is found is left out.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.status.is_some() || self.kind.is_some() || self.year.is_some()
+    }
+}
+
 /// A place between two hits: `2015-08-05T11:06:52_201508053399`, or `_M365547` after a permit without a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
@@ -53,7 +60,11 @@ impl Cursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (filed, number) = text.split_once('_')?;
-        let filed = if filed.is_empty() { None } else { Some(filed.parse().ok()?) };
+        let filed: Option<DateTime> = if filed.is_empty() { None } else { Some(filed.parse().ok()?) };
+        // The database holds no year before 4713 BC, and the city none before the first.
+        if filed.is_some_and(|filed| !(1..=9999).contains(&filed.year())) {
+            return None;
+        }
         let fits = (1..=CODE_BYTES_MAX).contains(&number.len()) && !number.contains('\0');
         fits.then(|| Self { filed, number: number.to_owned() })
     }
@@ -80,11 +91,12 @@ pub(crate) struct Found {
     /// The closest kind the text could have meant, when that found nothing and a later one did.
     pub(crate) instead_of: Option<Kind>,
     pub(crate) page_size: u32,
-    /// Permits found on all pages, as far as they are counted.
+    /// Permits found on all pages, as far as they are counted. None with a `kind` means that the filters leave nothing.
     pub(crate) total: i64,
     /// Whether there are more than `total`, or may be.
     pub(crate) total_is_at_least: bool,
-    /// How many of the counted permits have each status, kind and year.
+    /// How many of the counted permits have each status, kind and year; where the filters leave nothing, of those without
+    /// them.
     pub(crate) facets: Option<Value>,
     /// What to give as `after` for the next page; absent on the last one.
     pub(crate) next: Option<String>,
@@ -200,7 +212,8 @@ struct Search<'a> {
 impl ReadOnly for Search<'_> {
     type Answer = Found;
 
-    /// Looks the text up. Costs one round trip for each look-up tried: one, mostly; eight at most.
+    /// Looks the text up. Costs one round trip for each look-up tried: one, mostly; eight at most. Filters choose among what
+    /// a look-up finds and not which one it is, so one that finds nothing with them is tried without, twice as many in all.
     async fn read(&self, reader: &Reader) -> Result<Found, tokio_postgres::Error> {
         let Self { query, part } = *self;
         let mut found = Found {
@@ -222,7 +235,13 @@ impl ReadOnly for Search<'_> {
         };
         for lookup in &query.lookups {
             let mut hits = ask(reader, lookup, part).await?;
-            if hits.total > 0 {
+            let mut is_it = hits.total > 0;
+            if !is_it && part.is_filtered() {
+                let all = ask(reader, lookup, &Part::default()).await?;
+                is_it = all.total > 0;
+                hits.facets = all.facets;
+            }
+            if is_it {
                 let closest = query.lookups.first().map(Lookup::kind);
                 found.kind = Some(lookup.kind());
                 found.instead_of = closest.filter(|closest| *closest != lookup.kind());
@@ -432,7 +451,9 @@ mod tests {
         for text in ["2015-08-05T11:06:52_201508053399", "_M365547", "2015-08-05T00:00:00_7713422S"] {
             assert_eq!(Cursor::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "x", "_", "soon_1", "2015-08-05T11:06:52", "_\0", &format!("_{}", "1".repeat(257))] {
+        let long = format!("_{}", "1".repeat(257));
+        let old = ["-005000-01-01T00:00:00_1", "-000001-12-31T00:00:00_1", "0000-12-31T00:00:00_1"];
+        for text in ["", "x", "_", "soon_1", "2015-08-05T11:06:52", "_\0", &long].into_iter().chain(old) {
             assert_eq!(Cursor::parse(text), None, "{text:?}");
         }
     }

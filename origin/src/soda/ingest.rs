@@ -8,7 +8,7 @@
 //!
 //! A whole load reads by the city's row identifier and then once more what has changed meanwhile; a load of changes
 //! reads by the time of the change. Both go on from the last row they have, never from a count of rows, so a dataset
-//! that changes under them costs them no row ([`fetch`] says why). Loads of changes find no deletions, and of datasets
+//! that changes under them costs them no row (module `fetch` says why). Loads of changes find no deletions, and of datasets
 //! without keys a changed row cannot be told from a new one: [`due`] says when a whole load is needed.
 
 use std::time::{Duration, Instant};
@@ -263,7 +263,7 @@ async fn finish(
             return Err(LoadError::Empty { held });
         }
     }
-    guard::refusals(read.rows, &read.refused)?;
+    guard::refusals(read.rows, &read.refused, extent)?;
     progress.merge();
     let changes = merge::merge(session, dataset, &read, shrink, extent).await?;
     Ok(Report {

@@ -148,5 +148,16 @@ async fn a_killed_process_loses_no_brief() -> Result<()> {
         assert_eq!(names.len(), 1, "{number}: {names:?}");
         assert!(mails.len() == 1 || number == 4, "{number}: {} mails", mails.len());
     }
+
+    // Who cannot be sent theirs keeps nobody else from it, and the run says so.
+    let again = "
+        DELETE FROM brief_mails;
+        UPDATE users SET email = 'no address' WHERE user_id = (SELECT min(user_id) FROM users)";
+    database.connect().await?.batch_execute(again).await?;
+    next.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
+    until(async || Ok(database.number("SELECT count(*) FROM brief_mails WHERE outcome = 'sent'").await? == 6)).await?;
+    let said =
+        "SELECT count(*) FROM cron_log WHERE error_message LIKE '1 briefs failed and are due still, 6 were sent%'";
+    until(async || Ok(database.number(said).await? == 1)).await?;
     Ok(())
 }

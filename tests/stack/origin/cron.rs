@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::cable::{Cable, State};
 use crate::support::visitor::Ask;
-use crate::support::{City, Database, Site, until};
+use crate::support::{Call, City, Database, Gate, Reply, Site, Upstream, until};
 
 const SECRET: &str = "a secret that only the scheduler has";
 
@@ -47,6 +47,13 @@ async fn only_a_worker_runs_jobs_and_only_for_who_has_the_secret() -> Result<()>
         assert_eq!(refused.status, without, "{target}");
         assert_eq!(refused.field("www-authenticate"), if without == 401 { "Bearer" } else { "" });
     }
+    // Results of exports that take all the room they may keep no run out.
+    let results =
+        "INSERT INTO jobs (job_id, kind, payload, sole, state, attempts_max, retention_seconds, ended_at, expires_at,
+                                     result_bytes)
+                   VALUES ('1', 'export', '{}', false, 'done', 1, 60, now(), now() + interval '1 hour', 1::int8 << 30)";
+    database.connect().await?.batch_execute(results).await?;
+    assert_eq!(ask(&both, "POST", "/cron/prune").send().await?.json()?["status"], "success");
     for (target, status) in [("/", 404), ("/search?q=x", 404), ("/health", 200), ("/cronicle", 404)] {
         assert_eq!(only.visitor().get(target).await?.status, status, "{target}");
     }
@@ -321,4 +328,40 @@ async fn old_runs_are_pruned_and_others_kept() -> Result<()> {
     assert_eq!(run["counts"]["cron_log"], 5001, "{run}");
     assert_eq!(database.number("SELECT count(*) FROM cron_log WHERE job_type = 'nightly'").await?, 7);
     Ok(())
+}
+
+/// An edge that has taken many purges a moment ago is asked again, many parcels are purged as one, and what is queued again
+/// while the edge is told is told again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_edge_is_told_of_what_is_old_until_it_knows() -> Result<()> {
+    let tags = |call: &Call| -> Result<Value> { Ok(serde_json::from_str::<Value>(&call.body())?["tags"].clone()) };
+    let database = Database::create("cron_purge")?;
+    let gate = Gate::closed();
+    let (mut calls, told) = (0, gate.clone());
+    let edge = Upstream::start(move |_| {
+        calls += 1;
+        if calls == 1 { Reply::text("").status(429) } else { Reply::text("{}").after(&told) }
+    })
+    .await?;
+    let site = worker(&database, &[("PURGE_URL", &edge.url()), ("PURGE_SECRET", "0123456789abcdef0123456789abcdef")])?;
+    until_ready(&site).await?;
+    let waiting = "INSERT INTO purge_queue (tag) SELECT 'parcel-0001-' || n FROM generate_series(1, 201) n;
+                   INSERT INTO purge_queue (tag) VALUES ('velocity')";
+    database.connect().await?.batch_execute(waiting).await?;
+    let telling = ask(&site, "POST", "/cron/compute-caches").send();
+    let again = async {
+        let second = edge.call(2).await?;
+        until(async || Ok(second.body().ends_with('}'))).await?;
+        assert_eq!(tags(&second)?, json!(["velocity", "reports"]));
+        let refreshed = ask(&site, "POST", "/cron/velocity-refresh").send().await?.json()?;
+        assert_eq!(refreshed["status"], "success", "{refreshed}");
+        gate.open();
+        let third = edge.call(3).await?;
+        until(async || Ok(third.body().ends_with('}'))).await?;
+        assert_eq!(tags(&third)?, json!(["velocity"]));
+        anyhow::Ok(())
+    };
+    let (_, again) = tokio::join!(telling, again);
+    again?;
+    until(async || Ok(database.number("SELECT count(*) FROM purge_queue").await? == 0)).await
 }

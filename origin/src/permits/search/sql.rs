@@ -20,7 +20,8 @@ pub(super) const PARAMETERS: usize = 8;
 pub(super) struct Statements {
     /// One page, with the number of all hits.
     pub(super) page: String,
-    /// All of them, newest first: what matched, and the permit's columns.
+    /// All of them, newest first: what matched, and the permit's columns. Of more names or words than are looked at, those
+    /// that are.
     pub(super) all: String,
 }
 
@@ -70,12 +71,13 @@ pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
     few(&found, "true", "found", "matched", &format!("(SELECT count(*) FROM named) = {NAME_MATCHES_MAX}"))
 });
 
-/// `$9`: words, as a person writes them. What matched is the part of the description around them.
+/// `$9`: words, as a person writes them. To find the newest of all would read every description that has them, so of more
+/// than [`WORD_MATCHES_MAX`] that pass the filters some are looked at, and those are sorted.
 pub(super) static BY_WORDS: LazyLock<Statements> = LazyLock::new(|| {
     let found = format!(
         "found AS MATERIALIZED (
             SELECT * FROM permits
-            WHERE to_tsvector('english', description) @@ websearch_to_tsquery('english', $9)
+            WHERE to_tsvector('english', description) @@ websearch_to_tsquery('english', $9) AND {FILTERS}
             LIMIT {WORD_MATCHES_MAX}
         ),"
     );

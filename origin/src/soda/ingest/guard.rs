@@ -6,12 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{LoadError, Shrink};
+use super::{Extent, LoadError, Shrink};
 use crate::soda::row::Refusal;
 
 /// Refused rows, of a hundred read. The city's rows are refused one by one, if at all; a renamed field refuses all of
 /// them, and the part of a dataset that lacks it is then a tenth at least.
 pub const REFUSED_PERCENT_MAX: u64 = 10;
+
+/// Rows of changes from which on that many refused ones end a load. Of fewer, one odd row is a tenth, and would keep the
+/// others out every night until it is mended; a renamed field shows with the next load of all.
+const CHANGES_ROWS_MIN: u64 = 100;
 
 /// Deleted rows, of a hundred held. The city withdraws a few rows a night, and a row without a key of its own that
 /// changes is deleted and inserted; a tenth of a dataset is more than a month of both.
@@ -32,7 +36,10 @@ pub(super) struct Filled {
 }
 
 /// Refuses a load of which too many rows were refused. There is no way around it: what is not read cannot be stored.
-pub(super) fn refusals(read: u64, refused: &BTreeMap<Refusal, u64>) -> Result<(), LoadError> {
+pub(super) fn refusals(read: u64, refused: &BTreeMap<Refusal, u64>, extent: Extent) -> Result<(), LoadError> {
+    if extent == Extent::Changes && read < CHANGES_ROWS_MIN {
+        return Ok(());
+    }
     let rows = refused.values().sum();
     match refused.iter().max_by_key(|(_, rows)| **rows) {
         Some((reason, _)) if exceeds(rows, REFUSED_PERCENT_MAX, read) => {
@@ -88,11 +95,20 @@ mod tests {
             (1, vec![missing(1)], Some("1 of 1 rows were refused, most because permit_number is missing")),
         ] {
             let refused = refused.into_iter().collect();
-            let error = refusals(read, &refused).map_err(|error| error.to_string());
+            let error = refusals(read, &refused, Extent::Whole).map_err(|error| error.to_string());
             match message {
                 None => assert_eq!(error, Ok(()), "{read} {refused:?}"),
                 Some(message) => assert!(error.as_ref().is_err_and(|error| error.contains(message)), "{error:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn few_changes_may_be_refused_all_of_them() {
+        for (read, passes) in [(1, true), (CHANGES_ROWS_MIN - 1, true), (CHANGES_ROWS_MIN, false)] {
+            let refused = BTreeMap::from([(Refusal::Missing("permit_number"), read)]);
+            assert_eq!(refusals(read, &refused, Extent::Changes).is_ok(), passes, "{read}");
+            assert!(refusals(read, &refused, Extent::Whole).is_err(), "{read}");
         }
     }
 

@@ -133,7 +133,7 @@ pub(super) async fn merge(
             transaction.execute(&statements.number_occurrences, &[]).await?;
         }
     }
-    guard::refusals(read.rows, &all_refused(dataset, &read.refused, changes.repeated))?;
+    guard::refusals(read.rows, &all_refused(dataset, &read.refused, changes.repeated), extent)?;
     transaction.batch_execute("ANALYZE incoming").await?;
     let held = held(&transaction, dataset).await?;
     transaction.batch_execute(TOUCHED).await?;
