@@ -43,6 +43,14 @@ pub(crate) enum Connection {
     Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
+/// When a connection broke.
+enum Broken {
+    /// Before the first byte of an answer.
+    BeforeAnswer,
+    /// In an answer.
+    Midway,
+}
+
 impl Dialler {
     /// # Errors
     /// When the system has no certificates to check a server's with, or several client addresses are asked for before a
@@ -123,14 +131,24 @@ impl Dialler {
         request.body(Empty::new())
     }
 
-    /// Asks and reads the answer to its end. A connection that failed is dropped.
+    /// Asks and reads the answer to its end. A connection that failed is dropped. One that was kept may have been closed
+    /// by the server just before, as servers do with idle ones; then the request goes out once more, as browsers do it
+    /// (RFC 9112 §9.3.1).
     pub(crate) async fn ask(&self, kept: &mut Option<Connection>, user: u32, path: &str, end: &[u8]) -> Outcome {
-        let connection = match kept.take() {
-            Some(connection) => connection,
-            None => match self.connect(user).await {
-                Ok(connection) => connection,
-                Err(failure) => return Outcome::Failed(failure),
-            },
+        if let Some(connection) = kept.take() {
+            match timeout(self.timeout, self.exchange(connection, user, path, end)).await {
+                Err(_) => return Outcome::Failed(Failure::Timeout),
+                Ok(Ok((outcome, connection))) => {
+                    *kept = connection;
+                    return outcome;
+                }
+                Ok(Err(Broken::BeforeAnswer)) => {}
+                Ok(Err(Broken::Midway)) => return Outcome::Failed(Failure::Broken),
+            }
+        }
+        let connection = match self.connect(user).await {
+            Ok(connection) => connection,
+            Err(failure) => return Outcome::Failed(failure),
         };
         match timeout(self.timeout, self.exchange(connection, user, path, end)).await {
             Err(_) => Outcome::Failed(Failure::Timeout),
@@ -148,14 +166,15 @@ impl Dialler {
         user: u32,
         path: &str,
         end: &[u8],
-    ) -> Result<(Outcome, Option<Connection>)> {
-        let response = connection.send(self.request(user, path)?).await?;
+    ) -> Result<(Outcome, Option<Connection>), Broken> {
+        let request = self.request(user, path).map_err(|_| Broken::Midway)?;
+        let response = connection.send(request).await.map_err(|_| Broken::BeforeAnswer)?;
         let status = response.status().as_u16();
         let closes = response.headers().get(http::header::CONNECTION).is_some_and(|value| value == "close");
         let mut body = response.into_body();
         let mut tail = Vec::with_capacity(2 * END_BYTES);
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|_| Broken::Midway)?.into_data() else { continue };
             tail.extend_from_slice(&data[data.len().saturating_sub(END_BYTES)..]);
             tail.drain(..tail.len().saturating_sub(END_BYTES));
         }

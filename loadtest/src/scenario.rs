@@ -82,7 +82,7 @@ impl Scenario {
     pub(crate) const fn end(self) -> &'static [u8] {
         match self {
             Self::Health => b"}",
-            Self::Sitemap => b"</urlset>",
+            Self::Sitemap => b"</sitemapindex>",
             Self::Landing | Self::Methodology | Self::Demo | Self::Search | Self::Report => b"</html>",
         }
     }

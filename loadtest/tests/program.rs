@@ -16,6 +16,8 @@ enum Behaviour {
     Answer(u16, &'static str),
     /// Sends half of an answer, and closes.
     BreakOff,
+    /// Answers, and closes without having said so.
+    AnswerAndClose,
     /// Never answers.
     Hang,
     /// Answers the first request of all only, and none after it.
@@ -48,6 +50,7 @@ fn converse(mut stream: TcpStream, behaviour: Behaviour, first: bool) {
     let mut answers = 0;
     while read_head(&mut stream) {
         let answer = match behaviour {
+            Behaviour::AnswerAndClose => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
             Behaviour::Answer(status, body) => {
                 format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())
             }
@@ -58,7 +61,9 @@ fn converse(mut stream: TcpStream, behaviour: Behaviour, first: bool) {
             Behaviour::Hang | Behaviour::OnceThenHang => continue,
         };
         answers += 1;
-        if stream.write_all(answer.as_bytes()).is_err() || matches!(behaviour, Behaviour::BreakOff) {
+        if stream.write_all(answer.as_bytes()).is_err()
+            || matches!(behaviour, Behaviour::BreakOff | Behaviour::AnswerAndClose)
+        {
             return;
         }
     }
@@ -149,6 +154,14 @@ fn limited_answers_are_counted_apart_and_are_no_measurement() {
     assert!(health["limited_count"].as_u64() > Some(0), "{health}");
     assert_eq!(health["error_count"], 0, "{health}");
     assert_eq!(output.status.code(), Some(1), "every answer was 429");
+}
+
+#[test]
+fn a_kept_connection_that_the_server_closed_is_no_error() {
+    let output = run(&serve(Behaviour::AnswerAndClose).url, &["--think", "20"]);
+    let health = health(&output);
+    assert!(output.status.success() && health["success_count"].as_u64() > Some(10), "{health}");
+    assert_eq!(health["error_count"], 0, "{health}");
 }
 
 /// What a closed model hides: with one answer and then a stall, an open model still counts every request that was due.
