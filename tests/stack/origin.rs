@@ -10,6 +10,8 @@ mod backup;
 mod brief;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
 mod cron;
+/// What the dearest statements cost and why.
+mod explain;
 /// Every fault under load, with what became of the requests.
 mod faults;
 /// What `/health` says, and what asking costs.

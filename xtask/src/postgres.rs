@@ -38,6 +38,9 @@ const PORTS_TRIED: u32 = 3;
 /// Settings of a temporary server. What is written survives the server, though not the machine.
 const TEMPORARY: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
 
+/// Counts what statements cost. Not every installed Postgres brings it.
+const STATISTICS: &str = "pg_stat_statements";
+
 /// A running server. Dropping it stops the server, and removes the data of a temporary one.
 #[derive(Debug)]
 pub struct Cluster {
@@ -259,6 +262,10 @@ fn launch(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs, port:
     postgres.arg("-D").arg(data).args(["-p", &port.to_string()]);
     for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories="].iter().chain(settings) {
         postgres.args(["-c", setting]);
+    }
+    // What `origin explain` reads; as on the servers that the site is deployed to.
+    if binaries.has_library(STATISTICS) {
+        postgres.args(["-c", &format!("shared_preload_libraries={STATISTICS}")]);
     }
     // SIGINT is the fast shutdown: it ends sessions, and writes what is needed for a quick start.
     Service::start_with("postgres", postgres, logs, Signal::INT)

@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// A variable of the origin that is started, such as DB_POOL_MAX=20; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", requires = "against", value_parser = variable)]
     origin_env: Vec<(String, String)>,
+    /// Say afterwards which statements cost the database most, as `origin explain` does.
+    #[arg(long, requires = "against")]
+    explain: bool,
     /// Arguments of the crowd; `-- --help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     rest: Vec<String>,
@@ -77,6 +80,10 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let files = scratch::dir("load")?;
     stack::load_sample(&origin, SEED, arguments.permits, files.path(), &steps)?;
     cluster.execute("load", "ANALYZE")?;
+    if arguments.explain {
+        cluster.execute("load", "CREATE EXTENSION pg_stat_statements")?;
+    }
+    let explain = origin.command(&["explain"]);
     let mut environment = vec![("TRUSTED_PROXY_HOPS", if against == Against::Edge { "1" } else { "0" })];
     environment.extend(arguments.origin_env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let origin = steps.run("start the origin", |_| origin.serve(0, &environment, Logs::Keep))?;
@@ -96,7 +103,11 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         crowd_arguments.extend(["--address-field".to_owned(), "cf-connecting-ip".to_owned()]);
     }
     crowd_arguments.extend(arguments.rest.iter().cloned());
-    crowd(&program, &crowd_arguments, &parts)
+    let result = crowd(&program, &crowd_arguments, &parts);
+    if arguments.explain {
+        process::run_aloud("origin explain", explain)?;
+    }
+    result
 }
 
 /// As fast as it gets: it must not be what is measured.
