@@ -138,6 +138,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             migrated(&config).await?;
             let code = summarise(&generated::load(&config, options).await?);
             cron::resolve_entities(&config).await?;
+            cron::refresh_likenesses(&config).await?;
             return Ok(code);
         }
         Command::Sample { city, out } => {
@@ -209,6 +210,7 @@ async fn load(
     }
     if chosen.is_empty() {
         cron::resolve_entities(config).await?;
+        cron::refresh_likenesses(config).await?;
     }
     match purge::drain(config).await {
         Ok(0) => {}

@@ -28,3 +28,5 @@ mod migrate;
 mod page_cache;
 /// Connections: how many, how long, and to which server.
 mod pool;
+/// Projects like one another, with pgvector and without.
+mod similar;

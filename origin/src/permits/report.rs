@@ -20,6 +20,7 @@ use self::property::Profile;
 use self::risk::{Facts, Risk};
 use self::routing::Routing;
 pub(super) use self::sql::TODAY;
+use super::likeness;
 use super::limits::{
     COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
     STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
@@ -57,12 +58,25 @@ pub(crate) struct Report {
     pub(crate) nearby: Vec<Neighbor>,
     /// Finished permits like the newest one here.
     pub(crate) similar: Vec<Neighbor>,
+    /// What those are like it by.
+    pub(crate) similar_by: SimilarBy,
     /// Other lots at the same addresses: this parcel was perhaps part of them, or they of it.
     pub(crate) former_lots: Vec<FormerLot>,
     pub(crate) links: Links,
     /// The lists that were cut at their bound: more rows exist than are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) truncated: Vec<&'static str>,
+}
+
+/// How similar permits were found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SimilarBy {
+    /// The newest of the neighborhood, of the same kind and about the same cost.
+    #[default]
+    Neighborhood,
+    /// Of the whole city, by the words of their descriptions, kind and cost.
+    Description,
 }
 
 /// The counts at the top of the report.
@@ -161,6 +175,7 @@ struct Rows {
     tax_rolls: Vec<TaxRoll>,
     nearby: Vec<Neighbor>,
     similar: Vec<Neighbor>,
+    similar_by: SimilarBy,
     former_lots: Vec<FormerLot>,
     team: Vec<Member>,
     paces: Vec<Pace>,
@@ -184,7 +199,8 @@ impl ReadOnly for Parcel {
 
 /// Reads the report; `None` when nothing is known about the parcel.
 ///
-/// Thirteen statements in one round trip, whatever the parcel.
+/// Fourteen statements in one round trip, whatever the parcel; where the database keeps vectors of projects, one more in a
+/// second.
 pub(crate) async fn read(
     client: &Client,
     parcel: &Parcel,
@@ -211,9 +227,10 @@ pub(crate) async fn read(
         tax,
         near,
         like,
-        lots,
+        former,
         team,
         paces,
+        has_vectors,
         _,
     ) = tokio::try_join!(
         biased;
@@ -231,9 +248,10 @@ pub(crate) async fn read(
         ask(&sql::FORMER_LOTS, FORMER_LOTS_MAX),
         ask(&sql::TEAM, TEAM_MAX),
         ask(&sql::PACE, STATIONS_MAX as usize),
+        client.query_typed(likeness::ARE_KEPT, &[]),
         client.batch_execute("COMMIT"),
     )?;
-    let rows = Rows {
+    let mut rows = Rows {
         bounds,
         today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
         permits: all(&permits, Permit::read)?,
@@ -245,10 +263,19 @@ pub(crate) async fn read(
         tax_rolls: all(&tax, TaxRoll::read)?,
         nearby: all(&near, Neighbor::read)?,
         similar: all(&like, Neighbor::read)?,
-        former_lots: all(&lots, FormerLot::read)?,
+        similar_by: SimilarBy::Neighborhood,
+        former_lots: all(&former, FormerLot::read)?,
         team: all(&team, Member::read)?,
         paces: all(&paces, Pace::read)?,
     };
+    if has_vectors.first().map_or(Ok(false), |row| row.try_get(0))?
+        && let Some(newest) = rows.permits.first()
+    {
+        let like = likeness::find(client, newest, blocks, lots).await?;
+        if !like.is_empty() {
+            (rows.similar, rows.similar_by) = (like, SimilarBy::Description);
+        }
+    }
     Ok(assemble(parcel, rows))
 }
 
@@ -309,6 +336,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         team: rows.team,
         nearby: rows.nearby,
         similar: rows.similar,
+        similar_by: rows.similar_by,
         former_lots: rows.former_lots,
         block: parcel.block().to_owned(),
         lot: parcel.lot().to_owned(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::permits::limits::{COMPLAINTS_MAX, PERMIT_ROWS_MAX, VIOLATIONS_MAX};
 use crate::permits::record::{Complaint, Contact, Inspection, Permit, Violation};
 use crate::permits::report::routing::{Latest, Routing, Stalled};
-use crate::permits::report::{Links, PermitHistory, Summary};
+use crate::permits::report::{Links, PermitHistory, SimilarBy, Summary};
 
 const DAY: DateTime = date(2015, 8, 5).at(11, 6, 52, 0);
 
@@ -24,6 +24,7 @@ fn report(permits: Vec<PermitHistory>) -> Report {
         team: Vec::new(),
         nearby: Vec::new(),
         similar: Vec::new(),
+        similar_by: SimilarBy::Neighborhood,
         former_lots: Vec::new(),
         links: Links { parcel: "https://sfplanninggis.org/pim/?search=3507%2F004".into() },
         truncated: Vec::new(),
