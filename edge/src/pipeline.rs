@@ -176,7 +176,7 @@ async fn answered<'a, P: Platform>(
         }
         _ => answer,
     };
-    let response = answer::finish(platform, answer, &edge.policy, &route.limits, &admitted.admission);
+    let response = answer::finish(answer, &edge.policy, &route.limits, &admitted.admission);
     let record = Record::routed(&edge.policy, route, method, cache, Some(&admitted));
     Answered { response, record, route: Some(route) }
 }

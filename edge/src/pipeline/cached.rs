@@ -285,9 +285,7 @@ impl<P: Platform> Cached<'_, P> {
         mut response: Response<P>,
         lead: Option<Lead>,
     ) -> Response<P> {
-        let (ours, theirs) = response.body.take().map(|body| self.platform.split(body)).unzip();
-        response.body = theirs;
-        let copy = Response::new(response.status, response.headers.clone(), ours);
+        let copy = lookup::copy(&mut response);
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();
