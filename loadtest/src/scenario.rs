@@ -72,7 +72,8 @@ impl Scenario {
             Self::Methodology => "/methodology".to_owned(),
             Self::Demo => "/demo".to_owned(),
             Self::Search => {
-                let search = searches.get(pick(searches.len())).map_or(SEARCHES[pick(SEARCHES.len())], String::as_str);
+                let search = searches.get(pick(searches.len())).map(String::as_str);
+                let search = search.unwrap_or_else(|| SEARCHES[pick(SEARCHES.len())]);
                 format!("/search?q={}", encoded(search))
             }
             Self::Report => format!("/report/{}", parcels.get(pick(parcels.len())).map_or(PARCEL, String::as_str)),

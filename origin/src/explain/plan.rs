@@ -49,7 +49,7 @@ pub(super) struct Node {
     #[serde(rename = "Temp Written Blocks")]
     pub(super) temp_blocks: u64,
     #[serde(rename = "Plans")]
-    pub(super) inner: Vec<Node>,
+    pub(super) inner: Vec<Self>,
 }
 
 /// A whole plan.
