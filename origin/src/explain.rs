@@ -61,8 +61,8 @@ pub enum ExplainError {
 #[derive(Debug)]
 pub struct Explained {
     statements: Vec<Explanation>,
-    /// Dearer ones without a plan, such as `COPY`.
-    passed_over: Vec<Statement>,
+    /// Dearer ones without a plan, and why: `COPY` has none, and tables of a load are gone.
+    passed_over: Vec<(Statement, String)>,
 }
 
 #[derive(Debug)]
@@ -89,10 +89,13 @@ pub async fn run(config: &config::Database) -> anyhow::Result<Explained> {
             break;
         }
         if statement.kind() == Kind::HasNoPlan {
-            passed_over.push(statement);
-        } else {
-            let explanation = explain(&mut client, statement).await;
-            statements.push(explanation.context("the database went away")?);
+            passed_over.push((statement, "nothing to plan".to_owned()));
+            continue;
+        }
+        let explanation = explain(&mut client, statement).await.context("the database went away")?;
+        match (&explanation.plan, &explanation.execution) {
+            (None, Err(why)) => passed_over.push((explanation.statement, why.clone())),
+            _ => statements.push(explanation),
         }
     }
     Ok(Explained { statements, passed_over })

@@ -49,6 +49,23 @@ pub(super) fn parameters(side: &str) -> Vec<(usize, bool)> {
     parameter(side).map(|number| (number, false)).into_iter().collect()
 }
 
+/// What `COALESCE(expression, $1)` has instead of which expressions, wherever it stands.
+pub(super) fn coalesced(text: &str) -> Vec<(&str, usize)> {
+    let calls = text.match_indices(COALESCE).filter_map(|(at, _)| {
+        let arguments = &text[at + COALESCE.len()..];
+        let mut depth = 0_i32;
+        let end = outside_quotes(arguments).find_map(|(at, letter)| {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            (depth < 0).then_some(at)
+        })?;
+        let [expression, otherwise] = split(&arguments[..end], ", ")[..] else { return None };
+        Some((expression, parameter(otherwise)?))
+    });
+    calls.collect()
+}
+
+const COALESCE: &str = "COALESCE(";
+
 /// `$1`, `($1)`, `($1)::text` and the like.
 fn parameter(text: &str) -> Option<usize> {
     let value = text.split_once("::").map_or(text, |(value, _)| value);
@@ -166,6 +183,18 @@ mod tests {
             ("($1 || 'x')", &[]),
         ] {
             assert_eq!(parameters(side), expect, "{side}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_nothing_is_found() {
+        for (text, expect) in [
+            ("COALESCE(p.a, $3) DESC", &[("p.a", 3)][..]),
+            ("(COALESCE(lower(p.a), ($3)::text) = COALESCE(p.b, 'x, (y'))", &[("lower(p.a)", 3)]),
+            ("COALESCE(p.a, p.b, $3)", &[]),
+            ("COALESCE(p.a", &[]),
+        ] {
+            assert_eq!(coalesced(text), expect, "{text}");
         }
     }
 

@@ -28,6 +28,10 @@ pub(super) struct Node {
     recheck_condition: Option<String>,
     #[serde(rename = "Join Filter")]
     join_filter: Option<String>,
+    #[serde(rename = "Sort Key")]
+    sort_key: Vec<String>,
+    #[serde(rename = "Output")]
+    output: Vec<String>,
     #[serde(rename = "Plan Rows")]
     plan_rows: f64,
     #[serde(rename = "Actual Rows")]
@@ -107,6 +111,11 @@ impl Node {
             .into_iter()
             .flatten()
             .map(|c| &**c)
+    }
+
+    /// Every text in which expressions may stand.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.conditions().chain(self.sort_key.iter().chain(&self.output).map(String::as_str))
     }
 
     /// The table's name as SQL.

@@ -36,9 +36,9 @@ impl Explained {
         if !self.passed_over.is_empty() {
             let _ = writeln!(text, "Dearer ones without a plan:");
         }
-        for statement in &self.passed_over {
-            let total = milliseconds(statement.total_us);
-            let _ = writeln!(text, "  {total} ms in {} calls: {}", statement.calls, statement.line(LETTERS_MAX / 2));
+        for (statement, why) in &self.passed_over {
+            let (total, calls) = (milliseconds(statement.total_us), statement.calls);
+            let _ = writeln!(text, "  {total} ms in {calls} calls ({why}): {}", statement.line(LETTERS_MAX / 3));
         }
         text
     }
@@ -50,7 +50,7 @@ impl Explained {
         let passed_over: Vec<_> = self
             .passed_over
             .iter()
-            .map(|one| json!({ "statement": one.sql, "calls": one.calls, "total_us": one.total_us }))
+            .map(|(one, why)| json!({ "statement": one.sql, "calls": one.calls, "total_us": one.total_us, "why": why }))
             .collect();
         json!({ "statements": statements, "without_plan": passed_over })
     }
@@ -73,17 +73,16 @@ impl Explanation {
     }
 
     fn how(&self) -> String {
-        match (&self.execution, &self.plan) {
-            (Ok(values), _) if values.is_empty() => "executed".to_owned(),
-            (Ok(values), _) => {
+        match &self.execution {
+            Ok(values) if values.is_empty() => "executed".to_owned(),
+            Ok(values) => {
                 let values: Vec<_> = values
                     .iter()
                     .map(|(number, value)| format!("${number} = {} ({})", value.literal, value.source))
                     .collect();
                 format!("executed with {}", values.join(", "))
             }
-            (Err(why), Some(_)) => format!("planned for any parameters and not executed: {why}"),
-            (Err(why), None) => format!("cannot be planned: {why}"),
+            Err(why) => format!("planned for any parameters and not executed: {why}"),
         }
     }
 

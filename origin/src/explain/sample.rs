@@ -1,7 +1,7 @@
 //! Values to execute a statement with, although `pg_stat_statements` keeps none.
 //!
 //! # Design
-//! A parameter that a plan compares with a column gets what a row of that column's table has there. All parameters of one
+//! A parameter that a plan compares with a column, or takes in its stead (`COALESCE(filed_date, $1)`), gets what a row of that column's table has there. All parameters of one
 //! table get the values of one row, so that a block and a lot are those of one parcel. What stands after LIMIT and OFFSET
 //! gets a page's worth. A parameter that stands anywhere else (in an interval, in a text search) has no value that one
 //! could know, and its statement is not executed: what a guess costs says nothing of what visitors pay.
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
-use super::condition::{aliases, comparisons, parameters};
+use super::condition::{aliases, coalesced, comparisons, parameters};
 use super::plan::Plan;
 
 /// A value for one parameter.
@@ -67,6 +67,12 @@ fn wanted(plan: &Plan) -> BTreeMap<String, Wanted> {
         if let (Some(alias), table @ Some(_)) = (&node.alias, node.table()) {
             by_alias.entry(alias.clone()).or_default().table = table;
         }
+        for (expression, number) in node.texts().flat_map(|text| coalesced(text)) {
+            if let Some([alias]) = aliases(expression).as_deref() {
+                let wanted = by_alias.entry((*alias).to_owned()).or_default();
+                wanted.expressions.entry(expression.to_owned()).or_default().push((number, false));
+            }
+        }
         for comparison in node.conditions().flat_map(|condition| comparisons(condition, true)) {
             for (expression, other) in [(comparison.left, comparison.right), (comparison.right, comparison.left)] {
                 let numbers = parameters(other);
@@ -82,7 +88,8 @@ fn wanted(plan: &Plan) -> BTreeMap<String, Wanted> {
 }
 
 /// The statement with types where Postgres would guess none or where `pg_stat_statements` left what is no SQL: it writes
-/// `LIMIT 10 + 1` as `LIMIT $1 + $2` and `interval '1 day'` as `interval $1`.
+/// `LIMIT 10 + 1` as `LIMIT $1 + $2`, `interval '1 day'` as `interval $1` and `extract(year FROM d)` as
+/// `extract($1 FROM d)`.
 pub(super) fn typed(sql: &str) -> String {
     let mut typed = sql.to_owned();
     // From the end, so that places before stay as they are.
@@ -93,19 +100,26 @@ pub(super) fn typed(sql: &str) -> String {
                 let name = sql[word..place.start].trim_end();
                 typed.replace_range(word..place.end, &format!("{}::{name}", &sql[place.start..place.end]));
             }
+            Role::Field { call, from } => {
+                typed.replace_range(call..from, &format!("date_part({}::text,", &sql[place.start..place.end]));
+            }
             Role::Other => {}
         }
     }
     typed
 }
 
-/// Values for what stands after LIMIT and OFFSET.
+/// Values for what stands after LIMIT and OFFSET, and for the names of parts of dates.
 fn pages(sql: &str) -> BTreeMap<usize, Value> {
-    let page = |place: Place| match place.role {
-        Role::Page(rows) => Some((place.number, Value { literal: rows.to_string(), source: "a page".to_owned() })),
-        Role::Typed(_) | Role::Other => None,
+    let known = |place: Place| {
+        let (literal, source) = match place.role {
+            Role::Page(rows) => (rows.to_string(), "a page"),
+            Role::Field { .. } => ("'year'".to_owned(), "some part of a date"),
+            Role::Typed(_) | Role::Other => return None,
+        };
+        Some((place.number, Value { literal, source: source.to_owned() }))
     };
-    parameters_of(sql).into_iter().filter_map(page).collect()
+    parameters_of(sql).into_iter().filter_map(known).collect()
 }
 
 /// Where a parameter stands in a statement.
@@ -124,6 +138,11 @@ enum Role {
     Page(u32),
     /// A constant of the type whose name begins at this place.
     Typed(usize),
+    /// The name of a part of a date: the place of `extract` and the end of `FROM`.
+    Field {
+        call: usize,
+        from: usize,
+    },
     Other,
 }
 
@@ -141,12 +160,26 @@ fn parameters_of(sql: &str) -> Vec<Place> {
             ("OFFSET", _) => Role::Page(0),
             ("INTERVAL" | "DATE" | "TIMESTAMP" | "TIMESTAMPTZ", _) => Role::Typed(word),
             ("", Some(Role::Page(_))) => Role::Page(1),
-            _ => Role::Other,
+            _ => field(sql, before, end).unwrap_or(Role::Other),
         };
         places.push(Place { number, start, end, role });
     }
     places
 }
+
+/// `extract(`, the parameter that ends at `end`, ` FROM`.
+fn field(sql: &str, before: &str, end: usize) -> Option<Role> {
+    let call = before.strip_suffix('(')?.trim_end();
+    let call = call.len().checked_sub(EXTRACT.len()).filter(|at| call.is_char_boundary(*at))?;
+    let after = sql[end..].trim_start();
+    let from = sql.len() - after.len() + FROM.len();
+    let named = before.get(call..call + EXTRACT.len()).is_some_and(|name| name.eq_ignore_ascii_case(EXTRACT));
+    let followed = after.get(..FROM.len()).is_some_and(|word| word.eq_ignore_ascii_case(FROM));
+    (named && followed).then_some(Role::Field { call, from })
+}
+
+const EXTRACT: &str = "extract";
+const FROM: &str = "from";
 
 /// Rows of a page.
 const LIMIT: u32 = 50;
@@ -166,6 +199,8 @@ mod tests {
             ),
             ("SELECT now() - interval $1, DATE  $2", &[], "SELECT now() - $1::interval, $2::DATE"),
             ("SELECT $1 + $2, a$", &[], "SELECT $1 + $2, a$"),
+            ("SELECT Extract($1 FROM d)::text", &[(1, "'year'")], "SELECT date_part($1::text, d)::text"),
+            ("SELECT f($1 FROM d), ($2)", &[], "SELECT f($1 FROM d), ($2)"),
             ("SELECT * FROM t LIMIT", &[], "SELECT * FROM t LIMIT"),
         ] {
             let found: Vec<_> = pages(sql).into_iter().map(|(number, value)| (number, value.literal)).collect();

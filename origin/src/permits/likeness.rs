@@ -4,11 +4,24 @@
 //! What it finds are permits with the same words, not the same meaning: "solar panels" and "photovoltaic system" have
 //! nothing in common here. It is deterministic, needs no service, and costs microseconds.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
 use super::limits::SIMILAR_MAX;
 use super::record::{Neighbor, Permit};
+
+/// How similar permits were found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SimilarBy {
+    /// The newest of the neighborhood, of the same kind and about the same cost.
+    #[default]
+    Neighborhood,
+    /// Of the whole city, by the words of their descriptions, kind and cost.
+    Description,
+}
 
 /// What tells a project from others.
 #[derive(Clone, Copy, Debug, Default)]

@@ -22,7 +22,7 @@ use self::property::Profile;
 use self::risk::{Facts, Risk};
 use self::routing::Routing;
 pub(super) use self::sql::{PACE, TODAY};
-use super::likeness;
+use super::likeness::{self, SimilarBy};
 use super::limits::{
     COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
     STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
@@ -70,17 +70,6 @@ pub(crate) struct Report {
     /// The lists that were cut at their bound: more rows exist than are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) truncated: Vec<&'static str>,
-}
-
-/// How similar permits were found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SimilarBy {
-    /// The newest of the neighborhood, of the same kind and about the same cost.
-    #[default]
-    Neighborhood,
-    /// Of the whole city, by the words of their descriptions, kind and cost.
-    Description,
 }
 
 /// The counts at the top of the report.

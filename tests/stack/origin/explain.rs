@@ -90,10 +90,10 @@ async fn the_dearest_statements_are_explained_and_nothing_is_changed() -> Result
     assert_eq!(of(&explained, "UPDATE visits")?["not_executed"], "it writes");
     let interval = of(&explained, "SELECT count(*) FROM visits WHERE seen")?;
     assert!(interval["plan"][0]["Plan"]["Node Type"].is_string(), "{interval:#}");
-    // Nothing says of which type these are; the reason is Postgres's own.
-    assert_eq!(of(&explained, "SELECT $1 + $2")?["not_executed"], "operator is not unique: unknown + unknown");
     let without_plan = explained["without_plan"].to_string();
     assert!(without_plan.contains("CREATE INDEX visits_seen"), "{without_plan}");
+    // Nothing says of which type `1 + 2` is once it is `$1 + $2`; the reason is Postgres's own.
+    assert!(without_plan.contains("operator is not unique: unknown + unknown"), "{without_plan}");
 
     let after =
         client.query_one("SELECT last_value, (SELECT count(*) FROM visits WHERE note = 'y') FROM counted", &[]).await?;

@@ -1,8 +1,9 @@
 use anyhow::{Context as _, Result, ensure};
-use seawall_xtask::process;
 use seawall_xtask::step::Steps;
+use seawall_xtask::{process, scratch};
 use serde_json::Value;
 
+use super::backup::run;
 use crate::support::{Database, Site, until};
 
 const SECRET: &str = "a secret that only the scheduler has";
@@ -78,6 +79,17 @@ async fn likeness_comes_and_goes_with_its_extension() -> Result<()> {
         .await?;
     let plan: String = plan.iter().map(|row| row.get::<_, String>(0) + "\n").collect();
     assert!(plan.contains("permit_vectors_embedding"), "{plan}");
+
+    // A server that has never heard of the extension takes the backup.
+    let folder = scratch::dir("backup-vectors")?;
+    let file = folder.path().join("city.dump");
+    let backup = run("backup.sh", &file, &database)?;
+    ensure!(backup.status.success(), "{backup:?}");
+    let elsewhere = Database::create_empty("restored_without_vector")?;
+    let restore = run("restore.sh", &file, &elsewhere)?;
+    ensure!(restore.status.success(), "{restore:?}");
+    let permits = "SELECT count(*) FROM permits";
+    assert_eq!(elsewhere.number(permits).await?, database.number(permits).await?);
 
     client.batch_execute("DROP EXTENSION vector CASCADE").await?;
     assert_eq!(report().await?["similar_by"], "neighborhood");

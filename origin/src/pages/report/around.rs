@@ -2,9 +2,10 @@
 
 use crate::pages::section::{Line, Section};
 use crate::pages::text::{count, date, money, sentence, thousands};
+use crate::permits::likeness::SimilarBy;
 use crate::permits::parcel::Parcel;
 use crate::permits::record::Neighbor;
-use crate::permits::report::{Report, SimilarBy};
+use crate::permits::report::Report;
 use crate::permits::severity::Tier;
 
 /// Lines of each list on the page; the data of the page has all.

@@ -1,11 +1,12 @@
 use jiff::civil::{DateTime, date};
 
 use super::*;
+use crate::permits::likeness::SimilarBy;
 use crate::permits::limits::{COMPLAINTS_MAX, PERMIT_ROWS_MAX, VIOLATIONS_MAX};
 use crate::permits::record::{Complaint, Contact, Inspection, Permit, Violation};
 use crate::permits::report::live::City;
 use crate::permits::report::routing::{Latest, Routing, Stalled};
-use crate::permits::report::{Links, PermitHistory, SimilarBy, Summary};
+use crate::permits::report::{Links, PermitHistory, Summary};
 
 const DAY: DateTime = date(2015, 8, 5).at(11, 6, 52, 0);
 
