@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use seawall_xtask::project::Project;
 use serde_json::Value;
 
-use super::{bench_core, bench_edge, bench_origin, bench_visit};
+use super::{bench_core, bench_edge, bench_origin, bench_spin, bench_visit};
 
 /// Measure on this machine, all cases in one run. Figures compare cases, not machines.
 #[derive(Args)]
@@ -18,10 +18,10 @@ pub(crate) struct Arguments {
     /// Rounds of `edge`; the cases take turns in each.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=21))]
     rounds: u32,
-    /// Put the table of `edge` into docs/benchmarks.md too.
+    /// Put the table of `edge` into docs/benchmarks.md too, or that of `spin` into docs/operating/spin.md.
     #[arg(long)]
     write: bool,
-    /// Requests for each case of `visit`.
+    /// Requests for each case of `visit` and `spin`.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=5000))]
     requests: u32,
     /// Permits of the city that `origin` is asked about.
@@ -40,6 +40,8 @@ enum What {
     Origin,
     /// The edge under a crowd, beside other Workers, nginx and Varnish.
     Edge,
+    /// The component in the test host: its size, its start, and one visitor after another.
+    Spin,
     /// One visitor after another: origin alone, and through the edge a miss, a hit and a refusal.
     Visit,
 }
@@ -49,6 +51,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         What::Core => return bench_core::run(project, arguments.json.as_deref()),
         What::Origin => return bench_origin::run(project, arguments.permits, arguments.json.as_deref()),
         What::Edge => bench_edge::run(project, arguments.rounds, arguments.write)?,
+        What::Spin => bench_spin::run(project, arguments.requests, arguments.write)?,
         What::Visit => bench_visit::run(project, arguments.requests)?,
     };
     if let Some(path) = &arguments.json {
