@@ -111,14 +111,6 @@ impl Platform for Host {
         ready.revive()
     }
 
-    fn split(&self, body: Body) -> (Body, Body) {
-        body.split()
-    }
-
-    fn slice(&self, body: Body, first: u64, length: u64) -> Result<Body, Body> {
-        body.slice(first, length)
-    }
-
     fn text(&self, text: String) -> Body {
         Body::Bytes(text.into())
     }
