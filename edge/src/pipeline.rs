@@ -198,6 +198,7 @@ async fn through_the_cache<P: Platform>(
     request: Request<P>,
 ) -> (Admitted, Answer<P>) {
     let Cached { edge, platform, options, key, .. } = cached;
+    let looked = cached.moment();
     let (mut admitted, step) = {
         // Nor does the log of purges wait for either; most of the time it has nothing to be asked.
         let found = look_up(edge, *platform, key, &request, options);
@@ -256,7 +257,7 @@ async fn through_the_cache<P: Platform>(
                 let answer = refused(edge, *platform, &admitted.admission);
                 return (admitted, answer);
             }
-            let answer = cached.fetch_needed(needed, request).await;
+            let answer = cached.fetch_needed(needed, request, looked).await;
             (admitted, answer)
         }
     }
