@@ -11,7 +11,7 @@ use seawall_xtask::stack::SpinEdge;
 use seawall_xtask::step::Steps;
 
 use crate::scenarios::play_all;
-use crate::support::edge::ONE_INSTANCE;
+use crate::support::edge::{ONE_INSTANCE, Spin, require_spin};
 use crate::support::{Answer, City, Edge, Reply, Upstream, Visitor, until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -38,7 +38,7 @@ async fn every_scenario_passes_on_spin() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_key_value_store_keeps_the_contract_of_the_stores() -> Result<()> {
+async fn the_key_value_store_and_bodies_keep_their_contracts() -> Result<()> {
     let component = build::contract_component(&Project::here(), &Steps::new())?;
     let edge = Edge::component(&component.file, "http://127.0.0.1:9", &ONE_INSTANCE)?;
     let answer = edge.visitor(1).get("/__contract").await?;
@@ -196,10 +196,8 @@ async fn the_site_is_served_through_the_component() -> Result<()> {
     let (city, redis, state) = (City::shared()?, Redis::start()?, scratch::dir("key-value")?);
     let site = city.database().serve()?;
     let (origin_url, redis_url) = (site.server.url(), redis.url());
-    let (project, steps) = (Project::here(), Steps::new());
-    let component = build::spin_component(&project, &steps)?.file;
+    let Spin { component, host } = require_spin()?;
     let edge = SpinEdge { component: &component, origin_url: &origin_url, redis_url: &redis_url, state: state.path() };
-    let host = build::spin_host(&project, &steps)?;
     let secret = format!("control_secret={SECRET}");
     let edge = edge.serve_on_host(&host, 0, &["--variable", &secret], Logs::Keep)?;
     let visitor = Visitor::local(edge.port);

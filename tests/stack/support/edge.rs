@@ -232,14 +232,14 @@ pub(crate) fn require_worker() -> Result<()> {
 /// What runs on Spin.
 #[cfg(feature = "spin")]
 #[derive(Clone)]
-struct Spin {
-    component: PathBuf,
-    host: PathBuf,
+pub(crate) struct Spin {
+    pub(crate) component: PathBuf,
+    pub(crate) host: PathBuf,
 }
 
 /// Builds the component and its host unless what is built is current, once for all tests.
 #[cfg(feature = "spin")]
-fn require_spin() -> Result<Spin> {
+pub(crate) fn require_spin() -> Result<Spin> {
     static BUILT: OnceLock<Result<Spin, String>> = OnceLock::new();
     let build = || {
         let (project, steps) = (Project::here(), Steps::new());

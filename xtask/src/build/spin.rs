@@ -54,7 +54,7 @@ pub fn spin_component_with(project: &Project, policy: &Path, steps: &Steps) -> R
     build(project, file, Kind::Policy(&policy), steps)
 }
 
-/// The same with a path that runs the contract of the stores, for one test. It is never deployed.
+/// The same with a path that runs the contracts of the stores and of bodies, for one test. It is never deployed.
 ///
 /// # Errors
 /// When it cannot be compiled.
@@ -68,7 +68,7 @@ enum Kind<'a> {
     Site,
     /// Another one.
     Policy(&'a Path),
-    /// The contract of the stores beside the site.
+    /// Both contracts beside the site.
     Contract,
 }
 
