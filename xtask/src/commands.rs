@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_core;
+mod bench_data;
 mod bench_edge;
 mod bench_origin;
 mod bench_spin;
