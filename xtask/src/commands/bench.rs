@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use seawall_xtask::project::Project;
 use serde_json::Value;
 
-use super::{bench_core, bench_data, bench_edge, bench_origin, bench_visit};
+use super::{bench_core, bench_data, bench_edge, bench_origin, bench_spin, bench_visit};
 
 /// Measure on this machine, all cases in one run. Figures compare cases, not machines.
 #[derive(Args)]
@@ -18,10 +18,10 @@ pub(crate) struct Arguments {
     /// Rounds of `edge`; the cases take turns in each.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=21))]
     rounds: u32,
-    /// Put the table of `edge` into docs/benchmarks.md too.
+    /// Put the table of `edge` into docs/benchmarks.md too, or that of `spin` into docs/operating/spin.md.
     #[arg(long)]
     write: bool,
-    /// Requests for each case of `visit` and `data`.
+    /// Requests for each case of `visit`, `spin` and `data`.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(20..=5000))]
     requests: u32,
     /// Permits of the city that `origin` (20,000) or `data` (1,000,000) is asked about.
@@ -42,6 +42,8 @@ enum What {
     Data,
     /// The edge under a crowd, beside other Workers, nginx and Varnish.
     Edge,
+    /// The component in the test host: its size, its start, and one visitor after another.
+    Spin,
     /// One visitor after another: origin alone, and through the edge a miss, a hit and a refusal.
     Visit,
 }
@@ -63,6 +65,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
             return bench_data::run(project, permits, arguments.requests, arguments.json.as_deref());
         }
         What::Edge => bench_edge::run(project, arguments.rounds, arguments.write)?,
+        What::Spin => bench_spin::run(project, arguments.requests, arguments.write)?,
         What::Visit => bench_visit::run(project, arguments.requests)?,
     };
     if let Some(path) = &arguments.json {
