@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod body;
 pub mod client;
 pub mod cron;
 pub mod limits;
@@ -26,6 +27,7 @@ mod edge;
 mod failover;
 mod failure;
 mod guard;
+mod landings;
 mod lookup;
 mod maintenance;
 mod memory;
@@ -39,6 +41,7 @@ mod tally;
 pub mod fake;
 
 pub use self::{
+    body::Body,
     edge::{Edge, Isolate},
     platform::Platform,
     settings::Settings,

@@ -27,11 +27,12 @@ use seawall_core::{
     limit::Admission,
     policy::{Diagnostics, Methods, Query, Route},
     problem::{Problem, Status},
+    time::Timestamp,
 };
 
 use crate::{
     Edge, Isolate, Platform,
-    admit::{Admitted, Admitting, Places},
+    admit::{Admitted, Admitting, Fare, Places},
     answer::{self, Answer, Conditions},
     client::Client,
     control,
@@ -54,16 +55,22 @@ pub use self::{
     refused_at_once::{Refused, refused_at_once},
 };
 
+/// Writes down what [`at_once`] and [`refused_at_once`] have counted since it was last written down. [`handle`] does so by
+/// itself; this is for a host whose isolates may end before they are asked again.
+pub fn write_counts<P: Platform>(edge: &Edge, platform: &P, now: Timestamp) {
+    let counted = edge.state.borrow_mut().tally.take(now);
+    if let Some(counted) = counted {
+        counted.write(&edge.policy, platform);
+    }
+}
+
 /// Answers one request.
 ///
 /// Never fails: whatever goes wrong becomes a response that says what the client can do. Writes one log line.
 pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     let (edge, platform) = (&edge, &platform);
-    let counted = edge.state.borrow_mut().tally.take(arrival);
-    if let Some(counted) = counted {
-        counted.write(&edge.policy, platform);
-    }
+    write_counts(edge, platform, arrival);
     // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
     let operators_matter = maintenance::is_on(edge) || edge.policy.site().diagnostics == Diagnostics::Operator;
     let is_operator = operators_matter && edge.is_operator(&request.headers);
@@ -176,7 +183,7 @@ async fn answered<'a, P: Platform>(
         }
         _ => answer,
     };
-    let response = answer::finish(platform, answer, &edge.policy, &route.limits, &admitted.admission);
+    let response = answer::finish(answer, &edge.policy, &route.limits, &admitted.admission);
     let record = Record::routed(&edge.policy, route, method, cache, Some(&admitted));
     Answered { response, record, route: Some(route) }
 }
@@ -191,6 +198,7 @@ async fn through_the_cache<P: Platform>(
     request: Request<P>,
 ) -> (Admitted, Answer<P>) {
     let Cached { edge, platform, options, key, .. } = cached;
+    let looked = cached.moment();
     let (mut admitted, step) = {
         // Nor does the log of purges wait for either; most of the time it has nothing to be asked.
         let found = look_up(edge, *platform, key, &request, options);
@@ -199,7 +207,8 @@ async fn through_the_cache<P: Platform>(
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
                 Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
                 Step::Stale(answer) => {
-                    cached.refresh_aside(&request, Some(admitting.client()));
+                    cached
+                        .refresh_aside(&request, || Fare::due(&edge.edge, *platform, cached.route, admitting.client()));
                     return (admitting.spared(platform.now()), answer);
                 }
                 step => (admitting.check(*platform).await, Ok(step)),
@@ -236,8 +245,8 @@ async fn through_the_cache<P: Platform>(
         }
         Step::Stale(answer) => {
             // Who was charged for a miss pays the refresh; who was refused starts none.
-            let debtor = admitted.is_owing().then(|| admitting.client());
-            if is_refused(&admitted) || !cached.refresh_aside(&request, debtor) {
+            let refused = is_refused(&admitted);
+            if refused || !cached.refresh_aside(&request, || admitting.fare(*platform, &mut admitted)) {
                 admitting.hit(*platform, &mut admitted);
             }
             (admitted, answer)
@@ -248,7 +257,7 @@ async fn through_the_cache<P: Platform>(
                 let answer = refused(edge, *platform, &admitted.admission);
                 return (admitted, answer);
             }
-            let answer = cached.fetch_needed(needed, request).await;
+            let answer = cached.fetch_needed(needed, request, looked).await;
             (admitted, answer)
         }
     }

@@ -26,10 +26,10 @@ use seawall_core::{
 
 use crate::{
     Isolate, Platform,
-    admit::{self, Places},
+    admit::Fare,
     answer::{self, Answer, Conditions},
-    client::Client,
     failure::CallFailure,
+    landings::Moment,
     limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, learn, look_up, promote},
     message::{Headers, Request, Response},
@@ -72,20 +72,32 @@ impl<P: Platform> Detached<P> {
 }
 
 impl<P: Platform> Cached<'_, P> {
-    /// Answers from the origin, or from what another request gets from it meanwhile.
-    pub(super) async fn fetch_needed(&self, mut needed: Needed<P>, request: Request<P>) -> Answer<P> {
+    /// Answers from the origin, or from what another request gets from it meanwhile. The look-up that found nothing to
+    /// answer with began at the moment `looked`.
+    pub(super) async fn fetch_needed(
+        &self,
+        mut needed: Needed<P>,
+        request: Request<P>,
+        mut looked: Moment,
+    ) -> Answer<P> {
         let reason = needed.reason;
         let mut waited = Duration::ZERO;
         for _ in 0..FOLLOW_ROUNDS_MAX {
-            let role = if needed.collapse { Some(self.join(waited)) } else { None };
-            let wait = match role {
-                Some(Role::Lead(ticket)) => return self.lead(needed, request, ticket).await,
-                Some(Role::Follow { wait }) => wait,
-                Some(Role::Alone(_) | Role::Stale) | None => break,
-            };
             let since = self.platform.now();
-            self.platform.wait(&self.key, wait).await;
-            waited = waited.saturating_add(self.platform.now().since(since));
+            if !needed.collapse {
+                break;
+            }
+            // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
+            if !self.landed_since(looked) {
+                let wait = match self.join(waited) {
+                    Role::Lead(ticket) => return self.lead(needed, request, ticket).await,
+                    Role::Follow { wait } => wait,
+                    Role::Alone(_) | Role::Stale => break,
+                };
+                self.platform.wait(&self.key, wait).await;
+                waited = waited.saturating_add(self.platform.now().since(since));
+            }
+            looked = self.moment();
             let found = look_up(self.edge, self.platform, &self.key, &request, &self.options).await;
             needed = match self.usable(found, &request) {
                 Step::Answer(mut answer) => {
@@ -94,7 +106,7 @@ impl<P: Platform> Cached<'_, P> {
                 }
                 Step::Stale(mut answer) => {
                     // The request was charged for a call that it did not make.
-                    self.refresh_aside(&request, None);
+                    self.refresh_aside(&request, || Fare::Free);
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
@@ -174,24 +186,21 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
-    /// Starts one refresh of what is stored, unless one is under way, and answers whether it did. The refresh costs the
-    /// shared limits what a miss does: `debtor` is charged for it first, if nobody was yet, and one who is refused gets
-    /// what is stored and starts nothing.
-    pub(super) fn refresh_aside(&self, request: &Request<P>, debtor: Option<Client>) -> bool {
+    /// Starts one refresh of what is stored, unless one is under way, and answers whether it did. What it costs is charged
+    /// when it is known that no other isolate makes the call, and one who is refused then gets what is stored and starts
+    /// nothing.
+    pub(super) fn refresh_aside(&self, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
         let Role::Lead(ticket) = self.join(Duration::ZERO) else { return false };
+        let fare = fare();
         let refresh = request.again("GET");
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();
             let (edge, platform, route) = (&cached.edge.edge, cached.platform, cached.route);
-            // Held while the refresh runs, where limits count that.
-            let places = debtor.map(|client| (client, Places::new(edge, platform, route, client)));
-            let may = match &places {
-                Some((client, places)) => admit::charge(edge, platform, route, *client, places.lease()).await,
-                None => true,
-            };
-            let pop = if may { cached.gather_refresh().await } else { None };
-            if pop.is_some() {
+            let pop = cached.gather_refresh().await;
+            if pop.is_none() {
+                fare.give_back(edge, platform);
+            } else if fare.pay(edge, platform, route).await {
                 cached.refresh(refresh).await;
             }
             cached.land(Some(Lead { here: ticket, pop: pop.flatten() }), Landing::Open);
@@ -285,9 +294,7 @@ impl<P: Platform> Cached<'_, P> {
         mut response: Response<P>,
         lead: Option<Lead>,
     ) -> Response<P> {
-        let (ours, theirs) = response.body.take().map(|body| self.platform.split(body)).unzip();
-        response.body = theirs;
-        let copy = Response::new(response.status, response.headers.clone(), ours);
+        let copy = lookup::copy(&mut response);
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();

@@ -78,6 +78,15 @@ impl Database {
         Ok(Self { origin: Origin { program, database_url }, cluster })
     }
 
+    /// An empty database with the schema in it, on a server of its own that has pgvector and has not created it.
+    pub(crate) fn create_with_vector(name: &str) -> Result<Self> {
+        let program = program()?;
+        let cluster = Arc::new(Cluster::start_temp_with_vector(&Steps::new())?);
+        let origin = Origin { program, database_url: cluster.create_database(name)? };
+        Steps::new().run(&format!("migrate {name}"), |step| origin.migrate(step))?;
+        Ok(Self { origin, cluster })
+    }
+
     /// The port of its server.
     pub(crate) fn port(&self) -> u16 {
         self.cluster.port()
@@ -90,11 +99,23 @@ impl Database {
 
     /// The same with further arguments.
     pub(crate) fn ingest_with(&self, arguments: &[&str], url: &str, datasets: &[&str]) -> Result<Load> {
+        self.ingest_env(arguments, url, datasets, &[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn ingest_env(
+        &self,
+        arguments: &[&str],
+        url: &str,
+        datasets: &[&str],
+        further: &[(&str, &str)],
+    ) -> Result<Load> {
         let mut command = self.origin.command(&["ingest"]);
         command.args(arguments);
         command.args(datasets.iter().flat_map(|name| ["--dataset", name]));
         // Small pages, so that a load of a small city has several; short patience, for an API that hangs.
         command.env("SODA_BASE_URL", url).env("SODA_PAGE_SIZE", "1000").env("SODA_TIMEOUT", "2s");
+        command.envs(further.iter().copied());
         let output = command.output().context("cannot run the origin")?;
         let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         Ok(Load { succeeded: output.status.success(), text })
@@ -199,6 +220,11 @@ impl Site {
     /// Someone who asks the origin itself.
     pub(crate) fn visitor(&self) -> Visitor {
         Visitor::local(self.server.port)
+    }
+
+    /// Where an edge reaches it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.server.port)
     }
 
     /// Kills it without warning.
