@@ -8,6 +8,7 @@ pub mod config;
 pub mod cron;
 pub mod db;
 pub mod digest;
+mod documents;
 pub mod error;
 pub mod guard;
 pub mod health;

@@ -59,6 +59,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0012_page_cache_prefix",
         sql: include_str!("../../migrations/0012_page_cache_prefix.sql"),
     },
+    Migration {
+        version: 14,
+        name: "0014_page_cache_tags",
+        sql: include_str!("../../migrations/0014_page_cache_tags.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

@@ -8,7 +8,6 @@ mod timeline;
 mod view;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -16,10 +15,12 @@ use axum::response::{IntoResponse as _, Response};
 
 use self::view::{Figure, PermitCard, RecordRow};
 use super::text::clip;
-use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use super::{Frame, HTML, PAGE_BYTES_MAX, html, spend};
+use crate::db::Databases;
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::permits::api;
+use crate::permits::parcel::Parcel;
 use crate::permits::report::{self, Report};
 use crate::purge;
 use crate::server::Site;
@@ -82,14 +83,34 @@ pub(crate) async fn report(
         Ok(parcel) => parcel,
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
-    let started = Instant::now();
-    let report = report::find(&site.databases, &parcel).await?;
-    let report = report.ok_or_else(|| api::not_known(&parcel))?;
-    let waited = started.elapsed();
-    let mut response = render(&ReportPage::of(&report)?)?;
-    purge::tag(&mut response, &[purge::REPORTS, &purge::parcel_tag(&parcel)]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    site.documents.answer(&ReportOf { databases: site.databases.clone(), parcel }).await
+}
+
+/// The page of a parcel.
+#[derive(Clone)]
+struct ReportOf {
+    databases: Databases,
+    parcel: Parcel,
+}
+
+impl Document for ReportOf {
+    fn name(&self) -> String {
+        self.parcel.path()
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::REPORTS.to_owned(), purge::parcel_tag(&self.parcel)]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let report = report::find(&self.databases, &self.parcel).await?;
+        let report = report.ok_or_else(|| api::not_known(&self.parcel))?;
+        Ok(Written { text: html(&ReportPage::of(&report)?)?, is_nothing: false })
+    }
 }
 
 impl ReportPage {
