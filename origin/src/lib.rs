@@ -28,4 +28,5 @@ pub mod sample;
 pub mod server;
 pub mod soda;
 mod stats;
+pub mod telemetry;
 pub mod tls;
