@@ -238,6 +238,14 @@ async fn open(
         .context("the database cannot be reached; check DATABASE_URL")
 }
 
+/// Whether the same statements may succeed later: the connection was lost, the server was full or restarting, or others
+/// were in the way.
+pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
+    let Some(state) = error.code() else { return true };
+    // 08 connection, 40 rolled back for others, 53 resources, 55 in use or locked, 57 operator intervention.
+    state.code().get(..2).is_some_and(|class| ["08", "40", "53", "55", "57"].contains(&class))
+}
+
 /// Longest statement of a session that listens: all of them look at a few rows.
 const LISTENER_STATEMENT_MAX: Duration = Duration::from_secs(10);
 

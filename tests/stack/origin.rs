@@ -26,3 +26,7 @@ mod migrate;
 mod page_cache;
 /// Connections: how many, how long, and to which server.
 mod pool;
+/// What a collector of OpenTelemetry is told, and what it costs when it does not listen.
+mod telemetry;
+/// Servers over TLS, and who they say that they are.
+mod tls;
