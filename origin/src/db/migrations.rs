@@ -60,6 +60,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0012_page_cache_prefix.sql"),
     },
     Migration {
+        version: 13,
+        name: "0013_narrowed_search",
+        sql: include_str!("../../migrations/0013_narrowed_search.sql"),
+    },
+    Migration {
         version: 14,
         name: "0014_page_cache_tags",
         sql: include_str!("../../migrations/0014_page_cache_tags.sql"),
