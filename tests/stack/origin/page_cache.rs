@@ -17,7 +17,8 @@ const COUNTING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND state = 'active' AND query LIKE '%FROM addenda%' AND pid <> pg_backend_pid()";
 
 async fn site(database: &Database) -> Result<Site> {
-    let site = Site::start_with(&database.origin, 0, &[("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)])?;
+    let variables = [("CRON_WORKER", "on"), ("CRON_SECRET", SECRET), ("PAGE_MEMORY_MIB", "8")];
+    let site = Site::start_with(&database.origin, 0, &variables)?;
     until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
     Ok(site)
 }
