@@ -49,8 +49,8 @@ pub(crate) trait Document: Clone + Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) text: String,
-    /// Whether it says that nothing was found.
-    pub(crate) is_nothing: bool,
+    /// Whether it says that nothing was found, or that somebody could not be asked; it is kept for a minute then.
+    pub(crate) is_passing: bool,
 }
 
 /// Keeps documents; clones are the same one.
@@ -86,8 +86,9 @@ const OLD_MAX: Duration = Duration::from_secs(86_400);
 /// Longest wait for the database where there is something in memory.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long documents live. A load ends those that it changes; what depends on the day alone is at most twice this old.
-const LIFETIME: Lifetime = Lifetime { ttl: Duration::from_secs(3_600), stale: Duration::from_secs(3_600) };
+/// How long documents live. A load ends those that it changes; what depends on the day or on the city itself is an hour old
+/// at most.
+const LIFETIME: Lifetime = Lifetime { ttl: Duration::from_secs(15 * 60), stale: Duration::from_secs(45 * 60) };
 
 /// Bytes of a usual document with its name, from which the number of entries is guessed.
 const USUAL_BYTES: u64 = 16 * 1024;
@@ -240,7 +241,7 @@ struct Kept<D> {
 /// Members of its payload.
 const TEXT: &str = "text";
 const MISSING: &str = "missing";
-const NOTHING: &str = "nothing";
+const PASSING: &str = "passing";
 
 impl<D: Document> Entry for Kept<D> {
     /// Of one length, since an index holds no long ones and a query may be long.
@@ -257,16 +258,16 @@ impl<D: Document> Entry for Kept<D> {
         self.document.tags()
     }
 
-    fn is_nothing(&self, payload: &Payload) -> bool {
-        payload.contains_key(MISSING) || payload.contains_key(NOTHING)
+    fn is_passing(&self, payload: &Payload) -> bool {
+        payload.contains_key(MISSING) || payload.contains_key(PASSING)
     }
 
     async fn compute(&self) -> Result<Payload, Error> {
         match self.document.write().await {
             Ok(written) => {
                 let mut payload = Payload::from_iter([(TEXT.to_owned(), written.text.into())]);
-                if written.is_nothing {
-                    payload.insert(NOTHING.to_owned(), true.into());
+                if written.is_passing {
+                    payload.insert(PASSING.to_owned(), true.into());
                 }
                 Ok(payload)
             }

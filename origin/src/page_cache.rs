@@ -46,8 +46,8 @@ pub(crate) trait Entry: Clone + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Whether this says that there is nothing, and so lives for a minute.
-    fn is_nothing(&self, _: &Payload) -> bool {
+    /// Whether this says that there is nothing, or that somebody could not be asked, and so lives for a minute.
+    fn is_passing(&self, _: &Payload) -> bool {
         false
     }
 
@@ -116,10 +116,10 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// Entries that are kept, the newest ones.
 pub(crate) const ENTRIES_MAX: i64 = 10_000;
-/// Of these, entries that say that there is nothing.
-pub(crate) const NOTHINGS_MAX: i64 = 1_000;
+/// Of these, entries that live for a minute.
+pub(crate) const PASSING_MAX: i64 = 1_000;
 /// How long one of those lives. What a load brings ends it before that.
-const NOTHING: Lifetime = Lifetime { ttl: Duration::from_secs(60), stale: Duration::ZERO };
+const PASSING: Lifetime = Lifetime { ttl: Duration::from_secs(60), stale: Duration::ZERO };
 /// A process that has stored so many entries deletes what is beyond the bounds, which may be exceeded by that meanwhile.
 const TRIM_EVERY: u64 = 100;
 
@@ -154,7 +154,7 @@ const RELEASE: &str =
     "UPDATE page_cache SET computing_until = now() + $2 * interval '1 millisecond' WHERE cache_key = $1";
 
 /// Deletes entries beyond the bounds, the oldest ones; what is being computed for the first time has no age yet and stays.
-/// `$1` are kept in all, and `$2` of those that say that there is nothing.
+/// `$1` are kept in all, and `$2` of those that live for a minute.
 pub(crate) const TRIM: &str = "
     DELETE FROM page_cache WHERE cache_key IN (
         (SELECT cache_key FROM page_cache WHERE computed_at IS NOT NULL ORDER BY computed_at DESC OFFSET $1)
@@ -334,8 +334,8 @@ impl PageCache {
     }
 
     async fn store<E: Entry>(&self, entry: &E, key: &str, payload: &Payload, since: Timestamp) -> Result<(), Error> {
-        let (is_nothing, tags) = (entry.is_nothing(payload), entry.tags());
-        let lifetime = if is_nothing { NOTHING } else { entry.lifetime() };
+        let (is_passing, tags) = (entry.is_passing(payload), entry.tags());
+        let lifetime = if is_passing { PASSING } else { entry.lifetime() };
         let payload = Value::Object(payload.clone());
         let (ttl, stale) = (seconds(lifetime.ttl), seconds(lifetime.stale));
         let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
@@ -345,13 +345,13 @@ impl PageCache {
             (&stale, Type::INT4),
             (&since, Type::TIMESTAMPTZ),
             (&tags, Type::TEXT_ARRAY),
-            (&is_nothing, Type::BOOL),
+            (&is_passing, Type::BOOL),
         ];
         self.ask(STORE, &parameters).await?;
         if (self.stored.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(TRIM_EVERY) {
             let cache = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = cache.ask(TRIM, &[(&ENTRIES_MAX, Type::INT8), (&NOTHINGS_MAX, Type::INT8)]).await {
+                if let Err(error) = cache.ask(TRIM, &[(&ENTRIES_MAX, Type::INT8), (&PASSING_MAX, Type::INT8)]).await {
                     tracing::warn!(event = "cache.not_trimmed", %error, "the page cache is not kept within its bounds");
                 }
             });

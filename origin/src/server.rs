@@ -38,6 +38,7 @@ use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
 use crate::pages::{account, admin, brief, crawlers, demo, perf, sign_in};
+use crate::permits::report::live::Live;
 use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
@@ -51,6 +52,8 @@ pub(crate) struct Site {
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
     pub(crate) documents: Documents,
+    /// The city, for reports.
+    pub(crate) live: Live,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) desk: Desk,
     /// `SECURITY_CONTACT`.
@@ -60,6 +63,7 @@ pub(crate) struct Site {
 impl Site {
     fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
+        let live = Live::new(config.soda.in_reports.then(|| soda.clone()));
         let cache = PageCache::new(databases.primary().clone());
         let documents = Documents::new(cache.clone(), config.site.page_memory_bytes);
         let jobs = Queue::new(databases.primary().clone());
@@ -85,6 +89,7 @@ impl Site {
             limiter,
             cache,
             documents,
+            live,
             accounts,
             desk,
             security_contact,

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use super::job::{Counts, Job};
 use crate::db;
 use crate::jobs::Context;
-use crate::page_cache::{ENTRIES_MAX, NOTHINGS_MAX, TRIM};
+use crate::page_cache::{ENTRIES_MAX, PASSING_MAX, TRIM};
 
 /// Rows that are kept for a while: the table, and which of its rows are too old.
 const KEPT: [(&str, &str); 5] = [
@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Counts> {
         }
         counts.insert(table.to_owned(), deleted.into());
     }
-    let beyond = session.query_typed(TRIM, &[(&ENTRIES_MAX, Type::INT8), (&NOTHINGS_MAX, Type::INT8)]).await?.len();
+    let beyond = session.query_typed(TRIM, &[(&ENTRIES_MAX, Type::INT8), (&PASSING_MAX, Type::INT8)]).await?.len();
     counts.insert("page_cache".to_owned(), beyond.into());
     Ok(counts)
 }

@@ -21,6 +21,7 @@ use crate::documents::{Document, Written};
 use crate::error::Error;
 use crate::permits::api;
 use crate::permits::parcel::Parcel;
+use crate::permits::report::live::{self, City, Live};
 use crate::permits::report::{self, Report};
 use crate::purge;
 use crate::server::Site;
@@ -61,6 +62,7 @@ struct ReportPage {
     neighborhood: String,
     figures: Vec<Figure>,
     bounded: String,
+    city: String,
     timeline: String,
     permits: Vec<String>,
     compact: Vec<String>,
@@ -83,13 +85,14 @@ pub(crate) async fn report(
         Ok(parcel) => parcel,
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
-    site.documents.answer(&ReportOf { databases: site.databases.clone(), parcel }).await
+    site.documents.answer(&ReportOf { databases: site.databases.clone(), live: site.live.clone(), parcel }).await
 }
 
 /// The page of a parcel.
 #[derive(Clone)]
 struct ReportOf {
     databases: Databases,
+    live: Live,
     parcel: Parcel,
 }
 
@@ -107,9 +110,9 @@ impl Document for ReportOf {
     }
 
     async fn write(&self) -> Result<Written, Error> {
-        let report = report::find(&self.databases, &self.parcel).await?;
+        let report = report::find_live(&self.databases, &self.live, &self.parcel).await?;
         let report = report.ok_or_else(|| api::not_known(&self.parcel))?;
-        Ok(Written { text: html(&ReportPage::of(&report)?)?, is_nothing: false })
+        Ok(Written { text: html(&ReportPage::of(&report)?)?, is_passing: report.city.is_away() })
     }
 }
 
@@ -132,6 +135,7 @@ impl ReportPage {
             neighborhood: clip(report.neighborhood.as_deref().unwrap_or_default(), PLACE_CHARS_MAX),
             figures: Figure::all(&report.summary),
             bounded: bounded(&report.truncated),
+            city: city(&report.city),
             timeline: timeline::plot(report)?,
             permits_left: report.permits.len() - permits.len() - compact.len(),
             permits,
@@ -152,6 +156,20 @@ fn bounded(lists: &[&str]) -> String {
         return String::new();
     }
     format!("This parcel has more rows than one report reads. These lists hold the newest part: {}.", lists.join(", "))
+}
+
+/// What a reader should know of how new complaints and notices are.
+fn city(city: &City) -> String {
+    match (city.state, city.as_of) {
+        (live::State::Answered, Some(as_of)) => {
+            let time = as_of.strftime("%Y-%m-%d %H:%M UTC");
+            format!("Complaints and notices are as the city's API gave them at {time}.")
+        }
+        (live::State::Away, _) => {
+            "The city's API did not answer in time: complaints and notices are those of the last load.".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::QUERY_CHARS_MAX;
 use super::parcel::Parcel;
+use super::report::live::Live;
 use super::search::query::{Query, Refusal};
 use super::search::{Cursor, Found, Part, Suggestion};
 use super::{report, search};
@@ -102,7 +103,7 @@ impl Document for ResultsJson {
 
     async fn write(&self) -> Result<Written, Error> {
         let found = self.0.find().await?;
-        Ok(Written { is_nothing: found.is_nothing(), text: serde_json::to_string(&found).map_err(Error::bug)? })
+        Ok(Written { is_passing: found.is_nothing(), text: serde_json::to_string(&found).map_err(Error::bug)? })
     }
 }
 
@@ -110,6 +111,7 @@ impl Document for ResultsJson {
 #[derive(Clone)]
 struct ReportJson {
     databases: Databases,
+    live: Live,
     parcel: Parcel,
 }
 
@@ -127,9 +129,10 @@ impl Document for ReportJson {
     }
 
     async fn write(&self) -> Result<Written, Error> {
-        let report = report::find(&self.databases, &self.parcel).await?;
+        let report = report::find_live(&self.databases, &self.live, &self.parcel).await?;
         let report = report.ok_or_else(|| not_known(&self.parcel))?;
-        Ok(Written { text: serde_json::to_string(&report).map_err(Error::bug)?, is_nothing: false })
+        let is_passing = report.city.is_away();
+        Ok(Written { text: serde_json::to_string(&report).map_err(Error::bug)?, is_passing })
     }
 }
 
@@ -186,7 +189,7 @@ pub(crate) async fn report(
         Ok(parcel) => parcel,
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
-    site.documents.answer(&ReportJson { databases: site.databases.clone(), parcel }).await
+    site.documents.answer(&ReportJson { databases: site.databases.clone(), live: site.live.clone(), parcel }).await
 }
 
 /// 404 for a parcel without rows.
