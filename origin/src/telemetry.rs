@@ -112,6 +112,9 @@ pub(crate) struct Answered<'a> {
     pub(crate) request_id: &'a str,
 }
 
+/// The field that names a span where it is exported; empty until the route is known.
+pub(crate) const NAME: &str = "otel.name";
+
 /// Says on the span what became of the request, by the names of OpenTelemetry's conventions for HTTP servers.
 pub(crate) fn describe(span: &Span, answered: Answered<'_>) {
     if PROPAGATOR.get().is_none() {
@@ -119,7 +122,7 @@ pub(crate) fn describe(span: &Span, answered: Answered<'_>) {
     }
     let Answered { method, route, status, request_id } = answered;
     let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
-    span.set_attribute("otel.name", name);
+    span.record(NAME, name);
     span.set_attribute("http.request.method", method.to_owned());
     if let Some(route) = route {
         span.set_attribute("http.route", route.to_owned());

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::telemetry::{self, Answered};
 
@@ -59,7 +60,7 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let path = shown(request.uri().path()).to_owned();
-    let span = tracing::info_span!("request", request.id = id.as_str());
+    let span = tracing::info_span!("request", request.id = id.as_str(), { telemetry::NAME } = Empty);
     telemetry::adopt(&span, request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
 
