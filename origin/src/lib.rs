@@ -10,6 +10,7 @@ pub mod db;
 pub mod digest;
 mod documents;
 pub mod error;
+pub mod explain;
 pub mod guard;
 pub mod health;
 pub mod http;

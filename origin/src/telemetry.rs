@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{Status, TracerProvider as _};
 use opentelemetry_http::{HeaderExtractor, HttpClient, HttpError};
@@ -93,9 +93,16 @@ impl Telemetry {
     }
 }
 
-/// Makes the span part of the trace that the request names.
-pub(crate) fn adopt(span: &Span, headers: &HeaderMap) {
+/// Makes the span part of the trace that the request names, and names it by its route; before the span is entered, since what
+/// has begun keeps its parent and its name.
+pub(crate) fn adopt(span: &Span, method: &Method, route: Option<&str>, headers: &HeaderMap) {
     if let Some(propagator) = PROPAGATOR.get() {
+        // A client can invent methods; what it invents is one.
+        let method = match *method {
+            Method::GET | Method::HEAD | Method::POST | Method::DELETE | Method::OPTIONS => method.as_str(),
+            _ => "HTTP",
+        };
+        span.record(NAME, route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")));
         let parent = propagator.extract(&HeaderExtractor(headers));
         // It fails for a span that the log's filter left out, which nobody exports either.
         let _ = span.set_parent(parent);
@@ -121,8 +128,6 @@ pub(crate) fn describe(span: &Span, answered: Answered<'_>) {
         return;
     }
     let Answered { method, route, status, request_id } = answered;
-    let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
-    span.record(NAME, name);
     span.set_attribute("http.request.method", method.to_owned());
     if let Some(route) = route {
         span.set_attribute("http.route", route.to_owned());

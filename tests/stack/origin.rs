@@ -10,6 +10,8 @@ mod backup;
 mod brief;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
 mod cron;
+/// What the dearest statements cost and why.
+mod explain;
 /// Every fault under load, with what became of the requests.
 mod faults;
 /// What `/health` says, and what asking costs.
@@ -26,6 +28,8 @@ mod migrate;
 mod page_cache;
 /// Connections: how many, how long, and to which server.
 mod pool;
+/// Projects like one another, with pgvector and without.
+mod similar;
 /// What a collector of OpenTelemetry is told, and what it costs when it does not listen.
 mod telemetry;
 /// Servers over TLS, and who they say that they are.

@@ -7,8 +7,8 @@
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::entities;
 use super::job::Counts;
+use super::{entities, likeness};
 use crate::jobs::{Context, Hopeless, Lease};
 use crate::purge;
 use crate::soda::datasets::{DATASETS, Dataset};
@@ -45,6 +45,10 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         may_pass = true;
         failed.push(format!("entities: {error:#}"));
     }
+    if let Err(error) = likeness::run(context, lease).await {
+        may_pass = true;
+        failed.push(format!("similar projects: {error:#}"));
+    }
     // What was computed from the data before is old now, whichever of it changed.
     if let Err(error) = context.cache.invalidate("%").await {
         may_pass = true;
@@ -59,7 +63,7 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         }
     }
     if !failed.is_empty() {
-        let error = anyhow!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 2, failed.join("; "));
+        let error = anyhow!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 3, failed.join("; "));
         return Err(if may_pass { error } else { Hopeless(error).into() });
     }
     Ok(counts)

@@ -61,8 +61,8 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = shown(request.uri().path()).to_owned();
     let span = tracing::info_span!("request", request.id = id.as_str(), { telemetry::NAME } = Empty);
-    telemetry::adopt(&span, request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    telemetry::adopt(&span, &method, route.as_ref().map(MatchedPath::as_str), request.headers());
 
     let mut response = next.run(request).instrument(span.clone()).await;
 

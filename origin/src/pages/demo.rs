@@ -112,7 +112,7 @@ impl Document for Demo {
     }
 
     async fn write(&self) -> Result<Written, Error> {
-        let parcel = self.databases.read(&Find).await?;
+        let parcel = self.databases.read_to_keep(&Find).await?;
         let parcel = parcel.map(serde_json::from_value).transpose().map_err(Error::bug)?;
         Ok(Written { text: html(&page(parcel, &self.sign_up))?, is_passing: false })
     }
