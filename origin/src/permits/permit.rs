@@ -15,11 +15,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX};
+use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX, SIGNALS_MAX, STATIONS_MAX, TEAM_MAX};
 use super::parcel::Parcel;
-use super::record::{Contact, Inspection, Permit, Step};
+use super::record::{Contact, Inspection, Member, Pace, Permit, Signal, Step};
 use super::report::routing::{self, Routing};
-use super::report::{all, by_role, cut, tracker};
+use super::report::{all, by_role, cut, severity_of, tracker};
+use super::severity::Severity;
 use super::standing::Stage;
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
@@ -60,7 +61,13 @@ pub(crate) struct PermitFile {
     pub(crate) inspections: Vec<Inspection>,
     /// Steps of plan review, the latest revision first.
     pub(crate) steps: Vec<Step>,
-    /// Progress of the latest revision, for a permit that is under way.
+    /// People and firms that the contacts were put together as.
+    pub(crate) team: Vec<Member>,
+    /// How much the permit needs attention.
+    pub(crate) severity: Severity,
+    /// What is wrong, slow or forgotten, as the last night found it.
+    pub(crate) signals: Vec<Signal>,
+    /// Progress of the latest revision, for a permit that is under way, each wait beside the pace of its station.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) routing: Option<Routing>,
     /// The permit in the city's own tracker.
@@ -106,15 +113,44 @@ static STEPS: LazyLock<String> = LazyLock::new(|| {
     select(Step::COLUMNS, rest)
 });
 
+static TEAM: LazyLock<String> = LazyLock::new(|| {
+    let columns = Member::COLUMNS.join(", ");
+    format!(
+        "SELECT {columns} FROM (
+            SELECT DISTINCT entity_id, 1::bigint AS permits_here FROM entity_permits WHERE permit_number = $1
+             ORDER BY entity_id LIMIT {TEAM_MAX}
+        ) here JOIN entities USING (entity_id)
+        ORDER BY permit_count DESC, entity_id"
+    )
+});
+
+/// The worst first: its tiers are in that order by their names, too.
+static SIGNALS: LazyLock<String> = LazyLock::new(|| {
+    let columns = Signal::COLUMNS.join(", ");
+    format!(
+        "SELECT {columns} FROM permit_signals WHERE permit_number = $1
+        ORDER BY tier, since NULLS LAST, signal_type, station LIMIT {SIGNALS_MAX}"
+    )
+});
+
+/// How long stations take now, or took over the year where there are too few reviews.
+static PACES: LazyLock<String> = LazyLock::new(|| {
+    let columns = Pace::COLUMNS.join(", ");
+    format!(
+        "SELECT DISTINCT ON (station, metric_type) {columns} FROM station_velocity_v2
+        ORDER BY station, metric_type, period = 'current' DESC LIMIT {STATIONS_MAX}"
+    )
+});
+
 impl ReadOnly for Number {
     type Answer = Option<PermitFile>;
 
-    /// Five statements in one round trip; `None` when no row has the number.
+    /// Eight statements in one round trip; `None` when no row has the number.
     async fn read(&self, reader: &Reader) -> Result<Option<PermitFile>, tokio_postgres::Error> {
         let number = &self.0;
         let ask = |statement: &'static str| async move { reader.query_typed(statement, &[(number, Type::TEXT)]).await };
         // Polled in this order the first time, which sends them in this order.
-        let (_, today, records, contacts, inspections, steps, _) = tokio::try_join!(
+        let (_, today, records, contacts, inspections, steps, team, signals, paces, _) = tokio::try_join!(
             biased;
             reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
             reader.query_typed(super::report::TODAY, &[]),
@@ -122,15 +158,17 @@ impl ReadOnly for Number {
             ask(&CONTACTS),
             ask(&INSPECTIONS),
             ask(&STEPS),
+            ask(&TEAM),
+            ask(&SIGNALS),
+            reader.query_typed(&PACES, &[]),
             reader.batch_execute("COMMIT"),
         )?;
         let as_of = today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?;
         let mut records = all(&records, Permit::read)?;
-        if records.is_empty() {
-            return Ok(None);
-        }
-        let mut contacts = all(&contacts, Contact::read)?;
         let mut inspections = all(&inspections, Inspection::read)?;
+        let Some(newest) = records.first() else { return Ok(None) };
+        let severity = severity_of(newest, inspections.len(), as_of);
+        let mut contacts = all(&contacts, Contact::read)?;
         let mut steps = all(&steps, Step::read)?;
         let truncated = [
             ("records", cut(&mut records, PERMIT_LIST_MAX)),
@@ -142,7 +180,10 @@ impl ReadOnly for Number {
         Ok(Some(PermitFile {
             permit_number: number.clone(),
             as_of,
-            routing: progress(&records, &steps, as_of),
+            routing: progress(&records, &steps, &all(&paces, Pace::read)?, as_of),
+            team: all(&team, Member::read)?,
+            severity,
+            signals: all(&signals, Signal::read)?,
             records,
             contacts,
             inspections,
@@ -154,12 +195,12 @@ impl ReadOnly for Number {
 }
 
 /// How far the latest revision is; `None` for a permit that is not under way any more.
-fn progress(records: &[Permit], steps: &[Step], today: Date) -> Option<Routing> {
+fn progress(records: &[Permit], steps: &[Step], paces: &[Pace], today: Date) -> Option<Routing> {
     let stage = Stage::of(records.first()?.status.as_deref());
     let under_way = matches!(stage, Stage::Review | Stage::Issued);
     let latest = steps.first()?.addenda_number;
     let revision = steps.partition_point(|step| step.addenda_number == latest);
-    under_way.then(|| routing::progress(&steps[..revision], &[], today))?
+    under_way.then(|| routing::progress(&steps[..revision], paces, today))?
 }
 
 /// Borrows a connection and reads the permit.
@@ -219,6 +260,9 @@ mod tests {
             contacts: Vec::new(),
             inspections: Vec::new(),
             steps: Vec::new(),
+            team: Vec::new(),
+            severity: severity_of(&Permit::default(), 0, date(2024, 3, 1)),
+            signals: Vec::new(),
             routing: None,
             link: String::new(),
             truncated: Vec::new(),
@@ -237,9 +281,9 @@ mod tests {
         let steps = [step(Some(2)), step(Some(2)), step(Some(1)), step(None)];
         let permit = |status: &str| Permit { status: Some(status.to_owned()), ..Permit::default() };
         let day = date(2024, 3, 1);
-        let routing = progress(&[permit("issued")], &steps, day).unwrap();
+        let routing = progress(&[permit("issued")], &steps, &[], day).unwrap();
         assert_eq!((routing.total, routing.addenda_number), (2, Some(2)));
-        assert_eq!(progress(&[permit("complete")], &steps, day), None);
-        assert_eq!(progress(&[permit("issued")], &[], day), None);
+        assert_eq!(progress(&[permit("complete")], &steps, &[], day), None);
+        assert_eq!(progress(&[permit("issued")], &[], &[], day), None);
     }
 }

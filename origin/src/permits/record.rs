@@ -285,6 +285,19 @@ record! {
     }
 }
 
+record! {
+    /// What the last nightly look found wrong, slow or forgotten on a permit.
+    Signal {
+        /// Its kind, such as `hold_stalled`; the page about methods lists all.
+        signal_type: String,
+        /// `at_risk`, `behind` or `slower`.
+        tier: String,
+        /// The station of plan review that it is about; empty where it is about none.
+        station: String,
+        since: Option<DateTime>,
+    }
+}
+
 impl Neighbor {
     /// Number and street.
     pub(crate) fn address(&self) -> String {

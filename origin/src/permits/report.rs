@@ -289,7 +289,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
     );
     for permit in &mut permits {
         permit.contacts.sort_by_key(by_role);
-        permit.severity = Some(severity_of(permit, rows.today));
+        permit.severity = Some(severity_of(&permit.permit, permit.inspections.len(), rows.today));
     }
 
     let summary = summary(&permits, &rows.complaints, &rows.violations);
@@ -414,21 +414,18 @@ fn summary(permits: &[PermitHistory], complaints: &[Complaint], violations: &[Vi
     }
 }
 
-/// The permit's score; inspections whose reference is its number count.
-fn severity_of(permit: &PermitHistory, today: Date) -> Severity {
-    let row = &permit.permit;
-    let text = |text: &'_ Option<String>| -> String { text.clone().unwrap_or_default() };
-    let (status, definition) = (text(&row.status), text(&row.permit_type_definition));
+/// A permit's score; inspections whose reference is its number count.
+pub(crate) fn severity_of(row: &Permit, inspections: usize, today: Date) -> Severity {
     let input = severity::Input {
-        status: &status,
-        permit_type_definition: &definition,
+        status: row.status.as_deref().unwrap_or_default(),
+        permit_type_definition: row.permit_type_definition.as_deref().unwrap_or_default(),
         description: row.description.as_deref().unwrap_or_default(),
         filed: row.filed_date.map(DateTime::date),
         issued: row.issued_date.map(DateTime::date),
         status_since: row.status_date.map(DateTime::date),
         estimated_cost: row.estimated_cost,
         revised_cost: row.revised_cost,
-        inspections: u32::try_from(permit.inspections.len()).unwrap_or(u32::MAX),
+        inspections: u32::try_from(inspections).unwrap_or(u32::MAX),
     };
     severity::score(&input, today)
 }
