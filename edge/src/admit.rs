@@ -70,11 +70,6 @@ impl Admitted {
         Self { admission, source, charged: Charged::nothing(), later: false }
     }
 
-    /// Whether the shared limits are yet to be charged for a miss.
-    pub(crate) const fn is_owing(&self) -> bool {
-        self.later
-    }
-
     /// The same, after what was decided before.
     fn after(mut self, own: &Admission) -> Self {
         self.admission.verdicts.splice(0..0, own.verdicts.iter().copied());
@@ -135,17 +130,36 @@ pub(crate) fn refused_at_once(
     Some(admission)
 }
 
-/// Charges the shared limits of a route for a call that nobody waits for, and says whether they let it pass. The limits
-/// of this isolate and of this location have counted the request that led to it.
-pub(crate) async fn charge<P: Platform>(
-    edge: &Rc<Edge>,
-    platform: &P,
-    route: &Route,
-    client: Client,
-    lease: LeaseId,
-) -> bool {
-    let call = Admitting::of_shared(edge, route, client, lease);
-    call.check(platform).await.admission.refusal().is_none()
+/// What a refresh, which nobody waits for, costs the shared limits of its route: as much as a miss. The limits of the
+/// isolate and of the location have counted the request that led to it.
+pub(crate) enum Fare<P: Platform> {
+    /// Nobody pays.
+    Free,
+    /// This client does, once it is known that the call is made here; these places are held meanwhile.
+    Due(Client, Places<P>),
+    /// That request was charged.
+    Paid(Client, LeaseId, Charged),
+}
+
+impl<P: Platform> Fare<P> {
+    /// What `client` pays for a request that was charged nothing.
+    pub(crate) fn due(edge: &Rc<Edge>, platform: &P, route: &Route, client: Client) -> Self {
+        Self::Due(client, Places::new(edge, platform, route, client))
+    }
+
+    /// Charges what is due, and says whether the limits let the call pass.
+    pub(crate) async fn pay(&self, edge: &Rc<Edge>, platform: &P, route: &Route) -> bool {
+        let Self::Due(client, places) = self else { return true };
+        let call = Admitting::of_shared(edge, route, *client, places.lease());
+        call.check(platform).await.admission.refusal().is_none()
+    }
+
+    /// Gives back what was paid: another isolate makes the call, and the request was answered from the cache.
+    pub(crate) fn give_back(self, edge: &Rc<Edge>, platform: &P) {
+        if let Self::Paid(client, lease, charged) = self {
+            shared::give_back(edge, platform, client, lease, charged, shared::Back::Hit);
+        }
+    }
 }
 
 /// A request that the limits of its isolate let pass.
@@ -280,6 +294,15 @@ impl<'a> Admitting<'a> {
     /// Charges what [`Admitting::check`] left for later, because the cache has no answer.
     pub(crate) async fn missed<P: Platform>(&self, platform: &P, admitted: Admitted) -> Admitted {
         if admitted.later { self.decide(platform).await } else { admitted }
+    }
+
+    /// What a refresh costs that this request leads to.
+    pub(crate) fn fare<P: Platform>(&self, platform: &P, admitted: &mut Admitted) -> Fare<P> {
+        if admitted.later {
+            Fare::due(self.edge, platform, self.route, self.client)
+        } else {
+            Fare::Paid(self.client, self.lease, core::mem::take(&mut admitted.charged))
+        }
     }
 
     /// Gives back what a request costs less because the cache had its answer. What the fields say follows.

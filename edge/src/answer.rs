@@ -13,7 +13,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Platform,
+    Body, Platform,
     message::{Headers, Response},
     sanitise::HOP_BY_HOP,
 };
@@ -90,7 +90,6 @@ pub(crate) fn refused<P: Platform>(platform: &P, problem: &Problem<'_>, detail: 
 /// A client whose validators match gets 304 (RFC 9110 §13), one that asked for a part gets that, where the platform can
 /// cut it out.
 pub(crate) fn finish<P: Platform>(
-    platform: &P,
     answer: Answer<P>,
     policy: &Policy,
     limits: &[LimitId],
@@ -110,7 +109,7 @@ pub(crate) fn finish<P: Platform>(
     if let Some(value) = fields::rate_limit(policy, &admission.verdicts) {
         response.headers.set(fields::RATE_LIMIT, &value);
     }
-    cut(platform, &mut response, how);
+    cut(&mut response, how);
     response
 }
 
@@ -124,12 +123,12 @@ pub(crate) fn keep_here(headers: &mut impl Headers) {
 }
 
 /// Leaves of a response what the client gets.
-fn cut<P: Platform>(platform: &P, response: &mut Response<P>, how: conditional::Answer) {
+fn cut<P: Platform>(response: &mut Response<P>, how: conditional::Answer) {
     match how {
         conditional::Answer::Full => return,
         conditional::Answer::Part(range) => {
             let Some(body) = response.body.take() else { return };
-            match platform.slice(body, range.first, range.length()) {
+            match body.slice(range.first, range.length()) {
                 Ok(part) => response.body = Some(part),
                 Err(whole) => return response.body = Some(whole),
             }

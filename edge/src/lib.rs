@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod body;
 pub mod client;
 pub mod cron;
 pub mod limits;
@@ -39,6 +40,7 @@ mod tally;
 pub mod fake;
 
 pub use self::{
+    body::Body,
     edge::{Edge, Isolate},
     platform::Platform,
     settings::Settings,

@@ -20,7 +20,7 @@ use seawall_core::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Isolate, Platform, answer,
+    Body, Isolate, Platform, answer,
     limits::{FAR_ENTRY_BYTES_MAX, FAR_KEEP_MAX, FAR_LIFETIME_MIN, GONE_FOR, MEMORY_ENTRY_BYTES_MAX},
     memory::Kept,
     message::{Request, Response},
@@ -166,7 +166,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
     }
     let (metadata, variant) = (found.metadata.clone(), found.variant.clone());
     if into_memory {
-        let mut response = copy(platform, &mut found.response);
+        let mut response = copy(&mut found.response);
         answer::keep_here(&mut response.headers);
         let ready = platform.ready(response, MEMORY_ENTRY_BYTES_MAX);
         let (isolate, platform_, key) = (Rc::clone(isolate), platform.clone(), *key);
@@ -183,7 +183,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
         });
     }
     if into_near {
-        let response = copy(platform, &mut found.response);
+        let response = copy(&mut found.response);
         let (platform_, key) = (platform.clone(), *key);
         platform.spawn(async move {
             let now = platform_.now();
@@ -215,7 +215,7 @@ pub(crate) async fn save<P: Platform>(
     if let Some(rule) = same_for(&response, options) {
         isolate.state.borrow_mut().searches.learn(&request.target(), rule.clone());
         if let Some(same) = rule.key(&request.target()) {
-            let copy = copy(platform, &mut response);
+            let copy = copy(&mut response);
             save_under(isolate, platform, &same, &request.headers, &options.vary, metadata, copy).await?;
         }
     }
@@ -239,8 +239,8 @@ pub(crate) fn learn<P: Platform>(isolate: &Isolate<P>, target: &Target<'_>, foun
 }
 
 /// A second response of the same body.
-fn copy<P: Platform>(platform: &P, response: &mut Response<P>) -> Response<P> {
-    let (ours, theirs) = response.body.take().map(|body| platform.split(body)).unzip();
+pub(crate) fn copy<P: Platform>(response: &mut Response<P>) -> Response<P> {
+    let (ours, theirs) = response.body.take().map(Body::tee).unzip();
     response.body = theirs;
     Response::new(response.status, response.headers.clone(), ours)
 }
@@ -255,7 +255,7 @@ async fn save_under<P: Platform>(
     mut response: Response<P>,
 ) -> Result<(), StoreError> {
     let far = platform.far().filter(|_| is_worth_the_way(metadata));
-    let copy = far.as_ref().map(|_| copy(platform, &mut response));
+    let copy = far.as_ref().map(|_| copy(&mut response));
     let saved = save_in(platform, &platform.near(), key, request, options, metadata, response, Duration::MAX).await;
     // Whatever became of it: what memory has is not what is stored now.
     isolate.memory.borrow_mut().responses.forget(key);

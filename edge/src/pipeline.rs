@@ -31,7 +31,7 @@ use seawall_core::{
 
 use crate::{
     Edge, Isolate, Platform,
-    admit::{Admitted, Admitting, Places},
+    admit::{Admitted, Admitting, Fare, Places},
     answer::{self, Answer, Conditions},
     client::Client,
     control,
@@ -176,7 +176,7 @@ async fn answered<'a, P: Platform>(
         }
         _ => answer,
     };
-    let response = answer::finish(platform, answer, &edge.policy, &route.limits, &admitted.admission);
+    let response = answer::finish(answer, &edge.policy, &route.limits, &admitted.admission);
     let record = Record::routed(&edge.policy, route, method, cache, Some(&admitted));
     Answered { response, record, route: Some(route) }
 }
@@ -199,7 +199,8 @@ async fn through_the_cache<P: Platform>(
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
                 Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
                 Step::Stale(answer) => {
-                    cached.refresh_aside(&request, Some(admitting.client()));
+                    cached
+                        .refresh_aside(&request, || Fare::due(&edge.edge, *platform, cached.route, admitting.client()));
                     return (admitting.spared(platform.now()), answer);
                 }
                 step => (admitting.check(*platform).await, Ok(step)),
@@ -236,8 +237,8 @@ async fn through_the_cache<P: Platform>(
         }
         Step::Stale(answer) => {
             // Who was charged for a miss pays the refresh; who was refused starts none.
-            let debtor = admitted.is_owing().then(|| admitting.client());
-            if is_refused(&admitted) || !cached.refresh_aside(&request, debtor) {
+            let refused = is_refused(&admitted);
+            if refused || !cached.refresh_aside(&request, || admitting.fare(*platform, &mut admitted)) {
                 admitting.hit(*platform, &mut admitted);
             }
             (admitted, answer)

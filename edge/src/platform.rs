@@ -6,6 +6,7 @@ use std::{fmt, future::ready};
 use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
 
 use crate::{
+    Body,
     authority::{Question, Reply},
     message::{Headers, Request, Response},
     record::Metric,
@@ -20,7 +21,7 @@ pub trait Platform: Clone + 'static {
     /// Header fields, as the host has them.
     type Headers: Headers;
     /// A body that is passed on without being read.
-    type Body: 'static;
+    type Body: Body;
     /// A response in the memory of an isolate, ready to be sent.
     type Ready: fmt::Debug + 'static;
     /// The store of [`Platform::near`].
@@ -66,19 +67,6 @@ pub trait Platform: Clone + 'static {
 
     /// A response of its own from one that is ready.
     fn revive(&self, ready: &Self::Ready) -> Response<Self>;
-
-    /// Makes two of one body, each of which yields all of it.
-    fn split(&self, body: Self::Body) -> (Self::Body, Self::Body);
-
-    /// The bytes of a body from `first` on, `length` of them; the body itself where the host cannot cut one, and then
-    /// the client gets all of it (RFC 9110 §14.2).
-    ///
-    /// # Errors
-    /// With the whole body.
-    fn slice(&self, body: Self::Body, first: u64, length: u64) -> Result<Self::Body, Self::Body> {
-        let _ = (first, length);
-        Err(body)
-    }
 
     /// The text of a body; `None` when it is longer than `bytes_max`, breaks off, or is no text. What visitors get is
     /// never read.

@@ -1,7 +1,139 @@
-use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::support::{Database, Site};
+use crate::support::{Database, LOOK_EVERY, Site, soon};
+
+/// Rows that no plan reads in order when it has an index: as many pages as a table of the city's has thousands.
+const FILL: &str = "
+    INSERT INTO permits (record_id, permit_number, permit_type_definition, status, filed_date, description, street_number,
+        street_name, street_suffix, neighborhood, block, lot, estimated_cost)
+    SELECT n::text, 'P' || n, 'otc alterations permit', (ARRAY['complete', 'issued', 'filed'])[1 + n % 3],
+        timestamp '1990-01-01' + n * interval '4 hours',
+        (ARRAY['remodel of bathroom', 'reroofing', 'new sign', 'replace windows'])[1 + n % 4] || ' ' || md5((n % 99)::text),
+        (n % 900)::text,
+        'Street' || n % 300, 'St', CASE WHEN n % 2 = 0 THEN 'Mission' ELSE 'Area ' || n % 40 END, lpad((n % 5000)::text, 4, '0'), lpad((n % 90)::text, 3, '0'), n
+      FROM generate_series(1, 60000) n;
+    INSERT INTO contacts (row_key, occurrence, source, permit_number, role, name, firm_name, license_number)
+    SELECT n::text, 1, 'building', 'P' || n, 'contractor', 'Person ' || md5((n % 9000)::text), 'Firm ' || n % 9000,
+        (100000 + n % 9000)::text FROM generate_series(1, 60000) n;
+    INSERT INTO inspections (row_key, occurrence, source, reference_number)
+    SELECT n::text, 1, 'building', 'P' || n FROM generate_series(1, 60000) n;
+    INSERT INTO addenda (row_key, occurrence, application_number, addenda_number, station)
+    SELECT n::text, 1, 'P' || n, 0, 'BLDG' FROM generate_series(1, 60000) n;
+    INSERT INTO tax_rolls (row_key, occurrence, block, lot, tax_year)
+    SELECT n::text, 1, lpad((n % 5000)::text, 4, '0'), lpad((n % 90)::text, 3, '0'), 2024
+      FROM generate_series(1, 60000) n;
+    INSERT INTO entities SELECT left(md5('license:' || (100000 + n)), 16), 'Person ' || md5(n::text), 'Firm ' || n,
+        'contractor', (100000 + n)::text, NULL, 'license_number', 'medium', 6, 6, '{building}'
+      FROM generate_series(0, 8999) n;
+    INSERT INTO entity_permits SELECT left(md5('license:' || (100000 + n % 9000)), 16), 'P' || n, 'contractor'
+      FROM generate_series(1, 60000) n;
+    INSERT INTO search_terms SELECT 'entity', canonical_name, entity_id, permit_count FROM entities;
+    INSERT INTO search_terms SELECT 'entity', 'Firm ' || md5(n::text), n::text, n % 50 FROM generate_series(1, 60000) n;
+    INSERT INTO sitemap_parcels SELECT DISTINCT block, lot, 1 + lot::int / 50 FROM permits;
+    ANALYZE";
+
+/// What reading the large tables took, since the server started.
+#[derive(Clone, Copy)]
+struct Reads {
+    whole: i64,
+    by_index: i64,
+    rows_by_index: i64,
+}
+
+async fn reads(database: &Database) -> Result<BTreeMap<String, Reads>> {
+    let client = database.connect().await?;
+    let tables = "SELECT relname::text, seq_scan, coalesce(idx_scan, 0), coalesce(idx_tup_fetch, 0)
+          FROM pg_stat_user_tables
+        WHERE relname IN ('permits', 'contacts', 'inspections', 'addenda', 'tax_rolls', 'entities', 'entity_permits',
+            'search_terms', 'sitemap_parcels')";
+    let rows = client.query(tables, &[]).await?;
+    let read = |row: &tokio_postgres::Row| Reads { whole: row.get(1), by_index: row.get(2), rows_by_index: row.get(3) };
+    Ok(rows.iter().map(|row| (row.get(0), read(row))).collect())
+}
+
+/// The same once all of `tables` were read by an index again: the server writes what its sessions counted a moment later.
+async fn reads_after(
+    database: &Database,
+    before: &BTreeMap<String, Reads>,
+    tables: &[&str],
+) -> Result<BTreeMap<String, Reads>> {
+    let counted = async {
+        loop {
+            let now = reads(database).await?;
+            if tables.iter().all(|table| now[*table].by_index > before[*table].by_index) {
+                return Ok(now);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    soon("the server's counts", counted).await?
+}
+
+#[tokio::test]
+async fn no_page_reads_a_whole_table() -> Result<()> {
+    let database = Database::create("plans")?;
+    let client = database.connect().await?;
+    client.batch_execute(FILL).await?;
+    let firm: String = client.query_one("SELECT min(entity_id) FROM entities", &[]).await?.get(0);
+    let site = database.serve()?;
+    let before = reads(&database).await?;
+    for (target, kind) in [
+        ("permit+P123456", "none"),
+        ("P00123", "none"),
+        ("0123/033", "parcel"),
+        ("120+Street120+St", "address"),
+        ("Street120+St", "street"),
+        ("Street121&status=issued&year=2001", "street"),
+        ("Street120&after=2001-01-01T00:00:00_P1", "street"),
+        ("mission", "neighborhood"),
+        ("mission&year=2001", "neighborhood"),
+        ("Firm+1234", "name"),
+        ("Firm+1234&status=issued", "name"),
+        ("bathroom+remodel", "description"),
+        ("bathroom+remodel&status=issued&year=2001", "description"),
+        ("persom+aab", "none"),
+    ] {
+        let answer = site.visitor().get(&format!("/api/v1/search?q={target}")).await?;
+        ensure!(answer.status == 200, "{target} is {}: {}", answer.status, answer.text());
+        let found = answer.json()?;
+        assert_eq!(found["kind"].as_str().unwrap_or("none"), kind, "{target}: {found}");
+    }
+    for target in [
+        "/api/v1/suggest?q=fi",
+        "/api/v1/suggest?q=firm+00",
+        "/api/v1/report/0123/033",
+        "/api/v1/permit/P1",
+        &format!("/api/v1/firm/{firm}"),
+        "/sitemap.xml",
+        "/sitemaps/reports-1.xml",
+    ] {
+        assert_eq!(site.visitor().get(target).await?.status, 200, "{target}");
+    }
+    let after = reads_after(&database, &before, &["tax_rolls", "entities", "search_terms", "contacts"]).await?;
+    for (table, Reads { whole, .. }) in &before {
+        assert_eq!(after[table].whole, *whole, "{table} was read whole");
+    }
+
+    // What is rare in a large neighborhood is found without reading the neighborhood, and there are half of the permits.
+    client
+        .batch_execute("UPDATE permits SET status = 'revoked', permit_type_definition = 'sign' WHERE record_id = '2'")
+        .await?;
+    let before = reads(&database).await?;
+    for narrowed in ["status=revoked", "type=sign", "status=revoked&type=sign&year=1990"] {
+        let found = site.visitor().get(&format!("/api/v1/search?q=mission&{narrowed}")).await?.json()?;
+        assert_eq!(found["results"][0]["permit_number"], "P2", "{narrowed}: {found}");
+    }
+    let after = reads_after(&database, &before, &["permits"]).await?;
+    let read = after["permits"].rows_by_index - before["permits"].rows_by_index;
+    assert!(read < NEIGHBORHOOD, "{read} rows were read");
+    Ok(())
+}
+
+/// Permits of the largest neighborhood.
+const NEIGHBORHOOD: i64 = 30_000;
 
 /// The pages of a search, one after the other.
 async fn all_pages(site: &Site, query: &str) -> Result<Vec<String>> {
@@ -16,6 +148,54 @@ async fn all_pages(site: &Site, query: &str) -> Result<Vec<String>> {
             None => return Ok(numbers),
         }
     }
+}
+
+/// Permits of one to four rows, which differ in date, status and place, with dates that many share and without.
+const TIES: &str = "
+    INSERT INTO permits (record_id, permit_number, permit_type_definition, status, filed_date, description, street_name,
+        street_suffix, neighborhood, block, lot)
+    SELECT n || '-' || place, 'P' || n, (ARRAY['sign', 'demolitions'])[1 + (a + place) % 2],
+        (ARRAY['issued', 'complete', 'filed'])[1 + (b + place) % 3],
+        CASE WHEN (a + place * 5) % 11 > 0 THEN timestamp '2001-12-20' + (b + place * 7) % 20 * interval '1 day' END,
+        CASE WHEN (b + place) % 2 = 0 THEN 'new kitchen' ELSE 'roof' END,
+        (ARRAY['Valencia', 'Guerrero', '02nd', '2nd'])[1 + (a + place) % 4], 'St',
+        (ARRAY['Mission', 'Noe Valley'])[1 + (b + place) % 2], '3507', lpad(((a + place) % 3)::text, 3, '0')
+      FROM generate_series(1, 300) n, generate_series(0, 3) place,
+           LATERAL (SELECT abs(hashtext('a' || n)) % 1000 AS a, abs(hashtext('b' || n)) % 1000 AS b) random
+     WHERE place <= n % 4;
+    INSERT INTO contacts (row_key, occurrence, source, permit_number, role, name)
+    SELECT n || '-' || again, 1, 'building', 'P' || n, 'contractor', 'Ann Builder'
+      FROM generate_series(1, 400) n, generate_series(1, 2) again WHERE n % 3 > 0;
+    ANALYZE";
+
+#[tokio::test]
+async fn pages_fit_together_whatever_the_rows_of_a_permit_are() -> Result<()> {
+    let database = Database::create("ties")?;
+    let client = database.connect().await?;
+    client.batch_execute(TIES).await?;
+    let site = database.serve()?;
+    for (query, condition) in [
+        ("valencia+st", "street_name = 'Valencia'"),
+        ("2nd+street", "street_name IN ('02nd', '2nd')"),
+        ("2nd+street&status=issued", "street_name IN ('02nd', '2nd') AND status = 'issued'"),
+        ("mission", "neighborhood = 'Mission'"),
+        ("mission&type=sign", "neighborhood = 'Mission' AND permit_type_definition = 'sign'"),
+        ("mission&year=2001", "neighborhood = 'Mission' AND extract(year FROM filed_date) = 2001"),
+        ("3507/001", "block = '3507' AND lot = '001'"),
+        ("ann+builder", "permit_number IN (SELECT permit_number FROM contacts)"),
+        ("ann+builder&status=filed", "permit_number IN (SELECT permit_number FROM contacts) AND status = 'filed'"),
+        ("new+kitchen", "description = 'new kitchen'"),
+        ("new+kitchen&year=2002", "description = 'new kitchen' AND extract(year FROM filed_date) = 2002"),
+    ] {
+        let whole = format!(
+            "SELECT permit_number FROM permits WHERE {condition} GROUP BY permit_number
+             ORDER BY max(coalesce(filed_date, '-infinity')) DESC, permit_number DESC"
+        );
+        let expected: Vec<String> = client.query(&whole, &[]).await?.iter().map(|row| row.get(0)).collect();
+        assert!(expected.len() > 50, "{query} has {} permits, two pages or fewer", expected.len());
+        assert_eq!(all_pages(&site, query).await?, expected, "{query}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

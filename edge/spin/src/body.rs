@@ -5,6 +5,7 @@ use core::future::poll_fn;
 use bytes::{Bytes, BytesMut};
 use futures_channel::mpsc;
 use futures_util::StreamExt;
+use seawall_edge::body::within;
 use spin_sdk::wasip3::{
     http::types::{ErrorCode, Trailers},
     spawn,
@@ -84,8 +85,26 @@ impl Body {
         }
     }
 
-    /// Two of one.
-    pub(crate) fn split(self) -> (Self, Self) {
+    /// All of it; `None` when it is longer than `bytes_max`, or breaks off.
+    pub(crate) async fn collect(self, bytes_max: usize) -> Option<Bytes> {
+        if let Self::Bytes(bytes) = self {
+            return (bytes.len() <= bytes_max).then_some(bytes);
+        }
+        let mut source = Source::from(self);
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = source.next().await {
+            let chunk = chunk.ok()?;
+            if whole.len() + chunk.len() > bytes_max {
+                return None;
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Some(whole.freeze())
+    }
+}
+
+impl seawall_edge::Body for Body {
+    fn tee(self) -> (Self, Self) {
         if let Self::Bytes(bytes) = self {
             return (Self::Bytes(bytes.clone()), Self::Bytes(bytes));
         }
@@ -105,27 +124,24 @@ impl Body {
         (Self::Branch(ours), Self::Branch(theirs))
     }
 
-    /// The bytes from `first` on, `length` of them.
-    pub(crate) fn slice(self, first: u64, length: u64) -> Result<Self, Self> {
+    fn slice(self, first: u64, length: u64) -> Result<Self, Self> {
         if let Self::Bytes(bytes) = &self {
-            let range = usize::try_from(first).ok().zip(usize::try_from(length).ok());
-            let range = range.and_then(|(first, length)| Some(first..first.checked_add(length)?));
-            return match range.filter(|range| range.end <= bytes.len()) {
-                Some(range) => Ok(Self::Bytes(bytes.slice(range))),
-                None => Err(self),
-            };
+            let part = within(first, length, bytes.len()).map(|range| Self::Bytes(bytes.slice(range)));
+            return part.ok_or(self);
         }
         let (mut sender, part) = mpsc::channel(CHUNKS_AHEAD);
         let mut source = Source::from(self);
         spawn(async move {
             let (mut skip, mut left) = (first, length);
             while left > 0 {
-                let Some(chunk) = source.next().await else { return };
+                // One that is too short breaks off, and is not taken for a short part.
+                let chunk = source.next().await.unwrap_or(Err(ErrorCode::HttpResponseIncomplete));
                 let chunk = chunk.map(|bytes| cut(bytes, &mut skip, &mut left));
                 if chunk.as_ref().is_ok_and(Bytes::is_empty) {
                     continue;
                 }
-                if !send(&mut sender, chunk).await {
+                let is_broken = chunk.is_err();
+                if !send(&mut sender, chunk).await || is_broken {
                     return;
                 }
             }
@@ -133,21 +149,20 @@ impl Body {
         Ok(Self::Branch(part))
     }
 
-    /// All of it; `None` when it is longer than `bytes_max`, or breaks off.
-    pub(crate) async fn collect(self, bytes_max: usize) -> Option<Bytes> {
-        if let Self::Bytes(bytes) = self {
-            return (bytes.len() <= bytes_max).then_some(bytes);
-        }
-        let mut source = Source::from(self);
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = source.next().await {
-            let chunk = chunk.ok()?;
-            if whole.len() + chunk.len() > bytes_max {
-                return None;
+    fn join(self, next: Self) -> Self {
+        let (mut sender, joined) = mpsc::channel(CHUNKS_AHEAD);
+        spawn(async move {
+            for body in [self, next] {
+                let mut source = Source::from(body);
+                while let Some(chunk) = source.next().await {
+                    let is_broken = chunk.is_err();
+                    if !send(&mut sender, chunk).await || is_broken {
+                        return;
+                    }
+                }
             }
-            whole.extend_from_slice(&chunk);
-        }
-        Some(whole.freeze())
+        });
+        Self::Branch(joined)
     }
 }
 

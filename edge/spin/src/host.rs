@@ -98,14 +98,6 @@ impl Platform for Host {
         Response::new(ready.status, ready.headers.clone(), Some(Body::Bytes(ready.body.clone())))
     }
 
-    fn split(&self, body: Body) -> (Body, Body) {
-        body.split()
-    }
-
-    fn slice(&self, body: Body, first: u64, length: u64) -> Result<Body, Body> {
-        body.slice(first, length)
-    }
-
     fn text(&self, text: String) -> Body {
         Body::Bytes(text.into())
     }

@@ -12,8 +12,9 @@ use futures_util::future::{Either, pending, select};
 use seawall_core::{cache::key::CacheKey, headers::Fields, limit::lua, time::Timestamp};
 
 use crate::{
-    Platform,
+    Body, Platform,
     authority::{Question, Reply},
+    body::within,
     message::{Headers, Request, Response},
     platform::{AuthorityError, FetchError, Script},
     purge::PurgeLog,
@@ -99,6 +100,21 @@ impl Host {
     }
 }
 
+impl Body for String {
+    fn tee(self) -> (Self, Self) {
+        (self.clone(), self)
+    }
+
+    fn slice(self, first: u64, length: u64) -> Result<Self, Self> {
+        let part = within(first, length, self.len()).and_then(|range| self.get(range)).map(str::to_owned);
+        part.ok_or(self)
+    }
+
+    fn join(self, next: Self) -> Self {
+        self + &next
+    }
+}
+
 impl Platform for Host {
     type Headers = FakeHeaders;
     type Body = String;
@@ -173,16 +189,6 @@ impl Platform for Host {
 
     fn revive(&self, ready: &Ready) -> Response<Self> {
         Response::new(ready.status, ready.headers.clone(), Some(ready.body.clone()))
-    }
-
-    fn split(&self, body: String) -> (String, String) {
-        (body.clone(), body)
-    }
-
-    fn slice(&self, body: String, first: u64, length: u64) -> Result<String, String> {
-        let end = usize::try_from(first + length).map_err(|_| body.clone())?;
-        let start = usize::try_from(first).map_err(|_| body.clone())?;
-        body.get(start..end).map(str::to_owned).ok_or(body)
     }
 
     async fn read(&self, body: String, bytes_max: usize) -> Option<String> {

@@ -2,35 +2,24 @@
 
 use core::{
     cell::{Cell, RefCell},
-    net::IpAddr,
     time::Duration,
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::{FutureExt, future::abortable, task::LocalSpawnExt};
-use seawall_core::{
-    cache::key::CacheKey,
-    limit::{
-        Decision, State,
-        lua::{self, Operation},
-    },
-    policy::Policy,
-    time::Timestamp,
-};
+use seawall_core::{cache::key::CacheKey, limit::State, policy::Policy, time::Timestamp};
 
 use crate::{
     Edge, Isolate,
-    authority::{Kept, Question, Reply as AuthorityReply, Shard},
+    authority::{Kept, Shard},
     cron::{self, JobsFailed, Tick},
     message::{Request, Response},
     pipeline,
-    platform::{FetchError, Script},
     pop::PopFlights,
     purge::PurgeLog,
     record::Metric,
@@ -38,21 +27,15 @@ use crate::{
 };
 
 use super::{
-    host::{FakeHeaders, Host},
+    host::Host,
+    origin::{Answering, Reply},
     shelf::Which,
+    time::Timer,
 };
 
 /// The world that an edge lives in.
 #[derive(Clone)]
 pub struct World(pub(super) Rc<Inner>);
-
-/// How the origin answers one call.
-pub struct Reply {
-    /// After this time.
-    pub after: Duration,
-    /// With this.
-    pub result: Result<Response<Host>, FetchError>,
-}
 
 /// Something in the cache, until when it is kept.
 pub(super) struct Entry {
@@ -93,16 +76,14 @@ pub struct Faults {
     pub delay_ms_max: u64,
 }
 
-type Answering = Rc<dyn Fn(&Request<Host>) -> Reply>;
-
 pub(super) struct Inner {
     pub(super) policy: Policy,
     pub(super) now: RefCell<Timestamp>,
     random: RefCell<u64>,
-    pool: RefCell<LocalPool>,
+    pub(super) pool: RefCell<LocalPool>,
     pub(super) spawner: LocalSpawner,
-    timers: RefCell<Vec<Timer>>,
-    timers_made: Cell<u64>,
+    pub(super) timers: RefCell<Vec<Timer>>,
+    pub(super) timers_made: Cell<u64>,
     pub(super) script: RefCell<Answering>,
     pub(super) faults: RefCell<Faults>,
     pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
@@ -113,18 +94,18 @@ pub(super) struct Inner {
     pub(super) notes: RefCell<BTreeMap<&'static str, String>>,
     pub(super) has_pop: Cell<bool>,
     pub(super) pop: RefCell<BTreeMap<u64, PopFlights>>,
-    shards: RefCell<BTreeMap<u64, Shard>>,
+    pub(super) shards: RefCell<BTreeMap<u64, Shard>>,
     /// What the shards wrote down.
-    written: RefCell<BTreeMap<u128, Kept>>,
+    pub(super) written: RefCell<BTreeMap<u128, Kept>>,
     /// Questions that were sent to an authority.
     pub(super) asked: Cell<usize>,
     /// What a Redis holds.
-    redis: RefCell<HashMap<String, State>>,
+    pub(super) redis: RefCell<HashMap<String, State>>,
     pub(super) waiting: RefCell<HashMap<CacheKey, Vec<Waker>>>,
     pub(super) wakes: RefCell<HashMap<CacheKey, u64>>,
     pub(super) calls: RefCell<Vec<String>>,
     /// By call: how many are under way, and how many were at most.
-    under_way: RefCell<HashMap<String, (usize, usize)>>,
+    pub(super) under_way: RefCell<HashMap<String, (usize, usize)>>,
     log: RefCell<Vec<String>>,
     metrics: RefCell<Vec<String>>,
     pub(super) origins: Cell<usize>,
@@ -211,81 +192,9 @@ impl World {
         self.0.asked.get()
     }
 
-    /// Ends all authorities. The next question to one starts it anew, with what it wrote down.
-    pub fn restart_authorities(&self) {
-        self.0.shards.borrow_mut().clear();
-    }
-
-    pub(super) fn hear(&self, shard: u64, question: &Question) -> AuthorityReply {
-        let (now, policy) = (self.now(), &self.0.policy);
-        let mut shards = self.0.shards.borrow_mut();
-        let mut written = self.0.written.borrow_mut();
-        let shard = shards.entry(shard).or_insert_with(|| {
-            let mut shard = Shard::new(policy, 7, now);
-            // What another shard wrote is never asked of this one.
-            let kept: Vec<Kept> = written.values().filter(|kept| kept.expires > now).cloned().collect();
-            shard.restore(policy, &kept);
-            shard
-        });
-        let heard = shard.hear(policy, question, now, self.random() as u32);
-        written.extend(heard.keep.into_iter().map(|kept| (kept.key, kept)));
-        heard.reply
-    }
-
-    /// What core's script does.
-    pub(super) fn run_script(&self, script: &Script<'_>) -> lua::Reply {
-        let now = self.now();
-        let mut redis = self.0.redis.borrow_mut();
-        let stored: Vec<Option<State>> = script.keys.iter().map(|key| redis.get(key).cloned()).collect();
-        let asked = || script.asked.iter().zip(&stored);
-        let check = |(asked, stored): (&lua::Asked<'_>, &Option<State>)| match script.operation {
-            Operation::Refund => Some(asked.algorithm.refund(stored.as_ref(), now, &asked.spend)),
-            Operation::Spend | Operation::Peek => match asked.algorithm.decide(stored.as_ref(), now, &asked.spend) {
-                Decision::Allow { next } => Some(next),
-                Decision::Deny { .. } | Decision::Never => None,
-            },
-        };
-        let next: Option<Vec<State>> = asked().map(check).collect();
-        let allowed = next.is_some();
-        if script.operation != Operation::Peek {
-            redis.extend(script.keys.iter().cloned().zip(next.into_iter().flatten()));
-        }
-        drop(redis);
-        lua::Reply { allowed, now, stored }
-    }
-
-    /// Scripts the origin.
-    pub fn origin(&self, script: impl Fn(&Request<Host>) -> Reply + 'static) {
-        *self.0.script.borrow_mut() = Rc::new(script);
-    }
-
-    /// Sets how many origins there are. A script reads in the field `origin` which of them is called, where that is not
-    /// the first.
-    pub fn origins(&self, count: usize) {
-        self.0.origins.set(count);
-    }
-
     /// Sets what goes wrong from now on.
     pub fn faults(&self, faults: Faults) {
         *self.0.faults.borrow_mut() = faults;
-    }
-
-    /// The time.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        *self.0.now.borrow()
-    }
-
-    /// Lets time pass.
-    pub fn advance(&self, by: Duration) {
-        let until = self.now().after(by);
-        self.run(Some(until));
-        *self.0.now.borrow_mut() = until;
-    }
-
-    /// Sets the clock, forward or back, without anything happening in between.
-    pub fn set_clock(&self, now: Timestamp) {
-        *self.0.now.borrow_mut() = now;
     }
 
     /// A number of this world's sequence.
@@ -398,33 +307,6 @@ impl World {
         });
     }
 
-    /// Lets everything that goes on come to its end.
-    pub fn settle(&self) {
-        self.run(None);
-    }
-
-    /// The calls that reached the origin, as `METHOD path?query`.
-    #[must_use]
-    pub fn calls(&self) -> Vec<String> {
-        self.0.calls.borrow().clone()
-    }
-
-    /// How many calls such as `GET /search?q=a` were under way at one moment, at most.
-    #[must_use]
-    pub fn most_calls_at_once(&self, call: &str) -> usize {
-        self.0.under_way.borrow().get(call).map_or(0, |(_, most)| *most)
-    }
-
-    /// Notes a call that begins; it ends when what comes back is dropped.
-    pub(super) fn call(&self, call: &str) -> UnderWay {
-        self.0.calls.borrow_mut().push(call.to_owned());
-        let mut under_way = self.0.under_way.borrow_mut();
-        let (now, most) = under_way.entry(call.to_owned()).or_default();
-        *now += 1;
-        *most = (*most).max(*now);
-        UnderWay { world: self.clone(), call: call.to_owned() }
-    }
-
     /// The log lines so far.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
@@ -457,149 +339,5 @@ impl World {
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + 'static) {
         // The pool lives as long as the world, so it takes work.
         self.0.spawner.spawn_local(work).expect("the pool is there");
-    }
-
-    /// Waits for a time by the virtual clock.
-    pub(super) async fn sleep(&self, time: Duration) {
-        let id = self.0.timers_made.get();
-        self.0.timers_made.set(id + 1);
-        Sleep { world: self.clone(), id, until: self.now().after(time) }.await;
-    }
-
-    fn run(&self, until: Option<Timestamp>) {
-        loop {
-            self.0.pool.borrow_mut().run_until_stalled();
-            if !self.jump_to_next_timer(until) {
-                return;
-            }
-        }
-    }
-
-    /// Moves the clock to the earliest timer, not past `until`; false when there is none.
-    fn jump_to_next_timer(&self, until: Option<Timestamp>) -> bool {
-        let mut timers = self.0.timers.borrow_mut();
-        let next = timers.iter().map(|timer| timer.at).min();
-        let Some(next) = next.filter(|next| until.is_none_or(|until| *next <= until)) else {
-            return false;
-        };
-        let now = self.now().max(next);
-        *self.0.now.borrow_mut() = now;
-        timers.retain(|timer| {
-            if timer.at <= now {
-                timer.waker.wake_by_ref();
-            }
-            timer.at > now
-        });
-        true
-    }
-}
-
-impl Reply {
-    /// An answer of 200 at once, with these fields.
-    #[must_use]
-    pub fn ok(body: &str, fields: &[(&str, &str)]) -> Self {
-        Self::status(200, body, fields)
-    }
-
-    /// An answer with this status at once, with these fields.
-    #[must_use]
-    pub fn status(status: u16, body: &str, fields: &[(&str, &str)]) -> Self {
-        let response = Response::new(status, FakeHeaders::from(fields), Some(body.to_owned()));
-        Self { after: Duration::ZERO, result: Ok(response) }
-    }
-
-    /// No answer: the call fails at once.
-    #[must_use]
-    pub const fn fails(error: FetchError) -> Self {
-        Self { after: Duration::ZERO, result: Err(error) }
-    }
-
-    /// The same, later.
-    #[must_use]
-    pub fn after(self, after: Duration) -> Self {
-        Self { after, ..self }
-    }
-}
-
-impl Request<Host> {
-    /// A `GET` of a path and query at `https://permits.example`, from 192.0.2.1.
-    #[must_use]
-    pub fn get(target: &str) -> Self {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        Self {
-            method: String::from("GET"),
-            scheme: String::from("https"),
-            host: String::from("permits.example"),
-            path: path.to_owned(),
-            query: query.to_owned(),
-            headers: FakeHeaders::default(),
-            body: None,
-            client: Some(IpAddr::from([192, 0, 2, 1])),
-        }
-    }
-
-    /// The same with another method.
-    #[must_use]
-    pub fn method(self, method: &str) -> Self {
-        Self { method: method.to_owned(), ..self }
-    }
-
-    /// The same with a field.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.headers.0.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The same from another address.
-    #[must_use]
-    pub fn from(self, client: [u8; 4]) -> Self {
-        Self { client: Some(IpAddr::from(client)), ..self }
-    }
-}
-
-/// A call to the origin that has not ended.
-pub(super) struct UnderWay {
-    world: World,
-    call: String,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if let Some((now, _)) = self.world.0.under_way.borrow_mut().get_mut(&self.call) {
-            *now -= 1;
-        }
-    }
-}
-
-struct Timer {
-    id: u64,
-    at: Timestamp,
-    waker: Waker,
-}
-
-struct Sleep {
-    world: World,
-    id: u64,
-    until: Timestamp,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.world.now() >= self.until {
-            return Poll::Ready(());
-        }
-        let mut timers = self.world.0.timers.borrow_mut();
-        timers.retain(|timer| timer.id != self.id);
-        timers.push(Timer { id: self.id, at: self.until, waker: context.waker().clone() });
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.world.0.timers.borrow_mut().retain(|timer| timer.id != self.id);
     }
 }

@@ -26,9 +26,8 @@ use seawall_core::{
 
 use crate::{
     Isolate, Platform,
-    admit::{self, Places},
+    admit::Fare,
     answer::{self, Answer, Conditions},
-    client::Client,
     failure::CallFailure,
     limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, learn, look_up, promote},
@@ -94,7 +93,7 @@ impl<P: Platform> Cached<'_, P> {
                 }
                 Step::Stale(mut answer) => {
                     // The request was charged for a call that it did not make.
-                    self.refresh_aside(&request, None);
+                    self.refresh_aside(&request, || Fare::Free);
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
@@ -174,24 +173,21 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
-    /// Starts one refresh of what is stored, unless one is under way, and answers whether it did. The refresh costs the
-    /// shared limits what a miss does: `debtor` is charged for it first, if nobody was yet, and one who is refused gets
-    /// what is stored and starts nothing.
-    pub(super) fn refresh_aside(&self, request: &Request<P>, debtor: Option<Client>) -> bool {
+    /// Starts one refresh of what is stored, unless one is under way, and answers whether it did. What it costs is charged
+    /// when it is known that no other isolate makes the call, and one who is refused then gets what is stored and starts
+    /// nothing.
+    pub(super) fn refresh_aside(&self, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
         let Role::Lead(ticket) = self.join(Duration::ZERO) else { return false };
+        let fare = fare();
         let refresh = request.again("GET");
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();
             let (edge, platform, route) = (&cached.edge.edge, cached.platform, cached.route);
-            // Held while the refresh runs, where limits count that.
-            let places = debtor.map(|client| (client, Places::new(edge, platform, route, client)));
-            let may = match &places {
-                Some((client, places)) => admit::charge(edge, platform, route, *client, places.lease()).await,
-                None => true,
-            };
-            let pop = if may { cached.gather_refresh().await } else { None };
-            if pop.is_some() {
+            let pop = cached.gather_refresh().await;
+            if pop.is_none() {
+                fare.give_back(edge, platform);
+            } else if fare.pay(edge, platform, route).await {
                 cached.refresh(refresh).await;
             }
             cached.land(Some(Lead { here: ticket, pop: pop.flatten() }), Landing::Open);
@@ -285,9 +281,7 @@ impl<P: Platform> Cached<'_, P> {
         mut response: Response<P>,
         lead: Option<Lead>,
     ) -> Response<P> {
-        let (ours, theirs) = response.body.take().map(|body| self.platform.split(body)).unzip();
-        response.body = theirs;
-        let copy = Response::new(response.status, response.headers.clone(), ours);
+        let copy = lookup::copy(&mut response);
         let detached = self.detached(Conditions::default());
         self.platform.spawn(async move {
             let cached = detached.cached();

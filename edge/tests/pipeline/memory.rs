@@ -265,6 +265,13 @@ fn queries_that_the_origin_calls_the_same_share_what_is_stored() {
 }
 
 #[test]
+fn the_fake_bodies_keep_the_contract() {
+    let (world, _) = world();
+    let outcome = world.run_now(seawall_edge::body::contract::check(&world.host(), str::to_owned));
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
 fn the_fake_stores_keep_the_contract() {
     let (world, _) = world();
     world.set_far(true);

@@ -10,7 +10,7 @@ use seawall_edge::{
     message::Request,
 };
 
-use super::{body, cache_status, seconds};
+use super::{body, cache_status, says, seconds};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const PAGE: &str = "/page";
@@ -125,4 +125,44 @@ fn a_stale_page_is_refreshed_once_for_all_isolates() {
     world.advance(seconds(70));
     crowd(&world, &edges, 10);
     assert_eq!(world.calls().len(), 2);
+}
+
+/// Who finds a page stale that another isolate refreshes is charged no more than for a hit.
+#[test]
+fn a_refresh_that_another_isolate_makes_is_charged_to_nobody_here() {
+    for (options, hits) in
+        [("", 0), ("mode = \"lease\"", 0), ("authority = \"redis\"", 0), ("cost = 3\nhit_cost = 1", 1)]
+    {
+        for delay_ms_max in [0, 20] {
+            let limit = format!(
+                "[limit.few]\nalgorithm = \"gcra\"\nquota = 9\nwindow = \"10h\"\nkey = \"client\"\nscope = \"shared\"\n{options}\n"
+            );
+            let policy = format!(
+                "version = 1\n[upstream.origin]\n{limit}[[route]]\nname = \"page\"\npath = \"/page\"\nlimits = [\"few\"]\n\
+                 cache = {{ edge = {{ fresh = \"1m\", stale_while_revalidate = \"1h\", collapse = \"pop\" }} }}\n\
+                 [[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"few\"]\n"
+            );
+            let world = World::new(Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}")), 1);
+            world.set_pop(true);
+            world.origin(|_| Reply::ok("page", &[]).after(seconds(1)));
+            let (leader, other) = (world.edge(), world.edge());
+            assert_eq!(world.send(&leader, Request::get(PAGE)).status, 200);
+            world.advance(seconds(70));
+            world.faults(Faults { delay_ms_max, ..Faults::default() });
+            let began = world.calls().len();
+            assert!(cache_status(&world.send(&leader, Request::get(PAGE))).contains("stale-while-revalidate"));
+            world.advance(MILLISECOND * 200);
+            let late = [203, 0, 113, 1];
+            assert!(
+                cache_status(&world.send(&other, Request::get(PAGE).from(late))).contains("stale-while-revalidate")
+            );
+            world.settle();
+            assert_eq!(world.calls().len() - began, 1, "{options}: one refresh");
+            let asked = world.send(&world.edge(), Request::get("/other").from(late));
+            let cost = if hits == 0 { 1 } else { 3 };
+            let left = format!("r={};", 9 - hits - cost);
+            let says = says(&asked, "ratelimit", "few");
+            assert!(says.starts_with(&left), "{options} {delay_ms_max}: {says} in place of {left}");
+        }
+    }
 }

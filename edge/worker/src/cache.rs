@@ -17,9 +17,10 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, WritableStream};
 
 use crate::{
+    body::Body,
     glue::message,
     headers::HeaderList,
-    host::{self, Body, Host},
+    host::{self, Host},
 };
 
 /// The Cache API: one copy in each point of presence.

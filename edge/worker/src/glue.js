@@ -47,6 +47,19 @@ export function cut(stream, first, length) {
   return stream.pipeThrough(cutter).pipeThrough(new FixedLengthStream(length));
 }
 
+// One body and then another. Read here: workerd does not end a pipe of its own streams that is to leave the way open.
+export function join(first, next) {
+  const { readable, writable } = new IdentityTransformStream();
+  const writer = writable.getWriter();
+  const pump = async () => {
+    for (const body of [first, next]) for await (const part of new Response(body).body) await writer.write(part);
+    await writer.close();
+  };
+  // Who reads is told by the stream.
+  pump().catch((error) => writer.abort(error)).catch(() => {});
+  return readable;
+}
+
 // All fields of a `Headers`: a line for each name, in lower case, and one for its value. Values have no line breaks.
 export function fields(headers) {
   let text = "";

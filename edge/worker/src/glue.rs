@@ -40,6 +40,9 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = cut)]
     fn cut_js(stream: &ReadableStream, first: f64, length: f64) -> Result<ReadableStream, JsValue>;
 
+    /// One body and then another, each as [`answer`] takes it.
+    pub(crate) fn join(first: &JsValue, next: &JsValue) -> ReadableStream;
+
     /// What an error says.
     #[wasm_bindgen(js_name = reason)]
     pub(crate) fn message(error: &JsValue) -> String;

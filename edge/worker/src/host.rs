@@ -3,7 +3,7 @@
 use core::{cell::RefCell, pin::Pin, time::Duration};
 use std::rc::Rc;
 
-use js_sys::{Date, Object, Promise, Uint8Array};
+use js_sys::{Date, Object, Promise};
 use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
@@ -14,11 +14,11 @@ use seawall_edge::{
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStream, WorkerGlobalScope};
+use web_sys::WorkerGlobalScope;
 
 use crate::{
-    authority, binding, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, pop, purge, ready::Ready,
-    settings, waiters,
+    authority, binding, body::Body, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, pop, purge,
+    ready::Ready, settings, waiters,
 };
 
 /// The platform of one request.
@@ -30,25 +30,6 @@ struct Inner {
     context: Context,
     /// The addresses of origins that answer the same, in order, without a slash at the end; at least one.
     origins: Vec<String>,
-}
-
-/// A body that stays on the JavaScript side, or a text of ours.
-pub(crate) enum Body {
-    Stream(ReadableStream),
-    /// All of it, in memory; never changed.
-    Bytes(Uint8Array),
-    Text(Rc<str>),
-}
-
-impl Body {
-    /// As a request or response takes it.
-    pub(crate) fn to_js(&self) -> JsValue {
-        match self {
-            Self::Stream(stream) => stream.into(),
-            Self::Bytes(bytes) => bytes.into(),
-            Self::Text(text) => JsValue::from_str(text),
-        }
-    }
 }
 
 impl Host {
@@ -137,31 +118,6 @@ impl Platform for Host {
         ready.revive()
     }
 
-    fn split(&self, body: Body) -> (Body, Body) {
-        match body {
-            Body::Text(text) => (Body::Text(Rc::clone(&text)), Body::Text(text)),
-            Body::Bytes(bytes) => (Body::Bytes(bytes.clone()), Body::Bytes(bytes)),
-            Body::Stream(stream) => {
-                let branches = stream.tee();
-                let branch = |at| Body::Stream(branches.get(at).unchecked_into());
-                (branch(0), branch(1))
-            }
-        }
-    }
-
-    fn slice(&self, body: Body, first: u64, length: u64) -> Result<Body, Body> {
-        match &body {
-            Body::Stream(stream) => glue::cut(stream, first, length).map(Body::Stream).ok_or(body),
-            Body::Bytes(bytes) => {
-                let part = |first: u32, length: u32| first.checked_add(length).map(|end| bytes.subarray(first, end));
-                let part = u32::try_from(first).ok().zip(u32::try_from(length).ok()).and_then(|(a, b)| part(a, b));
-                part.map(Body::Bytes).ok_or(body)
-            }
-            // What is a text is an answer of our own, and of those nobody asks for a part.
-            Body::Text(_) => Err(body),
-        }
-    }
-
     fn text(&self, text: String) -> Body {
         Body::Text(text.into())
     }
@@ -188,11 +144,7 @@ impl Platform for Host {
     }
 
     async fn read(&self, body: Body, bytes_max: usize) -> Option<String> {
-        let bytes = match body {
-            Body::Text(text) => return (text.len() <= bytes_max).then(|| text.as_ref().to_owned()),
-            Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => glue::collect(&stream, bytes_max).await?,
-        };
+        let bytes = body.collect(bytes_max).await?;
         let fits = bytes.length() as usize <= bytes_max;
         if fits { String::from_utf8(bytes.to_vec()).ok() } else { None }
     }

@@ -18,12 +18,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{
-    glue::{self, message},
-    headers::HeaderList,
-    host::{Body, Host},
-    settings,
-};
+use crate::{body::Body, glue::message, headers::HeaderList, host::Host, settings};
 
 /// A namespace of Workers KV.
 pub(crate) struct Far(Namespace);
@@ -74,10 +69,9 @@ impl Store<Host> for Far {
         let has_body = body.is_some();
         let body = match body {
             None => Uint8Array::new_with_length(0),
-            Some(Body::Bytes(bytes)) => bytes,
-            Some(Body::Text(text)) => Uint8Array::from(text.as_bytes()),
             // A test holds the bound to a number that a usize of 32 bits holds.
-            Some(Body::Stream(stream)) => glue::collect(&stream, FAR_ENTRY_BYTES_MAX as usize)
+            Some(body) => body
+                .collect(FAR_ENTRY_BYTES_MAX as usize)
                 .await
                 .ok_or_else(|| StoreError(String::from("the body broke off, or is too long")))?,
         };

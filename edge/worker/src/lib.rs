@@ -4,6 +4,7 @@
 
 mod authority;
 mod binding;
+mod body;
 mod cache;
 mod glue;
 mod headers;
@@ -33,8 +34,9 @@ use seawall_edge::{
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
+    body::Body,
     headers::HeaderList,
-    host::{Body, Context, Host},
+    host::{Context, Host},
     ready::Ready,
 };
 
@@ -85,19 +87,26 @@ pub fn scheduled(schedule: String, time: f64, env: Object, context: Context) -> 
     }))
 }
 
-/// Runs the contract of the stores against both; resolves to what went wrong, or to nothing.
+/// Runs the contracts of bodies and of stores against every kind; resolves to what went wrong, or to nothing.
 #[cfg(feature = "contract")]
 #[wasm_bindgen]
 pub fn contract(env: Object, context: Context) -> Promise {
-    use seawall_edge::{Platform, store::contract::check};
+    use seawall_edge::{Platform, body, store::contract::check};
     glue::promise(Box::pin(async move {
         let host = Host::new(env, context)?;
+        let in_memory = |text: &str| Body::Bytes(js_sys::Uint8Array::from(text.as_bytes()));
+        let bytes = body::contract::check(&host, in_memory).await.map_err(|error| format!("bytes: {error}"));
+        let streamed = |text: &str| {
+            let stream = web_sys::Response::new_with_opt_str(Some(text)).ok().and_then(|response| response.body());
+            stream.map_or_else(|| in_memory(text), Body::Stream)
+        };
+        let streams = body::contract::check(&host, streamed).await.map_err(|error| format!("streams: {error}"));
         let near = check(&host, &host.near()).await.map_err(|error| format!("near: {error}"));
         let far = match host.far() {
             Some(far) => check(&host, &far).await.map_err(|error| format!("far: {error}")),
             None => Err(String::from("far: no namespace is bound")),
         };
-        let faults: Vec<String> = [near, far].into_iter().filter_map(Result::err).collect();
+        let faults: Vec<String> = [bytes, streams, near, far].into_iter().filter_map(Result::err).collect();
         Ok(JsValue::from_str(&faults.join("\n")))
     }))
 }

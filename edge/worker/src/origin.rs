@@ -9,11 +9,7 @@ use seawall_edge::{
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{
-    glue,
-    headers::HeaderList,
-    host::{Body, Host},
-};
+use crate::{body::Body, glue, headers::HeaderList, host::Host};
 
 /// Calls the origin, with redirects left to the client; ends the call when no header came within the deadline.
 pub(crate) async fn fetch(

@@ -12,11 +12,7 @@ use seawall_edge::{message::Response, pipeline::Shown};
 use wasm_bindgen::JsValue;
 use web_sys::ResponseInit;
 
-use crate::{
-    glue,
-    headers::HeaderList,
-    host::{Body, Host},
-};
+use crate::{body::Body, headers::HeaderList, host::Host};
 
 /// A response that is sent many times.
 pub(crate) struct Ready {
@@ -43,9 +39,7 @@ impl Ready {
         let Response { status, headers, body } = response;
         let body = match body {
             None => None,
-            Some(Body::Bytes(bytes)) => Some(bytes),
-            Some(Body::Text(text)) => Some(Uint8Array::from(text.as_bytes())),
-            Some(Body::Stream(stream)) => Some(glue::collect(&stream, bytes_max).await?),
+            Some(body) => Some(body.collect(bytes_max).await?),
         };
         let body_bytes = body.as_ref().map_or(0, |body| body.length() as usize);
         let ready = Self { status, headers, body, last: RefCell::default() };

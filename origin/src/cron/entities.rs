@@ -9,6 +9,8 @@
 //! Names that only look alike are not merged: "Oak Construction" and "Oaks Construction" are two firms as often as one, and
 //! search finds both. The city's `pts_agent_id` numbers rows in most extracts, so it tells somebody only where it repeats.
 
+use std::sync::LazyLock;
+
 use serde_json::json;
 use tokio_postgres::Transaction;
 
@@ -16,6 +18,7 @@ use super::job::{Counts, Job};
 use crate::config::Config;
 use crate::db::{self, Attended};
 use crate::jobs::{Context, Lease};
+use crate::permits::limits::LISTED_MAX;
 use crate::purge;
 
 /// Every contact with what it is known by.
@@ -88,8 +91,17 @@ const TERMS: &str = "
      WHERE canonical_firm IS NOT NULL AND canonical_firm <> canonical_name
     ) terms WHERE length(term) <= 256";
 
+/// Parcels with a permit, in lists of the sitemap.
+static SITEMAP: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "CREATE TEMP TABLE next_sitemap_parcels ON COMMIT DROP AS
+         SELECT block, lot, (row_number() OVER (ORDER BY block, lot) - 1) / {LISTED_MAX} + 1 AS list
+           FROM (SELECT DISTINCT block, lot FROM permits WHERE block IS NOT NULL AND lot IS NOT NULL) parcels"
+    )
+});
+
 /// The tables, what makes their rows unique, and the rest of their columns.
-const TABLES: [(&str, &[&str], &[&str]); 3] = [
+const TABLES: [(&str, &[&str], &[&str]); 4] = [
     (
         "entities",
         &["entity_id"],
@@ -108,6 +120,7 @@ const TABLES: [(&str, &[&str], &[&str]); 3] = [
     ),
     ("entity_permits", &["entity_id", "permit_number", "role"], &[]),
     ("search_terms", &["kind", "term", "target"], &["weight"]),
+    ("sitemap_parcels", &["block", "lot"], &["list"]),
 ];
 
 /// Memory of one sort or join; the contacts are three million rows.
@@ -138,7 +151,7 @@ pub async fn resolve(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn compute(transaction: &Transaction<'_>) -> anyhow::Result<Counts> {
-    for statement in [WORK_MEM, KNOWN, ENTITIES, PERMITS, TERMS] {
+    for statement in [WORK_MEM, KNOWN, ENTITIES, PERMITS, TERMS, &SITEMAP] {
         transaction.batch_execute(statement).await?;
     }
     let mut counts = Counts::new();

@@ -59,6 +59,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0012_page_cache_prefix",
         sql: include_str!("../../migrations/0012_page_cache_prefix.sql"),
     },
+    Migration {
+        version: 13,
+        name: "0013_narrowed_search",
+        sql: include_str!("../../migrations/0013_narrowed_search.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

@@ -257,6 +257,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
     ("purge_queue", &["tag", "queued_at"]),
     ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
     ("search_terms", &["kind", "term", "target", "weight"]),
+    ("sitemap_parcels", &["block", "lot", "list"]),
     (
         "station_velocity_v2",
         &[

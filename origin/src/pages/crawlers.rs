@@ -9,17 +9,16 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use jiff::{Timestamp, ToSpan as _};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::place::base_url;
 use crate::db::{ReadOnly, Reader};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
+use crate::permits::limits::LISTED_MAX;
 use crate::permits::parcel::Parcel;
 use crate::server::Site;
 
-/// Addresses of one list (<https://www.sitemaps.org/protocol.html>).
-const LISTED_MAX: i64 = 50_000;
 /// Lists of reports: five times the city's parcels.
 const LISTS_MAX: i64 = 20;
 /// How long security.txt may be trusted, in hours: RFC 9116 §2.5.5 advises less than a year.
@@ -46,8 +45,7 @@ pub(crate) async fn robots() -> Response {
 /// `GET /sitemap.xml`: the lists.
 pub(crate) async fn sitemap(State(site): State<Arc<Site>>) -> Result<Response, Error> {
     let started = Instant::now();
-    let parcels = site.databases.read(&Count).await?;
-    let lists = parcels.div_euclid(LISTED_MAX) + i64::from(parcels % LISTED_MAX > 0);
+    let lists = site.databases.read(&Lists).await?;
     let reports = (1..=lists.min(LISTS_MAX)).map(|list| format!("reports-{list}"));
     let names = std::iter::once("pages".to_owned()).chain(reports);
     let urls = names.map(|name| format!("/sitemaps/{name}.xml"));
@@ -86,16 +84,14 @@ pub(crate) async fn security(State(site): State<Arc<Site>>) -> Result<Response, 
     )))
 }
 
-/// The number of parcels with a permit.
-struct Count;
+/// How many lists of reports there are, as the job `resolve-entities` last made them.
+struct Lists;
 
-const PARCELS: &str = "SELECT DISTINCT block, lot FROM permits WHERE block IS NOT NULL AND lot IS NOT NULL";
-
-impl ReadOnly for Count {
+impl ReadOnly for Lists {
     type Answer = i64;
 
     async fn read(&self, reader: &Reader) -> Result<i64, tokio_postgres::Error> {
-        let rows = reader.query_typed(&format!("SELECT count(*) FROM ({PARCELS}) parcels"), &[]).await?;
+        let rows = reader.query_typed("SELECT coalesce(max(list), 0) FROM sitemap_parcels", &[]).await?;
         rows.first().map_or(Ok(0), |row| row.try_get(0))
     }
 }
@@ -109,9 +105,9 @@ impl ReadOnly for Parcels {
     type Answer = Vec<Parcel>;
 
     async fn read(&self, reader: &Reader) -> Result<Vec<Parcel>, tokio_postgres::Error> {
-        let statement = format!("{PARCELS} ORDER BY block, lot OFFSET $1 LIMIT $2");
-        let first = (self.list - 1) * LISTED_MAX;
-        let rows = reader.query_typed(&statement, &[(&first, Type::INT8), (&LISTED_MAX, Type::INT8)]).await?;
+        let statement = "SELECT block, lot FROM sitemap_parcels WHERE list = $1 ORDER BY block, lot LIMIT $2";
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&self.list, Type::INT8), (&LISTED_MAX, Type::INT8)];
+        let rows = reader.query_typed(statement, &parameters).await?;
         let mut parcels = Vec::with_capacity(rows.len());
         for row in rows {
             let (block, lot): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);

@@ -18,10 +18,7 @@ pub const WORD_MATCHES_MAX: u32 = 5_000;
 /// Suggestions for what is being typed.
 pub const SUGGESTIONS_MAX: i64 = 8;
 
-/// Terms that begin like what is typed, of which the most used are suggested: three letters begin a thousand names.
-pub const SUGGESTION_CANDIDATES_MAX: i64 = 2_000;
-
-/// Shortest text that is completed: one letter begins everything.
+/// Shortest text that is completed: one letter begins everything. The index `search_terms_suggested` holds as many letters.
 pub const SUGGEST_CHARS_MIN: usize = 2;
 
 /// Rows read for one page of results. A permit has one row for each of its addresses: 29 at most in the city's
@@ -34,6 +31,9 @@ pub const NAME_CHARS_MIN: usize = 3;
 /// Contacts that one name may match; of more, any so many are looked at, and the total says "at least".
 /// Measured on a million contacts: 5,000 cost some 50 ms, 20,000 some 200 ms.
 pub const NAME_MATCHES_MAX: u32 = 5_000;
+
+/// Contacts with the name that are looked at for those whose permits pass filters.
+pub const NAME_EXAMINED_MAX: u32 = 20_000;
 
 /// Permit rows in a report. The largest parcel in the city's data has 150.
 pub const PERMIT_ROWS_MAX: usize = 500;
@@ -100,3 +100,6 @@ pub const STUCK_LISTED_MAX: i64 = 60;
 
 /// Signals of one permit: each kind stands once, or once for each station.
 pub const SIGNALS_MAX: usize = 50;
+
+/// Addresses of one list of the sitemap (<https://www.sitemaps.org/protocol.html>).
+pub const LISTED_MAX: i64 = 50_000;

@@ -21,7 +21,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type};
 
 use self::query::{Kind, Lookup, Query, Street};
 use self::sql::Statements;
-use super::limits::{PAGE_ROWS_MAX, PAGE_SIZE, SUGGEST_CHARS_MIN, SUGGESTION_CANDIDATES_MAX, SUGGESTIONS_MAX};
+use super::limits::{PAGE_ROWS_MAX, PAGE_SIZE, SUGGEST_CHARS_MIN, SUGGESTIONS_MAX};
 use super::parcel::Parcel;
 use super::record::Permit;
 use crate::db::{Databases, ReadOnly, Reader};
@@ -67,10 +67,6 @@ impl Cursor {
         }
         let fits = (1..=CODE_BYTES_MAX).contains(&number.len()) && !number.contains('\0');
         fits.then(|| Self { filed, number: number.to_owned() })
-    }
-
-    fn after(hit: &Hit) -> Self {
-        Self { filed: hit.filed_date, number: hit.permit_number.clone() }
     }
 }
 
@@ -188,10 +184,10 @@ impl ReadOnly for Suggest {
 
     async fn read(&self, reader: &Reader) -> Result<Self::Answer, tokio_postgres::Error> {
         let begins = format!("{}%", escaped(&self.text));
-        let (most, of) = (SUGGESTIONS_MAX, SUGGESTION_CANDIDATES_MAX);
+        let first: String = self.text.chars().take(SUGGEST_CHARS_MIN).collect();
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&begins, Type::TEXT), (&of, Type::INT8), (&most, Type::INT8)];
-        reader.query_typed(sql::SUGGEST, &parameters).await?.iter().map(Suggestion::read).collect()
+            [(&begins, Type::TEXT), (&first, Type::TEXT), (&SUGGESTIONS_MAX, Type::INT8)];
+        reader.query_typed(&sql::SUGGEST, &parameters).await?.iter().map(Suggestion::read).collect()
     }
 }
 
@@ -251,7 +247,8 @@ impl ReadOnly for Search<'_> {
                 found.facets = hits.facets;
                 if hits.results.len() > PAGE_SIZE as usize || hits.cut {
                     hits.results.truncate(PAGE_SIZE as usize);
-                    found.next = hits.results.last().map(|last| Cursor::after(last).to_string());
+                    hits.places.truncate(PAGE_SIZE as usize);
+                    found.next = hits.places.last().map(ToString::to_string);
                 }
                 found.results = hits.results;
                 return Ok(found);
@@ -271,6 +268,8 @@ struct Hits {
     capped: bool,
     facets: Option<Value>,
     results: Vec<Hit>,
+    /// What each hit is sorted by: the date of the newest of its rows that were found, which need not be the shown one.
+    places: Vec<Cursor>,
     /// Whether there were more rows than one page reads, so that its last hits may be missing.
     cut: bool,
 }
@@ -325,14 +324,17 @@ async fn ask(reader: &Reader, lookup: &Lookup, part: &Part) -> Result<Hits, toki
         parameters.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect();
     let rows = reader.query_typed(&statements.page, &parameters).await?;
     let cut = rows.len() >= PAGE_ROWS_MAX as usize;
-    let mut hits = Hits { total: 0, capped: false, facets: None, results: Vec::new(), cut };
+    let mut hits = Hits { total: 0, capped: false, facets: None, results: Vec::new(), places: Vec::new(), cut };
     for row in &rows {
         hits.total = row.try_get(0)?;
         hits.capped = row.try_get(1)?;
         hits.facets = hits.facets.take().or(row.try_get(2)?);
         // Past the last hit there is a single row, which holds the total alone.
-        if row.try_get::<_, Option<&str>>(4)?.is_some() {
-            add(&mut hits.results, row.try_get(3)?, Permit::read(row, 4)?);
+        if row.try_get::<_, Option<&str>>(5)?.is_some() {
+            add(&mut hits.results, row.try_get(3)?, Permit::read(row, 5)?);
+            if let Some(new) = hits.results.get(hits.places.len()) {
+                hits.places.push(Cursor { filed: row.try_get(4)?, number: new.permit_number.clone() });
+            }
         }
     }
     Ok(hits)

@@ -90,11 +90,23 @@ impl Database {
 
     /// The same with further arguments.
     pub(crate) fn ingest_with(&self, arguments: &[&str], url: &str, datasets: &[&str]) -> Result<Load> {
+        self.ingest_env(arguments, url, datasets, &[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn ingest_env(
+        &self,
+        arguments: &[&str],
+        url: &str,
+        datasets: &[&str],
+        further: &[(&str, &str)],
+    ) -> Result<Load> {
         let mut command = self.origin.command(&["ingest"]);
         command.args(arguments);
         command.args(datasets.iter().flat_map(|name| ["--dataset", name]));
         // Small pages, so that a load of a small city has several; short patience, for an API that hangs.
         command.env("SODA_BASE_URL", url).env("SODA_PAGE_SIZE", "1000").env("SODA_TIMEOUT", "2s");
+        command.envs(further.iter().copied());
         let output = command.output().context("cannot run the origin")?;
         let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         Ok(Load { succeeded: output.status.success(), text })
@@ -199,6 +211,11 @@ impl Site {
     /// Someone who asks the origin itself.
     pub(crate) fn visitor(&self) -> Visitor {
         Visitor::local(self.server.port)
+    }
+
+    /// Where an edge reaches it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.server.port)
     }
 
     /// Kills it without warning.

@@ -7,7 +7,9 @@
 
 use std::sync::LazyLock;
 
-use crate::permits::limits::{COUNTED_MAX, NAME_MATCHES_MAX, PAGE_ROWS_MAX, PAGE_SIZE, WORD_MATCHES_MAX};
+use crate::permits::limits::{
+    COUNTED_MAX, NAME_EXAMINED_MAX, NAME_MATCHES_MAX, PAGE_ROWS_MAX, PAGE_SIZE, SUGGEST_CHARS_MIN, WORD_MATCHES_MAX,
+};
 use crate::permits::record::Permit;
 
 /// How many parameters all statements share: `$1` and `$2` the filed date and the number of the last hit of the page
@@ -45,21 +47,25 @@ pub(super) static BY_ADDRESS: LazyLock<Statements> = LazyLock::new(|| {
 });
 
 /// `$9` to `$11`: the street.
-pub(super) static BY_STREET: LazyLock<Statements> =
-    LazyLock::new(|| walk("unnest($9::text[])", &format!("lower(street_name) = wanted.name AND {SUFFIX}")));
+pub(super) static BY_STREET: LazyLock<Statements> = LazyLock::new(|| walk("lower(street_name)", SUFFIX));
 
 /// `$9`: the neighborhood's names.
-pub(super) static BY_NEIGHBORHOOD: LazyLock<Statements> =
-    LazyLock::new(|| walk("unnest($9::text[])", "lower(neighborhood) = wanted.name"));
+pub(super) static BY_NEIGHBORHOOD: LazyLock<Statements> = LazyLock::new(|| walk("lower(neighborhood)", "true"));
 
-/// `$9`: a LIKE pattern. Contacts of permits that are not stored lead nowhere and are left out. The permits are
-/// read one by one through their index: a join would scan the whole table when a name is common.
+/// `$9`: a LIKE pattern. Contacts of permits that are not stored, or that the filters leave out, lead nowhere and do not
+/// count; with filters more contacts are looked at for that. The permits are read one by one through their index, which the
+/// limits in the laterals keep: a join would scan the whole table when a name is common.
 pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
+    let examined = format!("(CASE WHEN {UNFILTERED} THEN {NAME_MATCHES_MAX} ELSE {NAME_EXAMINED_MAX} END)");
     let found = format!(
-        "named AS MATERIALIZED (
+        "examined AS MATERIALIZED (
             SELECT permit_number, CASE WHEN lower(name) LIKE lower($9) THEN name ELSE firm_name END AS matched
             FROM contacts WHERE lower(name) LIKE lower($9) OR lower(firm_name) LIKE lower($9)
-            LIMIT {NAME_MATCHES_MAX}
+            LIMIT {examined}
+        ), named AS MATERIALIZED (
+            SELECT examined.* FROM examined CROSS JOIN LATERAL (
+                SELECT FROM permits WHERE permits.permit_number = examined.permit_number AND {FILTERS} LIMIT 1
+            ) stored LIMIT {NAME_MATCHES_MAX}
         ), found AS MATERIALIZED (
             SELECT stored.*, named.matched
             FROM (SELECT permit_number, min(matched) AS matched FROM named GROUP BY permit_number) named
@@ -68,7 +74,9 @@ pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
             ) stored
         ),"
     );
-    few(&found, "true", "found", "matched", &format!("(SELECT count(*) FROM named) = {NAME_MATCHES_MAX}"))
+    let capped =
+        format!("(SELECT count(*) FROM examined) = {examined} OR (SELECT count(*) FROM named) = {NAME_MATCHES_MAX}");
+    few(&found, "true", "found", "matched", &capped)
 });
 
 /// `$9`: words, as a person writes them. To find the newest of all would read every description that has them, so of more
@@ -89,42 +97,77 @@ const FILTERS: &str =
     "($4::text IS NULL OR lower(status) = $4) AND ($5::text IS NULL OR lower(permit_type_definition) = $5)
     AND ($6::timestamp IS NULL OR coalesce(filed_date, '-infinity') >= $6 AND coalesce(filed_date, '-infinity') < $7)";
 
-/// Rows after the last one of the page before.
-const AFTER: &str =
-    "(NOT $3::boolean OR (coalesce(filed_date, '-infinity'), permit_number) < ($1::timestamp, $2::text))";
+/// Whether there are none.
+const UNFILTERED: &str = "$4::text IS NULL AND $5::text IS NULL AND $6::timestamp IS NULL";
 
-const NEWEST_FIRST: &str = "ORDER BY coalesce(filed_date, '-infinity') DESC, permit_number DESC";
+/// Where a row stands among others; what has no date comes last.
+const FILED: &str = "coalesce(filed_date, '-infinity')";
+
+/// Where rows begin.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// With the newest.
+    Newest,
+    /// After the last hit of the page before, if there was one.
+    Place,
+}
+
+impl Begin {
+    /// The condition, for rows that stand at `filed`. The number decides between those of one moment, so this is the whole
+    /// of what hits are sorted by, and no page repeats or leaves out one.
+    fn condition(self, filed: &str) -> String {
+        match self {
+            Self::Newest => "true".to_owned(),
+            Self::Place => format!("(NOT $3::boolean OR ({filed}, permit_number) < ($1::timestamp, $2::text))"),
+        }
+    }
+}
+
+const NEWEST_FIRST: &str = "ORDER BY filed DESC, permit_number DESC";
 
 const SHOWN: &str = "record_id, permit_number, filed_date, status, permit_type_definition";
 
-/// One walk through an index for each wanted name, each in the index's own order.
-fn walk(wanted: &str, condition: &str) -> Statements {
-    let rows = |after: &str, most: &str| {
+/// One walk through an index for each name of `$9`, each in the index's own order. A permit stands where the newest of its
+/// rows does that meet the conditions: an older one is passed over, which only a later page comes across.
+fn walk(named: &str, further: &str) -> Statements {
+    let rows = |begin: Begin, most: &str| {
+        let after = begin.condition(FILED);
         format!(
-            "SELECT {SHOWN}, NULL::text AS matched FROM {wanted} AS wanted (name)
+            "SELECT {SHOWN}, filed, NULL::text AS matched FROM unnest($9::text[]) AS wanted (name)
              CROSS JOIN LATERAL (
-                SELECT {SHOWN} FROM permits WHERE {condition} AND {FILTERS} AND {after} {NEWEST_FIRST} LIMIT {most}
+                SELECT {SHOWN}, {FILED} AS filed FROM permits
+                WHERE {named} = wanted.name AND {further} AND {FILTERS} AND {after}
+                ORDER BY {FILED} DESC, permit_number DESC LIMIT {most}
              ) walked {NEWEST_FIRST} LIMIT {most}"
         )
     };
-    statements("", rows, "false")
+    let newest = format!(
+        "NOT $3::boolean OR NOT (SELECT EXISTS (
+            SELECT FROM permits WHERE permits.permit_number = hits.permit_number AND {FILED} > hits.filed
+               AND {named} = ANY($9) AND {further} AND {FILTERS}))"
+    );
+    statements("", rows, &newest, "false")
 }
 
-/// Few rows, found by a condition or in a part of the statement before.
+/// Few rows, found by a condition or in a part of the statement before: all of them are read before they are sorted.
 fn few(before: &str, condition: &str, table: &str, matched: &str, capped: &str) -> Statements {
-    let rows = |after: &str, most: &str| {
+    let rows = |begin: Begin, most: &str| {
+        let after = begin.condition("filed");
         format!(
-            "SELECT {SHOWN}, {matched} AS matched FROM {table}
-             WHERE {condition} AND {FILTERS} AND {after} {NEWEST_FIRST} LIMIT {most}"
+            "SELECT {SHOWN}, filed, matched FROM (
+                SELECT {SHOWN}, {matched} AS matched, max({FILED}) OVER (PARTITION BY permit_number) AS filed
+                FROM {table} WHERE {condition} AND {FILTERS}
+             ) known WHERE {after} {NEWEST_FIRST} LIMIT {most}"
         )
     };
-    statements(before, rows, capped)
+    statements(before, rows, "true", capped)
 }
 
-/// Newest first; permits without a date last; the number decides between equals, so that no page repeats one.
-fn statements(before: &str, rows: impl Fn(&str, &str) -> String, capped: &str) -> Statements {
-    let (counted, all) = (rows("true", &(COUNTED_MAX + 1).to_string()), rows("true", "$8"));
-    let rows = rows(AFTER, &PAGE_ROWS_MAX.to_string());
+/// Statements around `rows`, which gives at most so many; `newest` tells whether a hit stands at the
+/// newest of its rows.
+fn statements(before: &str, rows: impl Fn(Begin, &str) -> String, newest: &str, capped: &str) -> Statements {
+    let (counted, all) = (rows(Begin::Newest, &(COUNTED_MAX + 1).to_string()), rows(Begin::Newest, "$8"));
+    let rows = rows(Begin::Place, &PAGE_ROWS_MAX.to_string());
     let columns = Permit::COLUMNS.join(", permits.");
     let facet = |name: &str, value: &str| {
         format!(
@@ -143,22 +186,25 @@ fn statements(before: &str, rows: impl Fn(&str, &str) -> String, capped: &str) -
     let with = if before.is_empty() { String::new() } else { format!("WITH {}", before.trim_end_matches(',')) };
     let all = format!(
         "{with} SELECT hits.matched, permits.{columns} FROM ({all}) hits JOIN permits USING (record_id)
-        ORDER BY coalesce(permits.filed_date, '-infinity') DESC, permits.permit_number DESC, record_id"
+        ORDER BY hits.filed DESC, permits.permit_number DESC, record_id"
     );
     let page = format!(
         "WITH {before} counted AS MATERIALIZED ({counted}), rows AS MATERIALIZED ({rows}), page AS (
-            SELECT permit_number, max(coalesce(filed_date, '-infinity')) AS filed, min(matched) AS matched
-            FROM rows GROUP BY permit_number ORDER BY filed DESC, permit_number DESC LIMIT {PAGE_SIZE} + 1
+            SELECT permit_number, filed, matched FROM (
+                SELECT permit_number, max(filed) AS filed, min(matched) AS matched
+                FROM rows GROUP BY permit_number {NEWEST_FIRST}
+            ) hits WHERE {newest} {NEWEST_FIRST} LIMIT {PAGE_SIZE} + 1
         )
         SELECT total.hits, total.capped, CASE WHEN row_number() OVER () = 1 THEN jsonb_build_object({facets}) END,
-            page.matched, permits.{columns}
+            page.matched, nullif(page.filed, '-infinity'), permits.{columns}
         FROM (
             SELECT least(count(DISTINCT permit_number), {COUNTED_MAX}) AS hits,
                 {capped} OR count(*) > {COUNTED_MAX} AS capped FROM counted
         ) total
         LEFT JOIN page ON true
         LEFT JOIN permits ON permits.permit_number = page.permit_number
-        ORDER BY page.filed DESC, page.permit_number DESC, permits.record_id LIMIT {PAGE_ROWS_MAX}"
+        ORDER BY page.filed DESC, page.permit_number DESC, coalesce(permits.filed_date, '-infinity') DESC,
+            permits.record_id LIMIT {PAGE_ROWS_MAX}"
     );
     Statements { page, all }
 }
@@ -166,10 +212,15 @@ fn statements(before: &str, rows: impl Fn(&str, &str) -> String, capped: &str) -
 /// Values of one facet; the city has a score of statuses, and permits of fifty years.
 const FACET_VALUES_MAX: u32 = 60;
 
-/// `$1`: the beginning of a term, as a LIKE pattern. The most used ones; of so many that begin like this.
-pub(super) const SUGGEST: &str = "SELECT kind, term, target, weight FROM (
-        SELECT kind, term, target, weight FROM search_terms WHERE lower(term) LIKE $1 LIMIT $2
-    ) found ORDER BY weight DESC, term LIMIT $3";
+/// `$1`: the beginning of a term, as a LIKE pattern; `$2`: its first [`SUGGEST_CHARS_MIN`] characters; `$3`: how many. The
+/// most used ones: a common beginning is found among the most used of its first characters, a rare one among all terms.
+pub(super) static SUGGEST: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT kind, term, target, weight FROM search_terms
+         WHERE left(lower(term), {SUGGEST_CHARS_MIN}) = $2 AND lower(term) LIKE $1
+         ORDER BY weight DESC, term, target LIMIT $3"
+    )
+});
 
 /// `$1`: a text in lower case that may be misspelt. The terms most like it.
 pub(super) const SIMILAR: &str = "SELECT kind, term, target, weight FROM search_terms
