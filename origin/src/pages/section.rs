@@ -46,7 +46,7 @@ impl Section {
     }
 
     /// The same as a list of names and values.
-    pub(super) fn as_facts(self) -> Self {
+    pub(super) fn into_facts(self) -> Self {
         Self { facts: true, ..self }
     }
 

@@ -60,7 +60,7 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
     });
     [
         Section::of("property", "Property", "From the assessor’s newest roll.", property(report))
-            .map(Section::as_facts),
+            .map(Section::into_facts),
         Section::of("team", "People and firms", "", team),
         Section::of(
             "lots",
