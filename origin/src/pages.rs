@@ -51,7 +51,8 @@ struct Frame {
     title: String,
     /// The one address of the page; empty for pages that are not to be found, such as those of a visitor's own.
     canonical: String,
-    description: &'static str,
+    /// What search engines and whoever shares the page show of it.
+    description: String,
     css: String,
     icon: String,
     suggest_js: String,
@@ -70,7 +71,9 @@ impl Frame {
         Self {
             title: title.into(),
             canonical: String::new(),
-            description: "Building permits, inspections, plan review, complaints and violations in San Francisco, by parcel.",
+            description:
+                "Building permits, inspections, plan review, complaints and violations in San Francisco, by parcel."
+                    .to_owned(),
             css: place::asset("site.css"),
             icon: place::asset("icon.svg"),
             suggest_js: place::asset("suggest.js"),
@@ -87,6 +90,11 @@ impl Frame {
         let base_url = place::base_url();
         let canonical = if base_url.is_empty() { String::new() } else { format!("{base_url}{path}") };
         Self { canonical, ..self }
+    }
+
+    /// Of a page that says this of itself.
+    fn about(self, description: String) -> Self {
+        Self { description, ..self }
     }
 
     /// Of someone who is signed in, with the token for the forms of the session.
@@ -229,6 +237,7 @@ mod tests {
             let html = text(error(&Error::too_many("Slowly."), "id-1", seconds)).await;
             assert!(html.contains(expected), "{html}");
             assert_eq!(html.contains("Try again"), seconds.is_some(), "{html}");
+            assert!(html.contains("Everyone has so many pages a minute"), "{html}");
         }
     }
 

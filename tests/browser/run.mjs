@@ -15,7 +15,7 @@ const PAGE_BYTES_MAX = 100_000;
 // How long a job of the site may take on a busy machine.
 const JOB_WITHIN_MS = 60_000;
 // How well a picture is kept, of 100. Text stays readable.
-const PICTURE_QUALITY = 55;
+const PICTURE_QUALITY = 40;
 
 const [base, pictures] = process.argv.slice(2);
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

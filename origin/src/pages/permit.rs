@@ -11,6 +11,7 @@ use axum::response::Response;
 use jiff::civil::{Date, DateTime};
 
 use super::plot::{Span, Spans};
+use super::report::around::reason;
 use super::section::{Line, Section};
 use super::text::{clip, count, date, encode, figure, money, sentence};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
@@ -159,7 +160,9 @@ impl PermitPage {
         let number = file.permit_number.clone();
         let json = format!("/api/v1/permit/{}", encode(&number));
         Ok(Self {
-            frame: Frame::new(format!("Permit {number}, {kind}")).at(&format!("/permit/{}", encode(&number))),
+            frame: Frame::new(format!("Permit {number}, {kind}"))
+                .at(&format!("/permit/{}", encode(&number)))
+                .about(about(newest)),
             status: clip(newest.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
             stage: Stage::of(newest.status.as_deref()).as_str(),
             facts: facts(newest),
@@ -200,6 +203,17 @@ impl List {
     }
 }
 
+fn about(newest: &Permit) -> String {
+    let address = Some(newest.address()).filter(|address| !address.is_empty());
+    let parts = [
+        address.map(|address| clip(&address, FIELD_CHARS_MAX)),
+        newest.status.as_deref().map(|status| clip(status, FIELD_CHARS_MAX)),
+        newest.filed_date.map(|day| format!("filed {}", date(day))),
+        newest.description.as_deref().map(|text| clip(text, FIELD_CHARS_MAX)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
 impl Score {
     fn of(severity: &Severity) -> Self {
         let part = |part: &Dimension| {
@@ -217,7 +231,7 @@ impl Score {
             score: severity.score,
             tier,
             alarm,
-            explanation: severity.explanation.clone(),
+            explanation: reason(severity),
             is_unsure: severity.confidence != "high",
             parts: severity.dimensions.iter().map(part).collect(),
         }

@@ -3,7 +3,7 @@
 //! A parcel can have hundreds of permits, so the page spends bytes: the newest permits in full until
 //! [`CARDS_BYTES_MAX`] is used up, older ones on a line each, and what is left is counted and linked as JSON.
 
-mod around;
+pub(super) mod around;
 mod timeline;
 mod view;
 
@@ -16,12 +16,12 @@ use axum::response::{IntoResponse as _, Response};
 
 use self::view::{Figure, PermitCard, RecordRow};
 use super::section::Section;
-use super::text::clip;
+use super::text::{clip, thousands};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api;
-use crate::permits::report::{self, Report};
+use crate::permits::report::{self, Report, Summary};
 use crate::purge;
 use crate::server::Site;
 
@@ -117,7 +117,8 @@ impl ReportPage {
         let violations = spend(LIST_BYTES_MAX, report.violations.iter().map(RecordRow::of_violation))?;
         Ok(Self {
             frame: Frame::new(format!("{address}, block {} lot {}", report.block, report.lot))
-                .at(&format!("/report/{parcel}")),
+                .at(&format!("/report/{parcel}"))
+                .about(about(&address, &report.summary)),
             address,
             block: report.block.clone(),
             lot: report.lot.clone(),
@@ -151,6 +152,17 @@ fn places(report: &Report, urgent: &[Section], around: &[Section]) -> Vec<(&'sta
         records.push(("violations", "Notices"));
     }
     urgent.iter().map(Section::place).chain(records).chain(around.iter().map(Section::place)).collect()
+}
+
+fn about(address: &str, summary: &Summary) -> String {
+    let number = |count: usize| thousands(i64::try_from(count).unwrap_or(i64::MAX));
+    format!(
+        "{address} in San Francisco: {} permits, {} of them open, {} active complaints, {} active notices of violation.",
+        number(summary.permits),
+        number(summary.open_permits),
+        number(summary.active_complaints),
+        number(summary.active_violations)
+    )
 }
 
 fn bounded(lists: &[&str]) -> String {

@@ -75,7 +75,10 @@ fn days(days: Option<f64>) -> String {
 impl StuckPage {
     fn of(stuck: &Stuck) -> Self {
         Self {
-            frame: Frame::new("What is stuck in plan review").at("/stuck"),
+            frame: Frame::new("What is stuck in plan review").at("/stuck").about(
+                "Which building permits in San Francisco wait longer in plan review than nearly all others did, and where."
+                    .to_owned(),
+            ),
             as_of: clip(&stuck.as_of, FIELD_CHARS_MAX),
             tiles: [
                 ("longer than nine of ten", thousands(stuck.critical)),

@@ -5,7 +5,7 @@ use crate::pages::text::{count, date, encode, money, sentence, thousands};
 use crate::permits::parcel::Parcel;
 use crate::permits::record::Neighbor;
 use crate::permits::report::Report;
-use crate::permits::severity::Tier;
+use crate::permits::severity::{Severity, Tier};
 
 /// Lines of each list on the page; the data of the page has all.
 const LINES_MAX: usize = 8;
@@ -18,19 +18,16 @@ pub(super) fn urgent(report: &Report) -> Vec<Section> {
     });
     let attention = report.permits.iter().filter_map(|permit| Some((permit, permit.severity.as_ref()?)));
     let attention = attention.filter(|(_, severity)| matches!(severity.tier, Tier::Critical | Tier::High));
-    let attention = attention.take(LINES_MAX).map(|(permit, severity)| {
-        Line::new(&format!("Permit {}", permit.permit.permit_number), &severity.explanation)
+    let mut attention: Vec<_> = attention.collect();
+    attention.sort_by_key(|(_, severity)| std::cmp::Reverse(severity.score));
+    let attention = attention.into_iter().take(LINES_MAX).map(|(permit, severity)| {
+        Line::new(&format!("Permit {}", permit.permit.permit_number), &reason(severity))
             .to(format!("/permit/{}", encode(&permit.permit.permit_number)))
             .chip(&format!("{} of 100", severity.score), severity.tier == Tier::Critical)
     });
     let findings = report.findings.iter().take(LINES_MAX).map(|found| Line::new(&found.title, &found.description));
     let sections = [
-        Section::of(
-            "attention",
-            "What needs attention",
-            "Permits with a high score; how it is made is on the page about methods.",
-            attention,
-        ),
+        Section::of("attention", "What needs attention", "Permits with a high score, the highest first.", attention),
         Section::of("risks", "Risks", "", risks),
         Section::of("findings", "Where records do not fit", "", findings),
     ];
@@ -79,6 +76,11 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Why a permit has its score, as a sentence.
+pub(in crate::pages) fn reason(severity: &Severity) -> String {
+    format!("{}.", severity.explanation.replace('_', " "))
 }
 
 fn neighbor(permit: &Neighbor) -> Line {
