@@ -25,6 +25,8 @@ mod permits;
 mod privacy;
 /// What was purged is served nowhere.
 mod purge;
+/// Reports and permits: what they cost, and what the city itself adds.
+mod report;
 /// The scenarios that every platform plays.
 mod scenarios;
 /// The built component in the host for Spin.

@@ -59,7 +59,7 @@ struct PermitPage {
     facts: Vec<(&'static str, String)>,
     description: String,
     bounded: String,
-    score: Score,
+    score: Option<Score>,
     around: Vec<String>,
     review: String,
     waits: Vec<Waiting>,
@@ -172,7 +172,7 @@ impl PermitPage {
             } else {
                 format!("There are more rows than one page reads of: {}.", file.truncated.join(", "))
             },
-            score: Score::of(&file.severity),
+            score: file.severity.as_ref().map(Score::of),
             around: spend(AROUND_BYTES_MAX, around(file, &json).into_iter())?,
             waits: file.routing.iter().flat_map(|routing| &routing.stuck).take(LINES_MAX).map(Waiting::of).collect(),
             review: file.routing.as_ref().map_or_else(String::new, |routing| {
@@ -275,6 +275,10 @@ fn around(file: &PermitFile, json: &str) -> Vec<Section> {
         let word = kind.map_or(signal.tier.as_str(), |kind| kind.tier.words());
         Line::new(kind.map_or(&signal.signal_type, |kind| kind.title), &text).chip(word, signal.tier == "at_risk")
     });
+    let risks = file.risks.iter().map(|risk| {
+        let grade = format!("{:?}", risk.severity).to_lowercase();
+        Line::new(&risk.title, &risk.description).chip(&grade, grade == "high")
+    });
     // The contacts' table links the others.
     let unnamed = file.team.iter().filter(|member| !file.contacts.iter().any(|contact| is_named(contact, member)));
     let team = unnamed.map(|member| {
@@ -285,6 +289,7 @@ fn around(file: &PermitFile, json: &str) -> Vec<Section> {
         Line::new(&member.canonical_name, &text).to(format!("/firm/{}", member.entity_id))
     });
     let sections = [
+        Section::of("risks", "Risks", "", risks),
         Section::of("signals", "Signals", "What the last night found wrong, slow or forgotten.", signals),
         Section::of(
             "team",
@@ -444,7 +449,7 @@ mod tests {
     use super::*;
     use crate::permits::limits::PERMIT_LIST_MAX;
     use crate::permits::record::Signal;
-    use crate::permits::report::severity_of;
+    use crate::permits::severity;
 
     fn file(text: &str, rows: usize) -> PermitFile {
         let midnight = |month| Some(day(2024, month, 1).at(0, 0, 0, 0));
@@ -484,7 +489,8 @@ mod tests {
             inspections: vec![inspection; rows],
             steps,
             team: vec![Member { entity_id: "0a".to_owned(), canonical_name: text.to_uppercase(), ..Member::default() }],
-            severity: severity_of(&Permit::default(), 0, day(2024, 5, 1)),
+            severity: Some(severity::score(&severity::Input::default(), day(2024, 5, 1))),
+            risks: Vec::new(),
             signals: vec![Signal { signal_type: "hold_stalled".to_owned(), ..Signal::default() }],
             routing: None,
             link: "https://dbiweb02.sfgov.org/".to_owned(),

@@ -98,8 +98,5 @@ pub const STUCK_DAYS_MAX: i32 = 365;
 /// Stuck permits that are listed: two screens of a table.
 pub const STUCK_LISTED_MAX: i64 = 60;
 
-/// Signals of one permit: each kind stands once, or once for each station.
-pub const SIGNALS_MAX: usize = 50;
-
 /// Addresses of one list of the sitemap (<https://www.sitemaps.org/protocol.html>).
 pub const LISTED_MAX: i64 = 50_000;

@@ -15,11 +15,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX, SIGNALS_MAX, STATIONS_MAX, TEAM_MAX};
+use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX, STATIONS_MAX};
 use super::parcel::Parcel;
 use super::record::{Contact, Inspection, Member, Pace, Permit, Signal, Step};
+use super::report::risk::{Facts, Risk, risks};
 use super::report::routing::{self, Routing};
-use super::report::{all, by_role, cut, severity_of, tracker};
+use super::report::{PACE, all, by_role, cut, group, severity_of, tracker};
 use super::severity::Severity;
 use super::standing::Stage;
 use crate::db::{Databases, ReadOnly, Reader};
@@ -61,15 +62,18 @@ pub(crate) struct PermitFile {
     pub(crate) inspections: Vec<Inspection>,
     /// Steps of plan review, the latest revision first.
     pub(crate) steps: Vec<Step>,
-    /// People and firms that the contacts were put together as.
-    pub(crate) team: Vec<Member>,
-    /// How much the permit needs attention.
-    pub(crate) severity: Severity,
-    /// What is wrong, slow or forgotten, as the last night found it.
-    pub(crate) signals: Vec<Signal>,
-    /// Progress of the latest revision, for a permit that is under way, each wait beside the pace of its station.
+    /// Progress of the latest revision, for a permit that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) routing: Option<Routing>,
+    /// How much it needs attention, by its newest row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) severity: Option<Severity>,
+    /// People and firms on it, as the job `resolve-entities` last put them together.
+    pub(crate) team: Vec<Member>,
+    /// What may go wrong, the worst first.
+    pub(crate) risks: Vec<Risk>,
+    /// What the job `signals` last found wrong, slow or forgotten.
+    pub(crate) signals: Vec<Signal>,
     /// The permit in the city's own tracker.
     pub(crate) link: String,
     /// The lists that were cut at their bound: more rows exist than are shown.
@@ -113,33 +117,20 @@ static STEPS: LazyLock<String> = LazyLock::new(|| {
     select(Step::COLUMNS, rest)
 });
 
+/// The bound of lists holds here too; one permit has as many people as contacts at most.
 static TEAM: LazyLock<String> = LazyLock::new(|| {
     let columns = Member::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM (
             SELECT DISTINCT entity_id, 1::bigint AS permits_here FROM entity_permits WHERE permit_number = $1
-             ORDER BY entity_id LIMIT {TEAM_MAX}
-        ) here JOIN entities USING (entity_id)
-        ORDER BY permit_count DESC, entity_id"
+        ) here JOIN entities USING (entity_id) ORDER BY entity_id LIMIT {PERMIT_LIST_MAX}"
     )
 });
 
-/// The worst first: its tiers are in that order by their names, too.
+/// The worst first: the names of their tiers are in that order.
 static SIGNALS: LazyLock<String> = LazyLock::new(|| {
-    let columns = Signal::COLUMNS.join(", ");
-    format!(
-        "SELECT {columns} FROM permit_signals WHERE permit_number = $1
-        ORDER BY tier, since NULLS LAST, signal_type, station LIMIT {SIGNALS_MAX}"
-    )
-});
-
-/// How long stations take now, or took over the year where there are too few reviews.
-static PACES: LazyLock<String> = LazyLock::new(|| {
-    let columns = Pace::COLUMNS.join(", ");
-    format!(
-        "SELECT DISTINCT ON (station, metric_type) {columns} FROM station_velocity_v2
-        ORDER BY station, metric_type, period = 'current' DESC LIMIT {STATIONS_MAX}"
-    )
+    let rest = "permit_signals WHERE permit_number = $1 ORDER BY tier, since NULLS LAST, signal_type, station";
+    select(Signal::COLUMNS, rest)
 });
 
 impl ReadOnly for Number {
@@ -160,15 +151,16 @@ impl ReadOnly for Number {
             ask(&STEPS),
             ask(&TEAM),
             ask(&SIGNALS),
-            reader.query_typed(&PACES, &[]),
+            reader.query_typed(&PACE, &[(&STATIONS_MAX, Type::INT8)]),
             reader.batch_execute("COMMIT"),
         )?;
         let as_of = today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?;
         let mut records = all(&records, Permit::read)?;
-        let mut inspections = all(&inspections, Inspection::read)?;
-        let Some(newest) = records.first() else { return Ok(None) };
-        let severity = severity_of(newest, inspections.len(), as_of);
+        if records.is_empty() {
+            return Ok(None);
+        }
         let mut contacts = all(&contacts, Contact::read)?;
+        let mut inspections = all(&inspections, Inspection::read)?;
         let mut steps = all(&steps, Step::read)?;
         let truncated = [
             ("records", cut(&mut records, PERMIT_LIST_MAX)),
@@ -177,13 +169,21 @@ impl ReadOnly for Number {
             ("steps", cut(&mut steps, PERMIT_LIST_MAX)),
         ];
         contacts.sort_by_key(by_role);
+        let routing = progress(&records, &steps, &all(&paces, Pace::read)?, as_of);
+        let mut permits = group(records.clone());
+        for permit in &mut permits {
+            permit.contacts.clone_from(&contacts);
+            permit.inspections.clone_from(&inspections);
+        }
+        let facts = Facts { permits: &permits, complaints: &[], violations: &[], property: None, today: as_of };
         Ok(Some(PermitFile {
             permit_number: number.clone(),
             as_of,
-            routing: progress(&records, &steps, &all(&paces, Pace::read)?, as_of),
+            severity: permits.first().map(|permit| severity_of(permit, as_of)),
+            risks: risks(&facts),
             team: all(&team, Member::read)?,
-            severity,
             signals: all(&signals, Signal::read)?,
+            routing,
             records,
             contacts,
             inspections,
@@ -260,10 +260,11 @@ mod tests {
             contacts: Vec::new(),
             inspections: Vec::new(),
             steps: Vec::new(),
-            team: Vec::new(),
-            severity: severity_of(&Permit::default(), 0, date(2024, 3, 1)),
-            signals: Vec::new(),
             routing: None,
+            severity: None,
+            team: Vec::new(),
+            risks: Vec::new(),
+            signals: Vec::new(),
             link: String::new(),
             truncated: Vec::new(),
         };
