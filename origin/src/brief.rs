@@ -58,7 +58,7 @@ impl Entry for Brief {
     }
 
     async fn compute(&self) -> Result<Payload, Error> {
-        self.databases.read(self).await
+        self.databases.read_to_keep(self).await
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod api;
 pub(crate) mod firm;
+pub(crate) mod likeness;
 pub mod limits;
 pub mod parcel;
 pub mod permit;

@@ -103,7 +103,7 @@ impl Entry for Demo {
     }
 
     async fn compute(&self) -> Result<Payload, Error> {
-        self.0.read(self).await
+        self.0.read_to_keep(self).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::pages::section::{Line, Section};
 use crate::pages::text::{count, date, encode, money, sentence, thousands};
+use crate::permits::likeness::SimilarBy;
 use crate::permits::parcel::Parcel;
 use crate::permits::record::Neighbor;
 use crate::permits::report::Report;
@@ -67,8 +68,11 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         ),
         Section::of(
             "similar",
-            "Similar projects nearby",
-            "Finished, of the same kind and about the same cost.",
+            "Similar projects",
+            match report.similar_by {
+                SimilarBy::Neighborhood => "Nearby, finished, of the same kind and about the same cost.",
+                SimilarBy::Description => "Finished, anywhere in the city; the likest in words, kind and cost first.",
+            },
             report.similar.iter().take(LINES_MAX).map(neighbor),
         ),
         Section::of("nearby", "New in the neighborhood", "", report.nearby.iter().take(LINES_MAX).map(neighbor)),
