@@ -132,7 +132,7 @@ impl ReadOnly for Find {
 }
 
 fn page(parcel: Option<Parcel>, sign_up: &str) -> DemoPage {
-    DemoPage { frame: Frame::new("What a report looks like"), parcel, sign_up: sign_up.to_owned() }
+    DemoPage { frame: Frame::new("What a report looks like").at("/demo"), parcel, sign_up: sign_up.to_owned() }
 }
 
 /// `GET /demo`
