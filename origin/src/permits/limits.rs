@@ -91,5 +91,13 @@ pub const FIRM_PERMITS_EXAMINED_MAX: usize = 500;
 /// People and firms that one works with, the most frequent ones.
 pub const ASSOCIATES_MAX: usize = 20;
 
-/// Addresses of one list of the sitemap (<https://www.sitemaps.org/protocol.html>).
-pub const LISTED_MAX: i64 = 50_000;
+/// Longest wait at a station that is listed among stuck permits. Longer ones are counted: mostly applications that nobody
+/// follows any more.
+pub const STUCK_DAYS_MAX: i32 = 365;
+
+/// Stuck permits that are listed: two screens of a table.
+pub const STUCK_LISTED_MAX: i64 = 60;
+
+/// Addresses of one list of the sitemap: what the page cache takes. The protocol allows 50,000
+/// (<https://www.sitemaps.org/protocol.html>).
+pub const LISTED_MAX: i64 = 2_000;
