@@ -141,8 +141,14 @@ fn parts_are_stored_joined_and_completed() {
 fn a_part_before_a_stored_one_is_joined_too() {
     let film = Film::new(30, "\"v1\"");
     let (world, edge, log) = world(STORE, &film);
-    for range in ["bytes=20-29", "bytes=10-24", "bytes=0-9"] {
+    for (range, inside, text) in [
+        ("bytes=20-29", "bytes=22-23", 22..24),
+        ("bytes=10-24", "bytes=12-", 12..30),
+        ("bytes=0-9", "bytes=-3", 27..30),
+    ] {
         assert_eq!(ask(&world, &edge, range).status, 206);
+        let answer = ask(&world, &edge, inside);
+        assert_eq!((is_hit(&answer), body(&answer)), (true, &film.text[text]));
     }
     let whole = ask(&world, &edge, "");
     assert_eq!((is_hit(&whole), got(&whole)), (true, (200, &*film.text, String::new())));
