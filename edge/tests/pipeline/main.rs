@@ -6,7 +6,7 @@
 //! `pop`: calls that isolates share. `parts`: stored partial content.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
-//! any origin. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
+//! any origin. `outage`: a minute of each fault under load. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
 
 mod attacks;
 mod cache;
@@ -18,6 +18,7 @@ mod hostile;
 mod limit;
 mod map;
 mod memory;
+mod outage;
 mod parts;
 mod pass_through;
 mod pop;

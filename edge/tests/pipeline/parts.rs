@@ -203,7 +203,8 @@ fn what_has_changed_is_not_mixed_with_what_was() {
 #[test]
 fn an_origin_that_answers_something_else_spoils_nothing() {
     let film = Film::new(30, "\"v1\"");
-    let wrong: [(&str, u16, &[(&str, &str)]); 6] = [
+    type Fields = [(&'static str, &'static str)];
+    let wrong: [(&str, u16, &Fields); 6] = [
         ("another-place", 206, &[("content-range", "bytes 25-29/30"), ("content-length", "5"), ("etag", "\"v1\"")]),
         ("another-response", 206, &[("content-range", "bytes 10-14/30"), ("content-length", "5"), ("etag", "\"v2\"")]),
         ("not-as-long", 206, &[("content-range", "bytes 10-29/30"), ("content-length", "5"), ("etag", "\"v1\"")]),
