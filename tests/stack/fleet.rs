@@ -197,7 +197,7 @@ async fn an_answer_of_upstash_that_does_not_end_is_cut() -> Result<()> {
         })
         .await?;
         let url = upstash.url();
-        let bindings = [("UPSTASH_REDIS_REST_URL", url.as_str()), ("UPSTASH_REDIS_REST_TOKEN", "a token")];
+        let bindings = [("UPSTASH_REDIS_REST_URL", url.as_str()), ("UPSTASH_REDIS_REST_TOKEN", "a-token")];
         let fleet = Fleet::before(&upstream.url(), 1, &bindings)?;
         let mut session = fleet.sessions().await?.remove(0);
         let (mut seen, began) = (Seen::default(), Instant::now());
