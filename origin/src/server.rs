@@ -37,6 +37,7 @@ use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
 use crate::pages::{account, admin, brief, crawlers, demo, perf, sign_in};
+use crate::permits::report::live::Live;
 use crate::permits::{api, firm, permit, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
@@ -49,6 +50,8 @@ pub(crate) struct Site {
     pub(crate) jobs: Queue,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
+    /// The city, for reports.
+    pub(crate) live: Live,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) desk: Desk,
     /// `SECURITY_CONTACT`.
@@ -58,6 +61,7 @@ pub(crate) struct Site {
 impl Site {
     fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
+        let live = Live::new(config.soda.in_reports.then(|| soda.clone()));
         let cache = PageCache::new(databases.primary().clone());
         let jobs = Queue::new(databases.primary().clone());
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
@@ -74,7 +78,7 @@ impl Site {
             mailer,
         });
         let watch = Watch::new(config.database.clone());
-        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, accounts, desk, security_contact }))
+        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, live, accounts, desk, security_contact }))
     }
 }
 

@@ -24,6 +24,7 @@ mod home;
 mod wire;
 
 pub use binaries::Binaries;
+pub use wire::Row;
 
 /// The user and group that Postgres runs as when we are root: nobody, on every Linux.
 pub const UNPRIVILEGED: u32 = 65534;
@@ -32,6 +33,8 @@ pub const USER: &str = "postgres";
 
 /// How long a server may take to accept its first connection; recovery after a crash counts.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for rows: a few come from tables of millions.
+const ROWS_WITHIN: Duration = Duration::from_secs(300);
 /// A free port can be taken by someone else before Postgres binds it. Three in a row cannot be chance.
 const PORTS_TRIED: u32 = 3;
 
@@ -118,6 +121,22 @@ impl Cluster {
     /// With the server's message.
     pub fn execute(&self, database: &str, sql: &str) -> Result<()> {
         wire::execute(self.port, USER, database, sql)
+    }
+
+    /// Runs SQL that may take long and whose result does not matter.
+    ///
+    /// # Errors
+    /// With the server's message, or when it takes longer.
+    pub fn execute_within(&self, database: &str, sql: &str, within: Duration) -> Result<()> {
+        wire::rows(self.port, USER, database, sql, within).map(drop)
+    }
+
+    /// The rows that a query gives, as text.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn rows(&self, database: &str, sql: &str) -> Result<Vec<Row>> {
+        wire::rows(self.port, USER, database, sql, ROWS_WITHIN)
     }
 
     /// Stops a temporary server, if it runs, and starts it again on its data and port.

@@ -31,6 +31,7 @@ use crate::{
     admit::Fare,
     answer::{self, Answer, Conditions},
     failure::CallFailure,
+    landings::Moment,
     limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, learn, look_up, promote},
     message::{Headers, Request, Response},
@@ -73,26 +74,38 @@ impl<P: Platform> Detached<P> {
 }
 
 impl<P: Platform> Cached<'_, P> {
-    /// Answers from the origin, or from what another request gets from it meanwhile.
-    pub(super) async fn fetch_needed(&self, mut needed: Needed<P>, request: Request<P>) -> Answer<P> {
+    /// Answers from the origin, or from what another request gets from it meanwhile. The look-up that found nothing to
+    /// answer with began at the moment `looked`.
+    pub(super) async fn fetch_needed(
+        &self,
+        mut needed: Needed<P>,
+        request: Request<P>,
+        mut looked: Moment,
+    ) -> Answer<P> {
         let reason = needed.reason;
         let mut waited = Duration::ZERO;
         for _ in 0..FOLLOW_ROUNDS_MAX {
-            let flight = self.flight(&needed);
-            let role = if needed.collapse { Some(self.join(&flight, waited)) } else { None };
-            let wait = match role {
-                Some(Role::Lead(ticket)) => return self.lead(needed, request, ticket).await,
-                Some(Role::Follow { wait }) => wait,
-                Some(Role::Alone(Lone::Uncacheable)) if needed.portion.is_none() && !needed.validate => {
-                    // All of it would be fetched for a part, and by the next who asks again.
-                    needed.portion = portion(self.conditions, None).map(|asked| self.ranged(asked));
-                    break;
-                }
-                Some(Role::Alone(_) | Role::Stale) | None => break,
-            };
             let since = self.platform.now();
-            self.platform.wait(&flight, wait).await;
-            waited = waited.saturating_add(self.platform.now().since(since));
+            if !needed.collapse {
+                break;
+            }
+            let flight = self.flight(&needed);
+            // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
+            if !self.landed_since(&flight, looked) {
+                let wait = match self.join(&flight, waited) {
+                    Role::Lead(ticket) => return self.lead(needed, request, ticket).await,
+                    Role::Follow { wait } => wait,
+                    Role::Alone(Lone::Uncacheable) if needed.portion.is_none() && !needed.validate => {
+                        // All of it would be fetched for a part, and by the next who asks again.
+                        needed.portion = portion(self.conditions, None).map(|asked| self.ranged(asked));
+                        break;
+                    }
+                    Role::Alone(_) | Role::Stale => break,
+                };
+                self.platform.wait(&flight, wait).await;
+                waited = waited.saturating_add(self.platform.now().since(since));
+            }
+            looked = self.moment();
             let found = self.look_up(&request).await;
             needed = match self.usable(found, &request) {
                 Step::Answer(mut answer) => {

@@ -57,7 +57,10 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
 async fn load(context: &Context, dataset: &'static Dataset) -> Result<Report, LoadError> {
     let (config, soda, silent) = (&context.config, &context.soda, Progress::silent());
     match ingest::due(config, dataset).await? {
-        Extent::Changes => ingest::load_changes(config, soda, dataset, &silent).await,
+        Extent::Changes => match ingest::load_changes(config, soda, dataset, &silent).await {
+            Err(LoadError::ManyChanges(_)) => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,
+            result => result,
+        },
         Extent::Whole => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,
     }
 }

@@ -344,6 +344,10 @@ mod tests {
             inspections: vec![inspection; rows],
             steps,
             routing: None,
+            severity: None,
+            team: Vec::new(),
+            risks: Vec::new(),
+            signals: Vec::new(),
             link: "https://dbiweb02.sfgov.org/".to_owned(),
             truncated: Vec::new(),
         }

@@ -20,6 +20,7 @@ use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api;
+use crate::permits::report::live::{self, City};
 use crate::permits::report::{self, Report};
 use crate::purge;
 use crate::server::Site;
@@ -60,6 +61,7 @@ struct ReportPage {
     neighborhood: String,
     figures: Vec<Figure>,
     bounded: String,
+    city: String,
     timeline: String,
     permits: Vec<String>,
     compact: Vec<String>,
@@ -83,7 +85,7 @@ pub(crate) async fn report(
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
     let started = Instant::now();
-    let report = report::find(&site.databases, &parcel).await?;
+    let report = report::find_live(&site.databases, &site.live, &parcel).await?;
     let report = report.ok_or_else(|| api::not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = render(&ReportPage::of(&report)?)?;
@@ -111,6 +113,7 @@ impl ReportPage {
             neighborhood: clip(report.neighborhood.as_deref().unwrap_or_default(), PLACE_CHARS_MAX),
             figures: Figure::all(&report.summary),
             bounded: bounded(&report.truncated),
+            city: city(&report.city),
             timeline: timeline::plot(report)?,
             permits_left: report.permits.len() - permits.len() - compact.len(),
             permits,
@@ -131,6 +134,20 @@ fn bounded(lists: &[&str]) -> String {
         return String::new();
     }
     format!("This parcel has more rows than one report reads. These lists hold the newest part: {}.", lists.join(", "))
+}
+
+/// What a reader should know of how new complaints and notices are.
+fn city(city: &City) -> String {
+    match (city.state, city.as_of) {
+        (live::State::Answered, Some(as_of)) => {
+            let time = as_of.strftime("%Y-%m-%d %H:%M UTC");
+            format!("Complaints and notices are as the city's API gave them at {time}.")
+        }
+        (live::State::Away, _) => {
+            "The city's API did not answer in time: complaints and notices are those of the last load.".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -114,23 +114,29 @@ pub(crate) fn run(project: &Project, rounds: u32, write: bool) -> Result<Value> 
     screen::line("");
     table.lines().for_each(screen::line);
     if write {
-        let document = project.path(DOCUMENT);
-        let text = fs::read_to_string(&document).with_context(|| format!("cannot read {DOCUMENT}"))?;
-        let text = between_marks(&text, &table).with_context(|| format!("{DOCUMENT} has no {BEGIN} and {END}"))?;
-        fs::write(&document, text).with_context(|| format!("cannot write {DOCUMENT}"))?;
+        write_table(project, DOCUMENT, BEGIN, &table)?;
     }
     Ok(figures)
 }
 
+/// Puts `table` into a document, between the mark `begin` and the next end.
+pub(super) fn write_table(project: &Project, document: &str, begin: &str, table: &str) -> Result<()> {
+    let path = project.path(document);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {document}"))?;
+    let text = between_marks(&text, begin, table)
+        .with_context(|| format!("{document} has no {begin} with {END} behind it"))?;
+    fs::write(&path, text).with_context(|| format!("cannot write {document}"))
+}
+
 /// The text with `table` between the marks.
-fn between_marks(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
+pub(super) fn between_marks(text: &str, begin: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
     let (_, after) = rest.split_once(END)?;
-    Some([before, BEGIN, "\n", table, END, after].concat())
+    Some([before, begin, "\n", table, END, after].concat())
 }
 
 /// The clients' program, as quick as it gets: it must not be what is measured.
-fn build_load(project: &Project, steps: &Steps) -> Result<std::path::PathBuf> {
+pub(super) fn build_load(project: &Project, steps: &Steps) -> Result<std::path::PathBuf> {
     steps.run("build the clients", |step| {
         let mut cargo = tools::cargo(project);
         cargo.args(["build", "--release", "--package", "seawall-benches-edge", "--bin", "load"]);
@@ -288,8 +294,8 @@ mod tests {
     #[test]
     fn the_document_has_a_place_for_the_table() {
         let text = fs::read_to_string(Project::here().path(DOCUMENT)).unwrap();
-        let written = between_marks(&text, "| a |\n").unwrap();
+        let written = between_marks(&text, BEGIN, "| a |\n").unwrap();
         assert!(written.contains(&format!("{BEGIN}\n| a |\n{END}")));
-        assert_eq!(between_marks(&written, "| b |\n"), between_marks(&text, "| b |\n"));
+        assert_eq!(between_marks(&written, BEGIN, "| b |\n"), between_marks(&text, BEGIN, "| b |\n"));
     }
 }

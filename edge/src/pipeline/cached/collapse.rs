@@ -18,6 +18,7 @@ use crate::{
     answer::Answer,
     failure::{CallFailure, Remembered},
     guard::Unavailable,
+    landings::Moment,
     limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
     message::Request,
     platform::FetchError,
@@ -99,6 +100,16 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
+    /// A moment among the ends of calls.
+    pub(in super::super) fn moment(&self) -> Moment {
+        self.edge.state.borrow().landings.moment()
+    }
+
+    /// Whether this call has ended since.
+    pub(super) fn landed_since(&self, flight: &CacheKey, moment: Moment) -> bool {
+        self.edge.state.borrow().landings.landed_since(moment, flight, self.platform.now())
+    }
+
     /// Takes the lead for this call, or learns who has it.
     pub(super) fn join(&self, flight: &CacheKey, waited: Duration) -> Role {
         let joiner = Joiner { has_stale: false, waited, id: None };
@@ -112,7 +123,14 @@ impl<P: Platform> Cached<'_, P> {
             self.land_there(flight, ticket, landing);
         }
         let (now, collapse) = (self.platform.now(), self.collapse());
-        let landed = self.edge.state.borrow_mut().flights.land(&flight, ticket, landing, now, &collapse);
+        let landed = {
+            let state = &mut *self.edge.state.borrow_mut();
+            // What cannot be shared is worth no second look.
+            if landing == Landing::Open {
+                state.landings.land(&flight, now);
+            }
+            state.flights.land(&flight, ticket, landing, now, &collapse)
+        };
         if landed == Landed::Ended {
             self.platform.wake(&flight);
         }

@@ -3,6 +3,7 @@ use jiff::civil::{DateTime, date};
 use super::*;
 use crate::permits::limits::{COMPLAINTS_MAX, PERMIT_ROWS_MAX, VIOLATIONS_MAX};
 use crate::permits::record::{Complaint, Contact, Inspection, Permit, Violation};
+use crate::permits::report::live::City;
 use crate::permits::report::routing::{Latest, Routing, Stalled};
 use crate::permits::report::{Links, PermitHistory, Summary};
 
@@ -26,6 +27,7 @@ fn report(permits: Vec<PermitHistory>) -> Report {
         similar: Vec::new(),
         former_lots: Vec::new(),
         links: Links { parcel: "https://sfplanninggis.org/pim/?search=3507%2F004".into() },
+        city: City::default(),
         truncated: Vec::new(),
     }
 }
