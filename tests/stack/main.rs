@@ -23,6 +23,8 @@ mod origin;
 mod outage;
 /// Reports of real parcels, beside the rows that they are made of.
 mod parcels;
+/// Who stands behind the names on permits, and what became of parcels.
+mod people;
 /// Pages of search results fit together.
 mod permits;
 /// What belongs to one visitor reaches no other.

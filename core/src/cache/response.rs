@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use crate::headers::Fields;
 
 use super::{
-    directives::trim,
     invalidate::{Invalidation, invalidation},
     judge::OnError,
     key::{CacheKey, Target},
@@ -162,7 +161,7 @@ fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
 /// Whether a part is as long as the bytes that it says it is. Of any other, the bytes that are put together would not be
 /// those of the whole.
 fn is_measured(response: &impl Fields) -> bool {
-    let length = response.field("content-length").and_then(|value| trim(&value).parse().ok());
+    let length = response.field("content-length").and_then(|value| value.trim_matches([' ', '\t']).parse().ok());
     let range = response.field("content-range").and_then(|value| ContentRange::parse(&value));
     length.zip(range).is_some_and(|(length, range): (u64, ContentRange)| range.length() == length)
 }
