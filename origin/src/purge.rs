@@ -27,6 +27,8 @@ pub(crate) const REPORTS: &str = "reports";
 pub(crate) const LOADS: &str = "loads";
 /// How long plan review takes.
 pub(crate) const VELOCITY: &str = "velocity";
+/// What is stuck.
+pub(crate) const SIGNALS: &str = "signals";
 
 /// Parcels that are purged one by one, of one load and of all that waits; more are purged as [`REPORTS`]. The edge takes
 /// 1,024 names a minute and remembers as many, of which several nights and operators need some.

@@ -36,9 +36,9 @@ use crate::limit::{self, Limiter};
 use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::pages::{account, admin, brief, crawlers, demo, perf, sign_in};
+use crate::pages::{account, admin, brief, crawlers, demo, export, perf, sign_in};
 use crate::permits::report::live::Live;
-use crate::permits::{api, firm, permit, velocity};
+use crate::permits::{api, firm, permit, stuck, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
 
@@ -167,6 +167,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/firm/{id}", get(pages::firm))
         .route("/permit/{permit_number}", get(pages::permit))
         .route("/velocity", get(pages::velocity))
+        .route("/stuck", get(pages::stuck))
         .route("/methodology", get(pages::methodology))
         .route("/privacy", get(pages::privacy))
         .route("/robots.txt", get(crawlers::robots))
@@ -191,6 +192,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/admin", get(admin::admin))
         .route("/admin/perf", get(perf::page))
         .route("/admin/perf.json", get(perf::json))
+        .route("/exports", post(export::order))
+        .route("/exports/{job_id}", get(export::look))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api", get(pages::api))
@@ -205,6 +208,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/api/v1/firm/{id}", get(firm::json))
         .route("/api/v1/permit/{permit_number}", get(permit::json))
         .route("/api/v1/velocity", get(velocity::json))
+        .route("/api/v1/stuck", get(stuck::json))
+        .route("/api/v1/brief", get(brief::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
         .route("/health/schema", get(health::schema))

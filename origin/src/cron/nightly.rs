@@ -4,8 +4,8 @@
 use anyhow::bail;
 use serde_json::json;
 
-use super::entities;
 use super::job::Counts;
+use super::{entities, likeness};
 use crate::jobs::{Context, Lease};
 use crate::purge;
 use crate::soda::datasets::{DATASETS, Dataset};
@@ -36,6 +36,9 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
     if let Err(error) = entities::run(context, lease).await {
         failed.push(format!("entities: {error:#}"));
     }
+    if let Err(error) = likeness::run(context, lease).await {
+        failed.push(format!("similar projects: {error:#}"));
+    }
     // What was computed from the data before is old now, whichever of it changed.
     if let Err(error) = context.cache.invalidate("%").await {
         failed.push(format!("the page cache still holds what was computed before: {error}"));
@@ -49,7 +52,7 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         }
     }
     if !failed.is_empty() {
-        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 2, failed.join("; "));
+        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 3, failed.join("; "));
     }
     Ok(counts)
 }

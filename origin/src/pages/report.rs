@@ -3,7 +3,7 @@
 //! A parcel can have hundreds of permits, so the page spends bytes: the newest permits in full until
 //! [`CARDS_BYTES_MAX`] is used up, older ones on a line each, and what is left is counted and linked as JSON.
 
-mod around;
+pub(super) mod around;
 mod timeline;
 mod view;
 
@@ -15,21 +15,24 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 
 use self::view::{Figure, PermitCard, RecordRow};
-use super::text::clip;
+use super::section::Section;
+use super::text::{clip, thousands};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api;
 use crate::permits::report::live::{self, City};
-use crate::permits::report::{self, Report};
+use crate::permits::report::{self, Report, Summary};
 use crate::purge;
 use crate::server::Site;
 
 /// Bytes of permits in full.
-const CARDS_BYTES_MAX: usize = 34_000;
+const CARDS_BYTES_MAX: usize = 30_000;
 
-/// Bytes of what stands beside the records.
-const AROUND_BYTES_MAX: usize = 16_000;
+/// Bytes of what needs attention, and of what stands beside the records.
+const URGENT_BYTES_MAX: usize = 8_000;
+/// As [`URGENT_BYTES_MAX`].
+const AROUND_BYTES_MAX: usize = 12_000;
 
 /// Bytes of permits on a line each.
 const ROWS_BYTES_MAX: usize = 12_000;
@@ -47,7 +50,13 @@ const PLACE_CHARS_MAX: usize = 120;
 const FRAME_BYTES_MAX: usize = 10_000;
 
 const _: () = assert!(
-    CARDS_BYTES_MAX + AROUND_BYTES_MAX + ROWS_BYTES_MAX + TIMELINE_BYTES_MAX + 2 * LIST_BYTES_MAX + FRAME_BYTES_MAX
+    CARDS_BYTES_MAX
+        + URGENT_BYTES_MAX
+        + AROUND_BYTES_MAX
+        + ROWS_BYTES_MAX
+        + TIMELINE_BYTES_MAX
+        + 2 * LIST_BYTES_MAX
+        + FRAME_BYTES_MAX
         <= PAGE_BYTES_MAX
 );
 
@@ -70,7 +79,9 @@ struct ReportPage {
     complaints_left: usize,
     violations: Vec<String>,
     violations_left: usize,
+    urgent: Vec<String>,
     around: Vec<String>,
+    places: Vec<(&'static str, &'static str)>,
     map: String,
     json: String,
 }
@@ -103,10 +114,13 @@ impl ReportPage {
         let older = report.permits.iter().skip(permits.len());
         let compact = spend(ROWS_BYTES_MAX, older.map(RecordRow::of_permit))?;
         let complaints = spend(LIST_BYTES_MAX, report.complaints.iter().map(RecordRow::of_complaint))?;
+        let (urgent, around) = (around::urgent(report), around::sections(report));
+        let places = places(report, &urgent, &around);
         let violations = spend(LIST_BYTES_MAX, report.violations.iter().map(RecordRow::of_violation))?;
         Ok(Self {
             frame: Frame::new(format!("{address}, block {} lot {}", report.block, report.lot))
-                .at(&format!("/report/{parcel}")),
+                .at(&format!("/report/{parcel}"))
+                .about(about(&address, &report.summary)),
             address,
             block: report.block.clone(),
             lot: report.lot.clone(),
@@ -122,11 +136,36 @@ impl ReportPage {
             complaints,
             violations_left: report.violations.len() - violations.len(),
             violations,
-            around: spend(AROUND_BYTES_MAX, around::sections(report).into_iter())?,
+            urgent: spend(URGENT_BYTES_MAX, urgent.into_iter())?,
+            around: spend(AROUND_BYTES_MAX, around.into_iter())?,
+            places,
             map: report.links.parcel.clone(),
             json: format!("/api/v1/report/{parcel}"),
         })
     }
+}
+
+/// The parts of the page that one may want to go to.
+fn places(report: &Report, urgent: &[Section], around: &[Section]) -> Vec<(&'static str, &'static str)> {
+    let mut records = vec![("permits", "Permits")];
+    if !report.complaints.is_empty() {
+        records.push(("complaints", "Complaints"));
+    }
+    if !report.violations.is_empty() {
+        records.push(("violations", "Notices"));
+    }
+    urgent.iter().map(Section::place).chain(records).chain(around.iter().map(Section::place)).collect()
+}
+
+fn about(address: &str, summary: &Summary) -> String {
+    let number = |count: usize| thousands(i64::try_from(count).unwrap_or(i64::MAX));
+    format!(
+        "{address} in San Francisco: {} permits, {} of them open, {} active complaints, {} active notices of violation.",
+        number(summary.permits),
+        number(summary.open_permits),
+        number(summary.active_complaints),
+        number(summary.active_violations)
+    )
 }
 
 fn bounded(lists: &[&str]) -> String {

@@ -127,8 +127,9 @@ static TEAM: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The worst first: the names of their tiers are in that order.
 static SIGNALS: LazyLock<String> = LazyLock::new(|| {
-    let rest = "permit_signals WHERE permit_number = $1 ORDER BY since NULLS LAST, signal_type, station";
+    let rest = "permit_signals WHERE permit_number = $1 ORDER BY tier, since NULLS LAST, signal_type, station";
     select(Signal::COLUMNS, rest)
 });
 

@@ -22,6 +22,7 @@ use self::property::Profile;
 use self::risk::{Facts, Risk};
 use self::routing::Routing;
 pub(super) use self::sql::{PACE, TODAY};
+use super::likeness::{self, SimilarBy};
 use super::limits::{
     COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
     STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
@@ -59,6 +60,8 @@ pub(crate) struct Report {
     pub(crate) nearby: Vec<Neighbor>,
     /// Finished permits like the newest one here.
     pub(crate) similar: Vec<Neighbor>,
+    /// What those are like it by.
+    pub(crate) similar_by: SimilarBy,
     /// Other lots at the same addresses: this parcel was perhaps part of them, or they of it.
     pub(crate) former_lots: Vec<FormerLot>,
     pub(crate) links: Links,
@@ -165,6 +168,7 @@ pub(crate) struct Rows {
     tax_rolls: Vec<TaxRoll>,
     nearby: Vec<Neighbor>,
     similar: Vec<Neighbor>,
+    similar_by: SimilarBy,
     former_lots: Vec<FormerLot>,
     team: Vec<Member>,
     paces: Vec<Pace>,
@@ -212,7 +216,8 @@ pub(crate) async fn read(
     Ok(assemble(parcel, read_rows(client, parcel, bounds).await?))
 }
 
-/// Thirteen statements in one round trip, whatever the parcel.
+/// Fourteen statements in one round trip, whatever the parcel; where the database keeps vectors of projects, one more in a
+/// second.
 async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<Rows, tokio_postgres::Error> {
     let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
     let (blocks, lots) = (&blocks, &lots);
@@ -235,9 +240,10 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         tax,
         near,
         like,
-        lots,
+        former,
         team,
         paces,
+        has_vectors,
         _,
     ) = tokio::try_join!(
         biased;
@@ -255,9 +261,10 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         ask(&sql::FORMER_LOTS, FORMER_LOTS_MAX),
         ask(&sql::TEAM, TEAM_MAX),
         client.query_typed(&PACE, &[(&STATIONS_MAX, Type::INT8)]),
+        client.query_typed(likeness::ARE_KEPT, &[]),
         client.batch_execute("COMMIT"),
     )?;
-    Ok(Rows {
+    let mut rows = Rows {
         bounds,
         today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
         permits: all(&permits, Permit::read)?,
@@ -269,11 +276,21 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         tax_rolls: all(&tax, TaxRoll::read)?,
         nearby: all(&near, Neighbor::read)?,
         similar: all(&like, Neighbor::read)?,
-        former_lots: all(&lots, FormerLot::read)?,
+        similar_by: SimilarBy::Neighborhood,
+        former_lots: all(&former, FormerLot::read)?,
         team: all(&team, Member::read)?,
         paces: all(&paces, Pace::read)?,
         city: City::default(),
-    })
+    };
+    if has_vectors.first().map_or(Ok(false), |row| row.try_get(0))?
+        && let Some(newest) = rows.permits.first()
+    {
+        let like = likeness::find(client, newest, blocks, lots).await?;
+        if !like.is_empty() {
+            (rows.similar, rows.similar_by) = (like, SimilarBy::Description);
+        }
+    }
+    Ok(rows)
 }
 
 impl Rows {
@@ -340,6 +357,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         team: rows.team,
         nearby: rows.nearby,
         similar: rows.similar,
+        similar_by: rows.similar_by,
         former_lots: rows.former_lots,
         block: parcel.block().to_owned(),
         lot: parcel.lot().to_owned(),

@@ -13,10 +13,9 @@ use seawall_xtask::project::Project;
 use seawall_xtask::stack::Listening;
 use seawall_xtask::step::{Step, Steps};
 use seawall_xtask::workerd::{self, Front, Script};
-use seawall_xtask::{build, interrupt, scratch, screen, tools};
+use seawall_xtask::{build, interrupt, scratch, screen, tools, usage};
 use serde_json::{Value, json};
 
-mod cpu;
 mod peers;
 
 /// How long each case is asked as fast as it answers, in each round.
@@ -178,9 +177,9 @@ impl Bench<'_> {
     fn saturated(&mut self, cases: &[Case<'_>], figures: &mut [Figures], step: &Step) -> Result<()> {
         for (case, figures) in cases.iter().zip(figures) {
             step.detail(case.name);
-            let before = cpu::time_us(case.server.service.id(), case.program)?;
+            let before = cpu_us(case)?;
             let said = self.load(case, &["saturate", "--milliseconds", &SATURATED_MS.to_string()])?;
-            let spent = cpu::time_us(case.server.service.id(), case.program)? - before;
+            let spent = cpu_us(case)? - before;
             figures.per_second.push(number(&said, "per_second")?);
             figures.saturated_cpu_us.push(spent / number(&said, "requests")?);
         }
@@ -191,9 +190,9 @@ impl Bench<'_> {
         for (case, figures) in cases.iter().zip(figures) {
             step.detail(case.name);
             let (rate, requests) = (RATE_PER_SECOND.to_string(), RATE_REQUESTS.to_string());
-            let before = cpu::time_us(case.server.service.id(), case.program)?;
+            let before = cpu_us(case)?;
             let said = self.load(case, &["rate", "--per-second", &rate, "--requests", &requests])?;
-            let spent = cpu::time_us(case.server.service.id(), case.program)? - before;
+            let spent = cpu_us(case)? - before;
             figures.p50_us.push(number(&said, "p50_us")?);
             figures.p99_us.push(number(&said, "p99_us")?);
             figures.cpu_us.push(spent / number(&said, "requests")?);
@@ -221,6 +220,11 @@ impl Bench<'_> {
         );
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// Microseconds that the server has spent so far.
+fn cpu_us(case: &Case<'_>) -> Result<f64> {
+    Ok(usage::cpu_of_program(case.server.service.id(), case.program)?.as_secs_f64() * 1e6)
 }
 
 fn number(said: &Value, key: &str) -> Result<f64> {

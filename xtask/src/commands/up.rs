@@ -214,6 +214,8 @@ fn prepare_data(project: &Project, arguments: &Arguments, steps: &Steps) -> Resu
     let (cluster, database_url) = steps.run("start Postgres", |step| {
         let cluster = Cluster::open(project, Logs::Keep)?;
         let url = cluster.create_database(DATABASE)?;
+        // For `origin explain`, where the server has it.
+        let _ = cluster.execute(DATABASE, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
         step.note(&url);
         Ok((cluster, url))
     })?;

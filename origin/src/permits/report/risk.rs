@@ -169,5 +169,7 @@ fn add(risks: &mut Vec<Risk>, severity: Grade, risk_type: &'static str, title: S
 }
 
 fn dollars(cost: f64) -> String {
-    format!("Estimated at ${cost:.0}.")
+    let digits = format!("{cost:.0}");
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    format!("Estimated at ${}.", groups.join(","))
 }
