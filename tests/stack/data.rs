@@ -418,6 +418,7 @@ async fn a_load_that_would_take_away_too_much_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn a_search_is_bounded_in_contacts_and_in_rows() -> Result<()> {
     const CONTACTS_MAX: i64 = 5_000;
+    const EXAMINED_MAX: i64 = 20_000;
     const ROWS_MAX: usize = 1_500;
     let database = Database::create("bounds")?;
     let add = async |rows: &str| {
@@ -447,5 +448,16 @@ async fn a_search_is_bounded_in_contacts_and_in_rows() -> Result<()> {
         assert_eq!((&found["kind"], &found["total"]), (&json!("name"), &json!(1)), "{found}");
         assert_eq!(found["total_is_at_least"], at_least, "{to} contacts");
     }
+    // More are looked at for those whose permits pass filters, up to a bound too.
+    add(&contacts(CONTACTS_MAX + 1, EXAMINED_MAX - 1)).await?;
+    let issued = "INSERT INTO permits (record_id, permit_number, status) VALUES ('issued', 'issued', 'issued')";
+    assert_eq!(add(issued).await?, 1);
+    let narrowed = async || site.visitor().get("/api/v1/search?q=common+name&status=issued").await?.json();
+    let found = narrowed().await?;
+    assert_eq!((&found["total"], &found["total_is_at_least"]), (&json!(0), &json!(false)), "{found}");
+    add(&contacts(EXAMINED_MAX, EXAMINED_MAX).replace("'1001'", "'issued'")).await?;
+    let found = narrowed().await?;
+    assert_eq!((&found["total"], &found["total_is_at_least"]), (&json!(1), &json!(true)), "{found}");
+    assert_eq!(found["results"][0]["permit_number"], "issued", "{found}");
     Ok(())
 }

@@ -32,6 +32,7 @@ const FILL: &str = "
       FROM generate_series(1, 60000) n;
     INSERT INTO search_terms SELECT 'entity', canonical_name, entity_id, permit_count FROM entities;
     INSERT INTO search_terms SELECT 'entity', 'Firm ' || md5(n::text), n::text, n % 50 FROM generate_series(1, 60000) n;
+    INSERT INTO search_terms VALUES ('entity', 'Firm Zuse', 'last', 50);
     INSERT INTO sitemap_parcels SELECT DISTINCT block, lot, 1 + lot::int / 50 FROM permits;
     ANALYZE";
 
@@ -112,6 +113,8 @@ async fn no_page_reads_a_whole_table() -> Result<()> {
     ] {
         assert_eq!(site.visitor().get(target).await?.status, 200, "{target}");
     }
+    let suggested = site.visitor().get("/api/v1/suggest?q=fi").await?.json()?;
+    assert_eq!(suggested["suggestions"][0]["term"], "Firm Zuse", "the most used of all: {suggested}");
     let after = reads_after(&database, &before, &["tax_rolls", "entities", "search_terms", "contacts"]).await?;
     for (table, Reads { whole, .. }) in &before {
         assert_eq!(after[table].whole, *whole, "{table} was read whole");

@@ -191,7 +191,7 @@ fn targets(cluster: &Cluster, requests: usize) -> Result<Vec<(String, Vec<String
     KINDS
         .iter()
         .map(|(name, sql)| {
-            let limited = format!("SELECT * FROM ({sql}) AS some (address, text) LIMIT {requests}");
+            let limited = format!("SELECT * FROM ({sql}) AS asked (address, text) LIMIT {requests}");
             let rows = cluster.rows(DATABASE, &limited)?;
             let mut targets: Vec<_> = rows
                 .iter()

@@ -139,8 +139,9 @@ impl Read {
     }
 }
 
-/// Refused rows whose identifiers are remembered; a load that refuses so many fails for that.
-const REFUSED_KNOWN_MAX: usize = 500_000;
+/// Refused rows whose identifiers are remembered. One beyond these that is read again counts twice, and the load fails as if
+/// the city had withdrawn a row; somebody looks at a dataset with so many anyway.
+const REFUSED_KNOWN_MAX: usize = 10_000;
 
 /// Whether `COPY` takes the text as it is.
 fn plain(text: &str) -> bool {
@@ -177,6 +178,19 @@ mod tests {
         let counted = (REFUSED_KEPT_MAX + 1) as u64;
         assert_eq!(read.refused, [(Refusal::Missing("record_id"), counted)].into());
         assert_eq!((read.rows, read.kept.len()), (counted, REFUSED_KEPT_MAX));
+    }
+
+    #[test]
+    fn a_refused_row_that_is_read_again_counts_once_up_to_a_bound() {
+        let mut read = read(super::super::ROWS_MAX);
+        let row = |number: usize| json!({":id": format!("row-{number}"), "permit_number": "1"});
+        let known = REFUSED_KNOWN_MAX as u64;
+        read.page(Page { rows: (0..REFUSED_KNOWN_MAX).map(row).collect() }).unwrap();
+        read.page(Page { rows: vec![row(0)] }).unwrap();
+        assert_eq!((read.rows, read.refused[&Refusal::Missing("record_id")]), (known, known));
+        read.page(Page { rows: vec![row(REFUSED_KNOWN_MAX), row(REFUSED_KNOWN_MAX), row(REFUSED_KNOWN_MAX - 1)] })
+            .unwrap();
+        assert_eq!((read.rows, read.refused[&Refusal::Missing("record_id")]), (known + 2, known + 2));
     }
 
     #[test]
