@@ -4,8 +4,8 @@
 //! is applied by `seawall-core` on the metadata kept beside each response. A URL whose responses vary has an index under
 //! its own key, which knows the request fields that choose; the responses are under the keys of their variants.
 
+use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 use core::time::Duration;
-use std::rc::Rc;
 
 use seawall_core::{
     cache::{

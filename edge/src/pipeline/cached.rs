@@ -4,8 +4,8 @@ mod call;
 mod collapse;
 mod pop;
 
+use alloc::{borrow::ToOwned, boxed::Box, format, rc::Rc, vec::Vec};
 use core::time::Duration;
-use std::rc::Rc;
 
 use seawall_core::{
     cache::{
