@@ -13,7 +13,12 @@ if [ "$tables" != 0 ]; then
   exit 1
 fi
 
-pg_restore --dbname="$DATABASE_URL" --no-owner --no-privileges --exit-on-error --single-transaction "$file"
+# What the server may not know, and no table of the backup needs.
+list=$(mktemp)
+trap 'rm -f "$list"' EXIT
+pg_restore --list "$file" | grep -vE ' EXTENSION (- )?(vector|pg_stat_statements)( |$)' >"$list"
+pg_restore --dbname="$DATABASE_URL" --no-owner --no-privileges --exit-on-error --single-transaction \
+  --use-list="$list" "$file"
 # Plans are made of statistics, which a backup does not hold.
 psql "$DATABASE_URL" --no-psqlrc --quiet --command="ANALYZE"
 echo "restored; run origin migrate if the origin is newer than the backup"

@@ -21,6 +21,7 @@ pub(crate) mod date;
 mod directives;
 mod fields;
 mod freshness;
+mod list;
 mod metadata;
 mod name;
 mod options;

@@ -26,6 +26,7 @@ use crate::{
     Platform, Settings,
     authority::is_shared_out,
     failure::Remembered,
+    landings::Landings,
     limits::{
         AUTHORITY_SHARDS, DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, SPENDERS,
         UNCOLLAPSED_KEYS,
@@ -107,6 +108,8 @@ pub(crate) struct State {
     pub(crate) pop: Breaker,
     /// How the last call for a URL failed, for those who waited for it.
     pub(crate) failures: KeyTable<Remembered>,
+    /// Which calls have ended, for those who looked before.
+    pub(crate) landings: Landings,
     /// What this isolate knows to be invalid.
     pub(crate) purges: Purges,
     /// Which queries of a path are the same, as origins said.
@@ -143,6 +146,7 @@ impl Edge {
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             pop: Breaker::new(),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
+            landings: Landings::new(seed),
             purges: Purges::default(),
             searches: SearchRules::default(),
             feed: Feed::default(),

@@ -31,6 +31,7 @@ mod edge;
 mod failover;
 mod failure;
 mod guard;
+mod landings;
 mod lookup;
 mod maintenance;
 mod memory;

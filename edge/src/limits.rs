@@ -87,6 +87,13 @@ pub const FAILURES_REMEMBERED: usize = 1024;
 /// How long such a failure is kept: until the last of those who waited, and were woken by it, has looked.
 pub const FAILURE_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
+/// URLs whose last shared call has ended, for requests that looked before and would ask after. When all places are in use,
+/// some of those requests make a call of their own.
+pub const LANDINGS_REMEMBERED: usize = 1024;
+
+/// How long such an end is kept: longer than a request waits for stores and limits before it asks.
+pub const LANDING_REMEMBERED_FOR: Duration = Duration::from_secs(10);
+
 /// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a
 /// cancelled request runs no code that could say so.
 pub const FLIGHT_MARGIN: Duration = Duration::from_secs(5);

@@ -34,6 +34,7 @@ use seawall_core::{
     limit::Admission,
     policy::{Diagnostics, Methods, Query, Route},
     problem::{Problem, Status},
+    time::Timestamp,
 };
 
 use crate::{
@@ -61,16 +62,22 @@ pub use self::{
     refused_at_once::{Refused, refused_at_once},
 };
 
+/// Writes down what [`at_once`] and [`refused_at_once`] have counted since it was last written down. [`handle`] does so by
+/// itself; this is for a host whose isolates may end before they are asked again.
+pub fn write_counts<P: Platform>(edge: &Edge, platform: &P, now: Timestamp) {
+    let counted = edge.state.borrow_mut().tally.take(now);
+    if let Some(counted) = counted {
+        counted.write(&edge.policy, platform);
+    }
+}
+
 /// Answers one request.
 ///
 /// Never fails: whatever goes wrong becomes a response that says what the client can do. Writes one log line.
 pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     let (edge, platform) = (&edge, &platform);
-    let counted = edge.state.borrow_mut().tally.take(arrival);
-    if let Some(counted) = counted {
-        counted.write(&edge.policy, platform);
-    }
+    write_counts(edge, platform, arrival);
     // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
     let operators_matter = maintenance::is_on(edge) || edge.policy.site().diagnostics == Diagnostics::Operator;
     let is_operator = operators_matter && edge.is_operator(&request.headers);
@@ -198,6 +205,7 @@ async fn through_the_cache<P: Platform>(
     request: Request<P>,
 ) -> (Admitted, Answer<P>) {
     let Cached { edge, platform, options, key, .. } = cached;
+    let looked = cached.moment();
     let (mut admitted, step) = {
         // Nor does the log of purges wait for either; most of the time it has nothing to be asked.
         let found = look_up(edge, *platform, key, &request, options);
@@ -256,7 +264,7 @@ async fn through_the_cache<P: Platform>(
                 let answer = refused(edge, *platform, &admitted.admission);
                 return (admitted, answer);
             }
-            let answer = cached.fetch_needed(needed, request).await;
+            let answer = cached.fetch_needed(needed, request, looked).await;
             (admitted, answer)
         }
     }

@@ -17,7 +17,7 @@ use crate::overhead::Watch;
 use crate::progress;
 use crate::recorder::Recorder;
 use crate::report::{self, Report};
-use crate::scenario::{SEARCHES, Scenario};
+use crate::scenario::{SEARCHES, Scenario, encoded};
 use crate::target::Target;
 
 /// Files that the process needs beside one socket for each user.
@@ -163,7 +163,7 @@ impl Crowd {
         let kinds = self.scenarios.len() as u64;
         // Less than the length of a short list.
         let scenario = self.scenarios[usize::try_from(number % kinds).unwrap_or_default()];
-        (scenario, scenario.path(number / kinds, &self.parcels))
+        (scenario, scenario.path(number / kinds, &self.parcels, &self.options.search))
     }
 
     /// Between half of `--think` and one and a half of it, spread evenly over users and requests, so that they do not
@@ -186,7 +186,7 @@ async fn parcels(options: &Options, dialler: &Dialler, scenarios: &[Scenario]) -
     }
     let mut found = Vec::new();
     for search in SEARCHES {
-        let path = format!("/api/v1/search?q={}", search.replace(' ', "+"));
+        let path = format!("/api/v1/search?q={}", encoded(search));
         let answer = dialler.read(&path).await.context("cannot look for parcels; --parcel names some")?;
         let answer: Value = serde_json::from_slice(&answer).with_context(|| format!("{path} is no JSON"))?;
         collect(&answer, &mut found);

@@ -57,6 +57,10 @@ pub(crate) struct Options {
     /// Parcels whose reports are asked for, as BLOCK/LOT; without it, those that a search finds.
     #[arg(long, value_name = "BLOCK/LOT")]
     pub(crate) parcel: Vec<String>,
+    /// What is looked for; may be given several times. Without it, streets, an address, words of descriptions and a spelling
+    /// that is wrong.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Vec<String>,
     /// Write the result as JSON to this file too.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -62,8 +62,8 @@ impl Scenario {
     }
 
     /// The path of the request with this number. `parcels` are the reports that are asked for; without one, that of the
-    /// demonstration.
-    pub(crate) fn path(self, number: u64, parcels: &[String]) -> String {
+    /// demonstration. `searches` are what is looked for; without one, [`SEARCHES`].
+    pub(crate) fn path(self, number: u64, parcels: &[String], searches: &[String]) -> String {
         // Both lengths are small.
         let pick = |length: usize| usize::try_from(number % length.max(1) as u64).unwrap_or_default();
         match self {
@@ -71,7 +71,11 @@ impl Scenario {
             Self::Landing => "/".to_owned(),
             Self::Methodology => "/methodology".to_owned(),
             Self::Demo => "/demo".to_owned(),
-            Self::Search => format!("/search?q={}", SEARCHES[pick(SEARCHES.len())].replace(' ', "+")),
+            Self::Search => {
+                let search = searches.get(pick(searches.len())).map(String::as_str);
+                let search = search.unwrap_or_else(|| SEARCHES[pick(SEARCHES.len())]);
+                format!("/search?q={}", encoded(search))
+            }
             Self::Report => format!("/report/{}", parcels.get(pick(parcels.len())).map_or(PARCEL, String::as_str)),
             Self::Sitemap => "/sitemap.xml".to_owned(),
         }
@@ -88,6 +92,17 @@ impl Scenario {
     }
 }
 
+/// A value as a form sends it in an address.
+pub(crate) fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b' ' => "+".to_owned(),
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
 /// The parcel of the demonstration.
 const PARCEL: &str = "3507/004";
 
@@ -98,11 +113,14 @@ mod tests {
     #[test]
     fn paths_take_turns() {
         let parcels = ["1/2".to_owned(), "3/4".to_owned()];
-        assert_eq!(Scenario::Report.path(0, &parcels), "/report/1/2");
-        assert_eq!(Scenario::Report.path(3, &parcels), "/report/3/4");
-        assert_eq!(Scenario::Report.path(7, &[]), "/report/3507/004");
-        assert_eq!(Scenario::Search.path(2, &[]), "/search?q=1455+Market+St");
-        assert_eq!(Scenario::Search.path(8, &[]), Scenario::Search.path(0, &[]));
+        assert_eq!(Scenario::Report.path(0, &parcels, &[]), "/report/1/2");
+        assert_eq!(Scenario::Report.path(3, &parcels, &[]), "/report/3/4");
+        assert_eq!(Scenario::Report.path(7, &[], &[]), "/report/3507/004");
+        assert_eq!(Scenario::Search.path(2, &[], &[]), "/search?q=1455+Market+St");
+        assert_eq!(Scenario::Search.path(8, &[], &[]), Scenario::Search.path(0, &[], &[]));
+        let searches = ["Geary & 3rd".to_owned(), "a/b".to_owned()];
+        assert_eq!(Scenario::Search.path(2, &[], &searches), "/search?q=Geary+%26+3rd");
+        assert_eq!(Scenario::Search.path(3, &[], &searches), "/search?q=a%2Fb");
     }
 
     #[test]

@@ -24,8 +24,12 @@ struct Asset {
 }
 
 /// Names and contents; the extension decides the type.
-const FILES: [(&str, &[u8]); 2] =
-    [("icon.svg", include_bytes!("../static/icon.svg")), ("site.css", include_bytes!("../static/site.css"))];
+const FILES: [(&str, &[u8]); 4] = [
+    ("account.js", include_bytes!("../static/account.js")),
+    ("icon.svg", include_bytes!("../static/icon.svg")),
+    ("site.css", include_bytes!("../static/site.css")),
+    ("suggest.js", include_bytes!("../static/suggest.js")),
+];
 
 static ASSETS: LazyLock<Vec<Asset>> =
     LazyLock::new(|| FILES.into_iter().map(|(name, content)| Asset::new(name, content)).collect());

@@ -140,6 +140,8 @@ pub struct Soda {
     pub timeout: Duration,
     /// `SODA_PAGE_SIZE`: rows asked for at once while loading.
     pub page_size: usize,
+    /// `SODA_IN_REPORTS`: whether reports ask it too.
+    pub in_reports: bool,
 }
 
 /// How log lines look.
@@ -255,6 +257,11 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 app_token: self.optional(&var::SODA_APP_TOKEN).map(Secret),
                 timeout: self.duration(&var::SODA_TIMEOUT),
                 page_size: self.number(&var::SODA_PAGE_SIZE, PAGE_SIZES),
+                in_reports: self.parse(&var::SODA_IN_REPORTS, true, |value| match value {
+                    "on" => Some(true),
+                    "off" => Some(false),
+                    _ => None,
+                }),
             },
             limits: Limits {
                 on: self.parse(&var::RATE_LIMITS, true, |value| match value {

@@ -7,6 +7,7 @@
 mod caches;
 mod entities;
 pub mod job;
+mod likeness;
 mod log;
 mod nightly;
 mod prune;
@@ -28,6 +29,7 @@ use subtle::ConstantTimeEq as _;
 
 pub use self::entities::resolve as resolve_entities;
 pub use self::job::Job;
+pub use self::likeness::refresh as refresh_likenesses;
 use self::log::Started;
 pub(crate) use self::log::{LastRun, last_runs};
 use crate::config::{CronWorker, Secret};

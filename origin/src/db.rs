@@ -28,6 +28,7 @@ use crate::error::Error;
 pub mod migrations;
 mod pool;
 mod reader;
+pub(crate) mod replay;
 mod replica;
 mod room;
 mod url;
@@ -106,6 +107,15 @@ impl Databases {
         {
             return answer;
         }
+        self.read_to_keep(work).await
+    }
+
+    /// The same on the primary, for what is kept for others: a replica that is behind would put what was there before a load
+    /// into a cache that the load has just emptied.
+    ///
+    /// # Errors
+    /// As [`Databases::read`].
+    pub(crate) async fn read_to_keep<W: ReadOnly>(&self, work: &W) -> Result<W::Answer, Error> {
         let reader = Reader::borrow(&self.primary).await?;
         let answer = work.read(&reader).await?;
         reader.finish();

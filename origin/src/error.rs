@@ -51,6 +51,12 @@ impl Error {
         Self::new(StatusCode::BAD_REQUEST, public)
     }
 
+    /// 401: nobody is signed in; `public` says how one does.
+    #[must_use]
+    pub fn unauthorized(public: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, public)
+    }
+
     /// 403: this may not be done from here; `public` says how it can be.
     #[must_use]
     pub fn forbidden(public: impl Into<Cow<'static, str>>) -> Self {

@@ -21,7 +21,9 @@ mod worker;
 
 pub(crate) use self::kind::Kind;
 pub(crate) use self::lease::{Lease, LeaseLost};
-pub(crate) use self::queue::{Ask, Asked, Queue, put};
+#[cfg(test)]
+pub(crate) use self::queue::ResultInfo;
+pub(crate) use self::queue::{Ask, Asked, Job, Queue, put};
 pub(crate) use self::worker::{Slots, Worker};
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ pub mod cron;
 pub mod db;
 pub mod digest;
 pub mod error;
+pub mod explain;
 pub mod guard;
 pub mod health;
 pub mod http;

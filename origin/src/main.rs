@@ -12,7 +12,7 @@ use seawall_origin::config::Config;
 use seawall_origin::soda::client::Client;
 use seawall_origin::soda::datasets::{DATASETS, Dataset};
 use seawall_origin::soda::{generated, ingest, stand_in};
-use seawall_origin::{cron, db, logging, policy, purge, sample, server};
+use seawall_origin::{cron, db, explain, logging, policy, purge, sample, server};
 
 /// San Francisco permits: search and property reports from the city's open data.
 #[derive(Parser)]
@@ -30,6 +30,12 @@ enum Command {
     Check,
     /// Bring the database's schema up to date
     Migrate,
+    /// Say which statements cost the database most, how it carries them out, and what may help
+    Explain {
+        /// Print JSON with whole statements and plans
+        #[arg(long)]
+        json: bool,
+    },
     /// Load the city's data: whole datasets, replacing what changed
     Ingest {
         /// Load only this dataset, by name or identifier; may be repeated
@@ -113,6 +119,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check => server::check(Config::from_env()?.listen).await?,
         Command::Migrate => migrate(&configured()?).await?,
+        Command::Explain { json } => {
+            let explained = explain::run(&configured()?.database).await?;
+            if json {
+                println!("{:#}", explained.json());
+            } else {
+                print!("{}", explained.text());
+            }
+        }
         Command::Ingest { datasets, allow_shrink, changes } => {
             let shrink = if allow_shrink { ingest::Shrink::Allow } else { ingest::Shrink::Refuse };
             let extent = if changes { ingest::Extent::Changes } else { ingest::Extent::Whole };
@@ -124,6 +138,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             migrated(&config).await?;
             let code = summarise(&generated::load(&config, options).await?);
             cron::resolve_entities(&config).await?;
+            cron::refresh_likenesses(&config).await?;
             return Ok(code);
         }
         Command::Sample { city, out } => {
@@ -195,6 +210,7 @@ async fn load(
     }
     if chosen.is_empty() {
         cron::resolve_entities(config).await?;
+        cron::refresh_likenesses(config).await?;
     }
     match purge::drain(config).await {
         Ok(0) => {}

@@ -7,6 +7,7 @@ pub(crate) mod brief;
 pub(crate) mod crawlers;
 mod data;
 pub(crate) mod demo;
+pub(crate) mod export;
 mod firm;
 pub(crate) mod perf;
 mod permit;
@@ -17,6 +18,7 @@ mod report;
 mod search;
 mod section;
 pub(crate) mod sign_in;
+mod stuck;
 mod text;
 mod velocity;
 
@@ -31,6 +33,7 @@ pub(crate) use self::permit::permit;
 pub(crate) use self::prose::{methodology, privacy};
 pub(crate) use self::report::report;
 pub(crate) use self::search::search;
+pub(crate) use self::stuck::stuck;
 pub(crate) use self::velocity::velocity;
 use crate::error::Error;
 use crate::http::errors::Written;
@@ -48,9 +51,14 @@ struct Frame {
     title: String,
     /// The one address of the page; empty for pages that are not to be found, such as those of a visitor's own.
     canonical: String,
-    description: &'static str,
+    /// What search engines and whoever shares the page show of it.
+    description: String,
     css: String,
     icon: String,
+    suggest_js: String,
+    account_js: String,
+    /// For the form to sign out, on the pages of someone who is signed in; they are kept by nobody. Empty on all others.
+    token: String,
     /// Whether the search box is in the header; the landing page has its own.
     search_on_top: bool,
     /// What the box holds.
@@ -63,9 +71,14 @@ impl Frame {
         Self {
             title: title.into(),
             canonical: String::new(),
-            description: "Building permits, inspections, plan review, complaints and violations in San Francisco, by parcel.",
+            description:
+                "Building permits, inspections, plan review, complaints and violations in San Francisco, by parcel."
+                    .to_owned(),
             css: place::asset("site.css"),
             icon: place::asset("icon.svg"),
+            suggest_js: place::asset("suggest.js"),
+            account_js: place::asset("account.js"),
+            token: String::new(),
             search_on_top: true,
             query: String::new(),
             query_chars_max: QUERY_CHARS_MAX,
@@ -77,6 +90,16 @@ impl Frame {
         let base_url = place::base_url();
         let canonical = if base_url.is_empty() { String::new() } else { format!("{base_url}{path}") };
         Self { canonical, ..self }
+    }
+
+    /// Of a page that says this of itself.
+    fn about(self, description: String) -> Self {
+        Self { description, ..self }
+    }
+
+    /// Of someone who is signed in, with the token for the forms of the session.
+    fn of(self, token: String) -> Self {
+        Self { token, ..self }
     }
 }
 
@@ -196,7 +219,7 @@ mod tests {
         ];
         for page in pages {
             let html = text(page).await;
-            for forbidden in [" style=", "<style", "<script", " onclick", "src=\"http", "url(http"] {
+            for forbidden in [" style=", "<style", "<script>", " onclick", "src=\"http", "url(http"] {
                 assert!(!html.contains(forbidden), "{forbidden}");
             }
         }
@@ -214,6 +237,7 @@ mod tests {
             let html = text(error(&Error::too_many("Slowly."), "id-1", seconds)).await;
             assert!(html.contains(expected), "{html}");
             assert_eq!(html.contains("Try again"), seconds.is_some(), "{html}");
+            assert!(html.contains("Everyone has so many pages a minute"), "{html}");
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod api;
 pub(crate) mod firm;
+pub(crate) mod likeness;
 pub mod limits;
 pub mod parcel;
 pub mod permit;
@@ -13,5 +14,7 @@ pub(crate) mod record;
 pub mod report;
 pub mod search;
 pub(crate) mod severity;
+pub(crate) mod signals;
 pub mod standing;
+pub(crate) mod stuck;
 pub(crate) mod velocity;

@@ -3,7 +3,7 @@
 //! A page says by `Cache-Tag` what it is made of. Whoever changes data queues the tags in the same transaction; [`drain`]
 //! hands them to the edge in portions, and a tag leaves the queue when the edge has taken it. An edge that does not answer
 //! is asked again a few times, and then by the next job: pages end by themselves meanwhile, so nothing is wrong for longer
-//! than their lifetime.
+//! than their lifetime. With a replica, the edge is told when that has the change too.
 
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) const REPORTS: &str = "reports";
 pub(crate) const LOADS: &str = "loads";
 /// How long plan review takes.
 pub(crate) const VELOCITY: &str = "velocity";
+/// What is stuck.
+pub(crate) const SIGNALS: &str = "signals";
 
 /// Parcels that are purged one by one, of one load and of all that waits; more are purged as [`REPORTS`]. The edge takes
 /// 1,024 names a minute and remembers as many, of which several nights and operators need some.
@@ -107,6 +109,8 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
         if rows.is_empty() {
             break;
         }
+        // Whoever asks once the edge has forgotten a page is given it as the replica has it, for as long as pages live.
+        db::replay::wait(&config.database, &session).await.context("the edge is not told what the replica lacks")?;
         let tags: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let (wide, narrow): (Vec<_>, Vec<_>) =
             tags.iter().partition(|tag| [SEARCH, REPORTS, LOADS, VELOCITY].contains(&tag.as_str()));

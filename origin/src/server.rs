@@ -36,8 +36,9 @@ use crate::limit::{self, Limiter};
 use crate::mail::Mailer;
 use crate::metrics::{self, Samples};
 use crate::page_cache::PageCache;
-use crate::pages::{account, admin, brief, crawlers, demo, perf, sign_in};
-use crate::permits::{api, firm, permit, velocity};
+use crate::pages::{account, admin, brief, crawlers, demo, export, perf, sign_in};
+use crate::permits::report::live::Live;
+use crate::permits::{api, firm, permit, stuck, velocity};
 use crate::soda::client::Client;
 use crate::{assets, openapi, pages, policy, stats};
 
@@ -49,6 +50,8 @@ pub(crate) struct Site {
     pub(crate) jobs: Queue,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
+    /// The city, for reports.
+    pub(crate) live: Live,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) desk: Desk,
     /// `SECURITY_CONTACT`.
@@ -58,6 +61,7 @@ pub(crate) struct Site {
 impl Site {
     fn new(config: &Config, policy: &Arc<Policy>, databases: Databases) -> anyhow::Result<Arc<Self>> {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
+        let live = Live::new(config.soda.in_reports.then(|| soda.clone()));
         let cache = PageCache::new(databases.primary().clone());
         let jobs = Queue::new(databases.primary().clone());
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
@@ -74,7 +78,7 @@ impl Site {
             mailer,
         });
         let watch = Watch::new(config.database.clone());
-        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, accounts, desk, security_contact }))
+        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, live, accounts, desk, security_contact }))
     }
 }
 
@@ -163,6 +167,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/firm/{id}", get(pages::firm))
         .route("/permit/{permit_number}", get(pages::permit))
         .route("/velocity", get(pages::velocity))
+        .route("/stuck", get(pages::stuck))
         .route("/methodology", get(pages::methodology))
         .route("/privacy", get(pages::privacy))
         .route("/robots.txt", get(crawlers::robots))
@@ -187,6 +192,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/admin", get(admin::admin))
         .route("/admin/perf", get(perf::page))
         .route("/admin/perf.json", get(perf::json))
+        .route("/exports", post(export::order))
+        .route("/exports/{job_id}", get(export::look))
         .route("/static/{name}", get(assets::serve))
         .route("/api/stats", get(stats::stats))
         .route("/api", get(pages::api))
@@ -201,6 +208,8 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .route("/api/v1/firm/{id}", get(firm::json))
         .route("/api/v1/permit/{permit_number}", get(permit::json))
         .route("/api/v1/velocity", get(velocity::json))
+        .route("/api/v1/stuck", get(stuck::json))
+        .route("/api/v1/brief", get(brief::json))
         .route("/health", get(health::health))
         .route("/health/ready", get(health::ready))
         .route("/health/schema", get(health::schema))

@@ -36,7 +36,7 @@ impl Entry for Stats {
     }
 
     async fn compute(&self) -> Result<Payload, Error> {
-        self.0.read(&Counts).await
+        self.0.read_to_keep(&Counts).await
     }
 }
 

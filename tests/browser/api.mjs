@@ -4,15 +4,16 @@ import Ajv from "ajv/dist/2020.js";
 // How long an export of one street may take on a busy machine.
 const JOB_WITHIN_MS = 30_000;
 
-// What is wrong, as lines. `places` holds values for parameters of paths; others take the document's example.
-export async function askEverything(base, places) {
+// What is wrong, as lines. `places` holds values for parameters of paths; others take the document's example. Asks as
+// whoever has `cookie`.
+export async function askEverything(base, places, cookie) {
   const wrong = [];
   const document = await (await fetch(`${base}/api/v1/openapi.json`)).json();
   const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
   ajv.addSchema(document, "openapi");
   // The answer, held to what the document has at `pointer`, unless it is no JSON.
   const hold = async (method, url, status, pointer) => {
-    const answer = await fetch(base + url, { method });
+    const answer = await fetch(base + url, { method, headers: { cookie } });
     // 400 stands for what the visitor did wrong: an order that is not there is 404.
     const isExpected = status === 400 ? answer.status >= 400 && answer.status < 500 : answer.status === status;
     if (!isExpected) return wrong.push(`${method} ${url} is ${answer.status} and not ${status}`);

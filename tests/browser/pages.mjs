@@ -18,6 +18,7 @@ export const PAGES = [
   { name: "firm", path: ({ id }) => `/firm/${id}` },
   { name: "demo", path: () => "/demo" },
   { name: "velocity", path: () => "/velocity" },
+  { name: "stuck", path: () => "/stuck" },
   { name: "methodology", path: () => "/methodology" },
   { name: "privacy", path: () => "/privacy" },
   { name: "api", path: () => "/api" },
@@ -25,6 +26,14 @@ export const PAGES = [
   { name: "sign-in", path: () => "/auth/login" },
   { name: "not-found", path: () => "/no/such/page", status: 404 },
   { name: "bad-request", path: () => `/search?q=${"x".repeat(400)}`, status: 400 },
+];
+
+// Pages of someone who is signed in.
+export const OWN_PAGES = [
+  { name: "account", path: () => "/account" },
+  { name: "brief", path: () => "/brief?lookback=30" },
+  { name: "admin", path: () => "/admin" },
+  { name: "admin-perf", path: () => "/admin/perf" },
 ];
 
 // Addresses that the site tells crawlers of and that no page above is. Every report of the city is in these lists.

@@ -6,15 +6,16 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 import { askEverything } from "./api.mjs";
-import { LOOKS, PAGES, findPlaces, unknownPages } from "./pages.mjs";
-import { byKeyboard, withoutScripts } from "./visits.mjs";
+import { LOOKS, OWN_PAGES, PAGES, findPlaces, unknownPages } from "./pages.mjs";
+import { signIn, watch } from "./sign-in.mjs";
+import { byKeyboard, onPaper, signedIn, suggestions, withoutScripts } from "./visits.mjs";
 
 // Longest page in bytes, uncompressed.
 const PAGE_BYTES_MAX = 100_000;
 // How long a job of the site may take on a busy machine.
 const JOB_WITHIN_MS = 60_000;
 // How well a picture is kept, of 100. Text stays readable.
-const PICTURE_QUALITY = 55;
+const PICTURE_QUALITY = 40;
 
 const [base, pictures] = process.argv.slice(2);
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -49,17 +50,22 @@ async function look(context, name, path, status, look) {
     inner: document.documentElement.clientWidth,
   }));
   if (width > inner) say(`scrolls sideways: ${width} of ${inner} pixels`);
-  // Runs beside the page and not in it, so the page's security policy is in force.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
-  for (const violation of violations) {
-    if (violation.impact !== "serious" && violation.impact !== "critical") continue;
-    const places = violation.nodes.slice(0, 3).map((node) => `${node.target} ${node.failureSummary}`);
-    say(`${violation.id}: ${violation.help}: ${places.join("; ")}`);
-  }
+  (await barriers(page)).forEach(say);
   seen.forEach(say);
   if (pictures) await keep(page, `${name}-${look}`);
   await page.close();
+}
+
+// What keeps someone from using the page as it is now.
+async function barriers(page) {
+  // Runs beside the page and not in it, so the page's security policy is in force.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
+  const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  return grave.map((violation) => {
+    const places = violation.nodes.slice(0, 3).map((node) => `${node.target} ${node.failureSummary}`);
+    return `${violation.id}: ${violation.help}: ${places.join("; ")}`;
+  });
 }
 
 // A picture of what is seen without scrolling.
@@ -72,7 +78,7 @@ async function keep(page, name) {
 // What the site computes at its times.
 async function compute() {
   const headers = { authorization: `Bearer ${process.env.CRON_SECRET}` };
-  for (const job of ["velocity-refresh", "resolve-entities"]) {
+  for (const job of ["velocity-refresh", "resolve-entities", "signals"]) {
     let answer = await fetch(`${base}/cron/${job}`, { method: "POST", headers });
     // It goes on beside us where it takes longer than the origin lets anyone wait.
     for (const end = Date.now() + JOB_WITHIN_MS; answer.status === 202 || (await status(answer)) === "running"; ) {
@@ -99,20 +105,29 @@ try {
   await compute();
   if (pictures) await mkdir(pictures, { recursive: true });
   const places = await findPlaces(base);
-  wrong.push(...(await askEverything(base, places)));
+  const own = await signIn(browser, base);
+  await watch(base, own, { parcel: `${places.block}/${places.lot}`, permit: places.permit_number });
+  const cookie = own.cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
+  wrong.push(...(await askEverything(base, places, cookie)));
   for (const path of await unknownPages(base, places)) wrong.push(`${path} is in the sitemap or in pages.mjs, and not in both`);
   for (const [name, options] of Object.entries(LOOKS)) {
     const context = await browser.newContext(options);
     for (const page of PAGES) await look(context, page.name, page.path(places), page.status ?? 200, name);
     await context.close();
+    const mine = await browser.newContext({ ...options, storageState: own });
+    for (const page of OWN_PAGES) await look(mine, page.name, page.path(places), 200, name);
+    await mine.close();
   }
   for (const [name, visit, options] of [
     ["by keyboard", byKeyboard, {}],
     ["without scripts", withoutScripts, { javaScriptEnabled: false }],
+    ["suggestions", suggestions, {}],
+    ["signed in", signedIn, { storageState: own }],
+    ["on paper", onPaper, {}],
   ]) {
     const context = await browser.newContext({ ...LOOKS.light, ...options });
     const { page, seen } = await watched(context);
-    await visit(page, base).catch((error) => wrong.push(`${name}: ${error.message}`));
+    await visit(page, base, { ...places, barriers, keep: (page, name) => pictures && keep(page, name) }).catch((error) => wrong.push(`${name}: ${error.message}`));
     seen.forEach((what) => wrong.push(`${name}: ${what}`));
     await context.close();
   }

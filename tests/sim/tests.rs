@@ -60,3 +60,12 @@ fn what_is_held_stays_below_its_cap() {
         assert!(report.held_max <= 100, "{report:?}");
     }
 }
+
+#[test]
+fn above_the_limit_a_refusal_spares_many_calls_and_costs_few_units() {
+    for (isolates, calls_max_permille) in [(10, 150), (50, 350)] {
+        let report = run(Kind::Lease, isolates, 3000, Traffic::Steady, Faults::USUAL, 3);
+        assert!(report.admitted * 1000 >= report.ideal * 980, "{isolates}: {report:?}");
+        assert!(report.calls * 1000 <= report.requests * calls_max_permille, "{isolates}: {report:?}");
+    }
+}

@@ -41,7 +41,7 @@ const REAL_DATASETS: [&str; 5] = ["permits", "contacts", "addenda", "complaints"
 const SESSIONS: usize = 8;
 
 /// Real rows of the city's, where a checkout has them beside it. They are no part of the project.
-fn real_data() -> Option<PathBuf> {
+pub(crate) fn real_data() -> Option<PathBuf> {
     let folder = Project::here().path("../shared/data");
     if !folder.join("permits-slice.jsonl.gz").is_file() {
         println!("skipped: {} holds no real data", folder.display());
@@ -331,7 +331,7 @@ async fn rows_that_change_while_they_are_read_are_neither_missed_nor_repeated() 
     let again = database.ingest_with(&["--changes"], &served.url(), &["permits"])?;
     assert_eq!(again.of("permits")?.read, 0, "{}", again.text);
 
-    // A dataset that was never read whole, or has no keys, has no changes to load.
+    // A dataset that was never read whole has no changes to load.
     let none = database.ingest_with(&["--changes"], &served.url(), &["contacts"])?;
     assert!(!none.succeeded && none.text.contains("without --changes"), "{}", none.text);
     Ok(())

@@ -120,9 +120,11 @@ async fn every_limit_of_the_policy_is_kept() -> Result<()> {
     let upstream = pages().await?;
     let edge = Edge::before(&upstream.url())?;
     for (method, target, limit, burst, retry_after) in [
-        // Another page each time: what is stored costs these two nothing.
+        // Another page each time: what is stored costs these three nothing.
         ("GET", "/report/1/{}", "report", 10, 6),
         ("GET", "/api/v1/search?q={}", "search", 15, 4),
+        ("GET", "/permit/{}", "permit", 60, 1),
+        ("POST", "/brief/refresh", "brief-refresh", 3, 100),
         ("GET", "/api/v1/anything", "api", 60, 1),
         ("POST", "/auth/send-link", "sign-in", 5, 12),
         ("GET", "/about-data", "client", 300, 1),

@@ -7,6 +7,8 @@
 mod cache;
 /// The city's data is loaded whole, or not at all, and is found again.
 mod data;
+/// What changes in the city's data is loaded as if all of it were.
+mod deltas;
 /// The origin is slow, failing or gone.
 mod failure;
 /// Twenty isolates count one client together, whatever becomes of those who keep the count.
@@ -19,12 +21,18 @@ mod operating;
 mod origin;
 /// The origin dies under load.
 mod outage;
+/// Reports of real parcels, beside the rows that they are made of.
+mod parcels;
+/// Who stands behind the names on permits, and what became of parcels.
+mod people;
 /// Pages of search results fit together.
 mod permits;
 /// What belongs to one visitor reaches no other.
 mod privacy;
 /// What was purged is served nowhere.
 mod purge;
+/// Reports and permits: what they cost, and what the city itself adds.
+mod report;
 /// The scenarios that every platform plays.
 mod scenarios;
 /// The built component in the host for Spin.

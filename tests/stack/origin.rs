@@ -10,6 +10,8 @@ mod backup;
 mod brief;
 /// Work at fixed times: who may start it, one at a time, and what a crash leaves behind.
 mod cron;
+/// What the dearest statements cost and why.
+mod explain;
 /// Every fault under load, with what became of the requests.
 mod faults;
 /// What `/health` says, and what asking costs.
@@ -26,3 +28,5 @@ mod migrate;
 mod page_cache;
 /// Connections: how many, how long, and to which server.
 mod pool;
+/// Projects like one another, with pgvector and without.
+mod similar;

@@ -12,7 +12,7 @@ use crate::project::Project;
 use crate::step::Steps;
 use crate::tools;
 
-pub use self::spin::{Component, SPIN_TARGET, spin_component, spin_component_with, spin_host};
+pub use self::spin::{Component, SPIN_TARGET, contract_component, spin_component, spin_component_with, spin_host};
 pub use self::worker::{
     WORKER_GZIP_BYTES_MAX, WORKER_TARGET, Worker, contract_worker, optimise, worker, worker_crate, worker_with,
 };

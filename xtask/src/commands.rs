@@ -3,8 +3,10 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_core;
+mod bench_data;
 mod bench_edge;
 mod bench_origin;
+mod bench_spin;
 mod bench_visit;
 pub(crate) mod browser;
 pub(crate) mod build;

@@ -18,12 +18,16 @@ use crate::ports;
 use crate::process::{self, Logs, Service};
 use crate::project::Project;
 use crate::scratch::{self, Scratch};
+use crate::step::Steps;
+use crate::tools::python;
 
 pub mod binaries;
+mod extension;
 mod home;
 mod wire;
 
 pub use binaries::Binaries;
+pub use wire::Row;
 
 /// The user and group that Postgres runs as when we are root: nobody, on every Linux.
 pub const UNPRIVILEGED: u32 = 65534;
@@ -32,11 +36,16 @@ pub const USER: &str = "postgres";
 
 /// How long a server may take to accept its first connection; recovery after a crash counts.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for rows: a few come from tables of millions.
+const ROWS_WITHIN: Duration = Duration::from_secs(300);
 /// A free port can be taken by someone else before Postgres binds it. Three in a row cannot be chance.
 const PORTS_TRIED: u32 = 3;
 
 /// Settings of a temporary server. What is written survives the server, though not the machine.
 const TEMPORARY: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+
+/// Counts what statements cost. Not every installed Postgres brings it.
+const STATISTICS: &str = "pg_stat_statements";
 
 /// A running server. Dropping it stops the server, and removes the data of a temporary one.
 #[derive(Debug)]
@@ -45,6 +54,7 @@ pub struct Cluster {
     server: Service,
     _folder: Option<Scratch>,
     port: u16,
+    settings: Vec<String>,
 }
 
 impl Cluster {
@@ -55,14 +65,29 @@ impl Cluster {
     /// # Errors
     /// When no Postgres is found (`cargo xtask doctor` says what to install) or it does not start.
     pub fn start_temp() -> Result<Self> {
+        Self::start_in(scratch::dir_in(&home::temporary(), "postgres")?, Vec::new())
+    }
+
+    /// The same with pgvector ready to be created; `CREATE EXTENSION vector` does it.
+    ///
+    /// # Errors
+    /// As [`Cluster::start_temp`], when the extension cannot be installed from PyPI, or the server is older than 18 and
+    /// looks for extensions in its own folders only.
+    pub fn start_temp_with_vector(steps: &Steps) -> Result<Self> {
         let project = Project::here();
-        let binaries = Binaries::find(&project)?;
         let folder = scratch::dir_in(&home::temporary(), "postgres")?;
+        let settings = extension::copy(&python::postgres_package(&project, steps)?, "vector", folder.path())?;
+        Self::start_in(folder, settings)
+    }
+
+    fn start_in(folder: Scratch, further: Vec<String>) -> Result<Self> {
+        let binaries = Binaries::find(&Project::here())?;
         let data = folder.path().join("data");
         own_by_server(folder.path())?;
         init(&binaries, &data)?;
-        let (server, port) = start(&binaries, &data, &TEMPORARY, Logs::Keep)?;
-        Ok(Self { server, _folder: Some(folder), port })
+        let settings: Vec<_> = TEMPORARY.iter().map(|setting| (*setting).to_owned()).chain(further).collect();
+        let (server, port) = start(&binaries, &data, &settings, Logs::Keep)?;
+        Ok(Self { server, _folder: Some(folder), port, settings })
     }
 
     /// The checkout's own cluster, created on first use, its log printed as `logs` says. The caller holds the lock that
@@ -80,8 +105,9 @@ impl Cluster {
             init(&binaries, &data)?;
         }
         // A crash of the machine may lose the last moments of sample data, and nothing else.
-        let (server, port) = start(&binaries, &data, &["synchronous_commit=off"], logs)?;
-        Ok(Self { server, _folder: None, port })
+        let settings = vec!["synchronous_commit=off".to_owned()];
+        let (server, port) = start(&binaries, &data, &settings, logs)?;
+        Ok(Self { server, _folder: None, port, settings })
     }
 
     /// The port on 127.0.0.1.
@@ -120,6 +146,22 @@ impl Cluster {
         wire::execute(self.port, USER, database, sql)
     }
 
+    /// Runs SQL that may take long and whose result does not matter.
+    ///
+    /// # Errors
+    /// With the server's message, or when it takes longer.
+    pub fn execute_within(&self, database: &str, sql: &str, within: Duration) -> Result<()> {
+        wire::rows(self.port, USER, database, sql, within).map(drop)
+    }
+
+    /// The rows that a query gives, as text.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn rows(&self, database: &str, sql: &str) -> Result<Vec<Row>> {
+        wire::rows(self.port, USER, database, sql, ROWS_WITHIN)
+    }
+
     /// Stops a temporary server, if it runs, and starts it again on its data and port.
     ///
     /// # Errors
@@ -130,7 +172,7 @@ impl Cluster {
         let binaries = Binaries::find(&Project::here())?;
         let data = folder.path().join("data");
         end_left_over(&data)?;
-        self.server = launch(&binaries, &data, &TEMPORARY, Logs::Keep, self.port)?;
+        self.server = launch(&binaries, &data, &self.settings, Logs::Keep, self.port)?;
         let port = self.port;
         self.server.wait_until(READY_WITHIN, || wire::connect(port, USER, "postgres").is_ok())
     }
@@ -239,7 +281,7 @@ fn init(binaries: &Binaries, data: &Path) -> Result<()> {
     Ok(())
 }
 
-fn start(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs) -> Result<(Service, u16)> {
+fn start(binaries: &Binaries, data: &Path, settings: &[String], logs: Logs) -> Result<(Service, u16)> {
     let mut tried = 0;
     loop {
         tried += 1;
@@ -254,11 +296,16 @@ fn start(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs) -> Res
     }
 }
 
-fn launch(binaries: &Binaries, data: &Path, settings: &[&str], logs: Logs, port: u16) -> Result<Service> {
+fn launch(binaries: &Binaries, data: &Path, settings: &[String], logs: Logs, port: u16) -> Result<Service> {
     let mut postgres = command(&binaries.program("postgres"));
     postgres.arg("-D").arg(data).args(["-p", &port.to_string()]);
-    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories="].iter().chain(settings) {
+    let everywhere = ["listen_addresses=127.0.0.1", "unix_socket_directories="];
+    for setting in everywhere.into_iter().chain(settings.iter().map(String::as_str)) {
         postgres.args(["-c", setting]);
+    }
+    // What `origin explain` reads; as on the servers that the site is deployed to.
+    if binaries.has_library(STATISTICS) {
+        postgres.args(["-c", &format!("shared_preload_libraries={STATISTICS}")]);
     }
     // SIGINT is the fast shutdown: it ends sessions, and writes what is needed for a quick start.
     Service::start_with("postgres", postgres, logs, Signal::INT)

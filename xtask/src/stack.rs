@@ -101,7 +101,12 @@ impl Origin {
     /// When it does not come up.
     pub fn serve(&self, port: u16, environment: &[(&str, &str)], logs: Logs) -> Result<Listening> {
         let mut command = self.command(&["serve"]);
-        command.env("BIND", "127.0.0.1").env("PORT", port.to_string()).envs(environment.iter().copied());
+        // What is loaded is no city of this world, so the real one has nothing to say about it.
+        command
+            .env("BIND", "127.0.0.1")
+            .env("PORT", port.to_string())
+            .env("SODA_IN_REPORTS", "off")
+            .envs(environment.iter().copied());
         listening("origin", command, "origin listening on ", logs)
     }
 }

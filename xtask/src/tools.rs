@@ -18,10 +18,12 @@ pub mod lockfile;
 mod npm;
 pub mod python;
 mod rust;
+mod spin;
 
 pub use browser::{Browser, ensure_browser, installed as installed_browser};
 pub use npm::{ensure_packages, npm_version, packages_are_current, system_node_version};
 pub use rust::{CrateTool, ensure_targets, missing_targets};
+pub use spin::{SPIN_MIN, spin_version};
 
 /// The oldest Node that wrangler and Miniflare run on.
 const NODE_MIN: (u32, u32) = (22, 12);

@@ -25,15 +25,11 @@ pub struct Usage {
 pub fn of_tree(root: u32) -> Result<Usage> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let mut ticks = HashMap::new();
-    for entry in fs::read_dir("/proc").context("CPU time is read from /proc, which only Linux has")?.flatten() {
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some(line) = Line::parse(&stat) else { continue };
+    for line in lines()? {
         children.entry(line.parent).or_default().push(line.id);
-        ticks.insert(line.id, line.ticks);
+        ticks.insert(line.id, line.ticks + line.ticks_of_ended);
     }
     ensure!(ticks.contains_key(&root), "process {root} is gone");
-    let per_second = rustix::param::clock_ticks_per_second();
-    ensure!(per_second > 0, "the system does not say how long a clock tick is");
     let mut usage = Usage::default();
     let mut spent = 0;
     let mut left = vec![root];
@@ -43,8 +39,34 @@ pub fn of_tree(root: u32) -> Result<Usage> {
         usage.processes += 1;
         left.extend(children.remove(&id).unwrap_or_default());
     }
-    usage.cpu = Duration::from_millis(spent * 1_000 / per_second);
+    usage.cpu = time_of(spent)?;
     Ok(usage)
+}
+
+/// The time that those processes of a group have spent on any core so far that run `program`.
+///
+/// # Errors
+/// When there is no `/proc`, or no such process in the group.
+pub fn cpu_of_program(group: u32, program: &str) -> Result<Duration> {
+    let ticks: Option<u64> = lines()?
+        .iter()
+        .filter(|line| line.group == group && line.name == program)
+        .map(|line| line.ticks)
+        .fold(None, |sum, ticks| Some(sum.unwrap_or(0) + ticks));
+    time_of(ticks.with_context(|| format!("no process of group {group} runs {program}"))?)
+}
+
+/// What all processes say of themselves; those that end meanwhile are left out.
+fn lines() -> Result<Vec<Line>> {
+    let entries = fs::read_dir("/proc").context("CPU time is read from /proc, which only Linux has")?;
+    let stats = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    Ok(stats.filter_map(|stat| Line::parse(&stat)).collect())
+}
+
+fn time_of(ticks: u64) -> Result<Duration> {
+    let per_second = rustix::param::clock_ticks_per_second();
+    ensure!(per_second > 0, "the system does not say how long a clock tick is");
+    Ok(Duration::from_micros(ticks * 1_000_000 / per_second))
 }
 
 /// 0 for a process that has just ended, or that is somebody else's.
@@ -58,20 +80,25 @@ fn memory_kib(id: u32) -> u64 {
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
     id: u32,
+    name: String,
     parent: u32,
-    /// Its own time, and that of its children that have ended.
+    group: u32,
     ticks: u64,
+    /// The time of its children that have ended and were waited for.
+    ticks_of_ended: u64,
 }
 
 impl Line {
     fn parse(stat: &str) -> Option<Self> {
         // The name stands in parentheses and may hold any of them.
         let (before, rest) = stat.rsplit_once(')')?;
-        let (id, _) = before.split_once('(')?;
-        let mut fields = rest.split_whitespace();
-        let parent = fields.nth(1)?.parse().ok()?;
-        let ticks: Option<u64> = fields.skip(9).take(4).map(|field| field.parse::<u64>().ok()).sum();
-        Some(Self { id: id.trim().parse().ok()?, parent, ticks: ticks? })
+        let (id, name) = before.split_once('(')?;
+        let mut fields = rest.split_whitespace().skip(1);
+        let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let mut times = fields.skip(8).map(|field| field.parse::<u64>().ok());
+        let mut time = || times.next().flatten();
+        let (ticks, ticks_of_ended) = (time()? + time()?, time()? + time()?);
+        Some(Self { id: id.trim().parse().ok()?, name: name.to_owned(), parent, group, ticks, ticks_of_ended })
     }
 }
 
@@ -82,7 +109,9 @@ mod tests {
     #[test]
     fn a_line_is_read_whatever_the_name() {
         let stat = "17 (work) er) S 1 42 42 0 -1 4194560 1 2 3 4 150 30 7 8 20 0 11 0 99";
-        assert_eq!(Line::parse(stat), Some(Line { id: 17, parent: 1, ticks: 195 }));
+        let name = "work) er".to_owned();
+        let line = Line { id: 17, name, parent: 1, group: 42, ticks: 180, ticks_of_ended: 15 };
+        assert_eq!(Line::parse(stat), Some(line));
         assert_eq!(Line::parse("17 (cut off"), None);
     }
 
@@ -94,6 +123,9 @@ mod tests {
         let id = shell.id();
         let both = || of_tree(id).is_ok_and(|usage| usage.processes == 2 && usage.memory_kib > 0);
         shell.wait_until(Duration::from_secs(10), both)?;
+        assert!(cpu_of_program(id, "sleep").is_ok());
+        let refused = cpu_of_program(id, "workerd").map_err(|error| error.to_string());
+        assert_eq!(refused, Err(format!("no process of group {id} runs workerd")));
         shell.kill();
         assert!(of_tree(id).is_err(), "it is gone");
         Ok(())

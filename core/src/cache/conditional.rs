@@ -1,10 +1,10 @@
 //! A client's own conditions and ranges, answered from what is stored (RFC 9111 §4.3.2, RFC 9110 §13 and §14).
 
-use crate::headers::{Fields, Names};
+use crate::headers::{Fields, Names, as_text};
 
 use super::{
     date::HttpDate,
-    directives::members,
+    list::members,
     metadata::{Content, Metadata},
     options::OriginPreconditions,
     range::{Asked, ContentRange, asked},
@@ -92,12 +92,14 @@ pub fn evaluate(
             }
         }
     }
-    let [none_match, modified_since, range] = request.fields(&USUAL);
-    if is_known(stored, none_match.as_deref(), modified_since.as_deref()) {
+    let usual = request.fields(&USUAL);
+    let [none_match, modified_since, range] = usual.all();
+    if is_known(stored, none_match.map(as_text).as_deref(), modified_since) {
         return Evaluation::Answer(Answer::NotModified);
     }
     let range = range.filter(|_| method == "GET").filter(|_| if_range_holds(stored, request));
     let whole = matches!(stored.content, Content::Whole { .. });
+    let range = range.map(as_text);
     match asked(range.as_deref(), stored.content) {
         Asked::Everything if whole => Evaluation::Answer(Answer::Full),
         Asked::Part(range) => Evaluation::Answer(Answer::Part(range)),
@@ -110,11 +112,11 @@ pub fn evaluate(
 static USUAL: Names<3> = Names::new(["if-none-match", "if-modified-since", "range"]);
 
 /// `If-None-Match` and, only when that is absent, `If-Modified-Since`: whether the client has what is stored.
-fn is_known(stored: &Metadata, none_match: Option<&str>, modified_since: Option<&str>) -> bool {
+fn is_known(stored: &Metadata, none_match: Option<&str>, modified_since: Option<&[u8]>) -> bool {
     match none_match {
         Some(list) => list_has(list, stored.etag.as_deref(), weakly_equal),
         None => modified_since
-            .and_then(|value| value.parse::<HttpDate>().ok())
+            .and_then(HttpDate::read)
             // Without Last-Modified the Date stands in (RFC 9111 §4.3.2).
             .is_some_and(|since| second_of(stored.last_modified.unwrap_or(stored.date)) <= since),
     }

@@ -4,7 +4,7 @@ use core::{fmt, str::FromStr};
 
 use crate::time::Timestamp;
 
-use super::directives::trim;
+use super::list::{is_space, without};
 
 /// A date as HTTP fields carry it, to the second.
 ///
@@ -24,6 +24,12 @@ impl HttpDate {
         Self(time.as_unix_seconds())
     }
 
+    /// Reads a value whose bytes need not be text; `None` when they are no date.
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        let value = without(value, is_space);
+        imf_fixdate(value).or_else(|| rfc850(value)).or_else(|| asctime(value))?.date()
+    }
+
     /// The start of the second this date names.
     #[must_use]
     pub const fn timestamp(self) -> Timestamp {
@@ -35,8 +41,7 @@ impl FromStr for HttpDate {
     type Err = InvalidHttpDate;
 
     fn from_str(text: &str) -> Result<Self, InvalidHttpDate> {
-        let text = trim(text).as_bytes();
-        imf_fixdate(text).or_else(|| rfc850(text)).or_else(|| asctime(text)).ok_or(InvalidHttpDate)
+        Self::read(text.as_bytes()).ok_or(InvalidHttpDate)
     }
 }
 
@@ -61,79 +66,64 @@ impl fmt::Display for InvalidHttpDate {
 
 impl core::error::Error for InvalidHttpDate {}
 
+/// What a date is made of, as it is spelled.
+struct Spelled {
+    year: [u8; 4],
+    month: [u8; 3],
+    day: [u8; 2],
+    /// `08:49:37`
+    time: [u8; 8],
+}
+
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
-fn imf_fixdate(text: &[u8]) -> Option<HttpDate> {
+fn imf_fixdate(text: &[u8]) -> Option<Spelled> {
+    let text: &[u8; 29] = text.try_into().ok()?;
+    #[rustfmt::skip]
     let [
-        w0,
-        w1,
-        w2,
-        b',',
-        b' ',
-        d0,
-        d1,
-        b' ',
-        m0,
-        m1,
-        m2,
-        b' ',
-        y0,
-        y1,
-        y2,
-        y3,
-        b' ',
-        ref time @ ..,
-        b' ',
-        b'G',
-        b'M',
-        b'T',
-    ] = *text
-    else {
-        return None;
-    };
-    is_weekday([w0, w1, w2]).then_some(())?;
-    date(number([y0, y1, y2, y3])?, month_number([m0, m1, m2])?, number([d0, d1])?, time)
+        w0, w1, w2, b',', b' ', d0, d1, b' ', m0, m1, m2, b' ', y0, y1, y2, y3, b' ', time @ .., b' ', b'G', b'M', b'T',
+    ] = *text else { return None };
+    is_weekday([w0, w1, w2]).then_some(Spelled { year: [y0, y1, y2, y3], month: [m0, m1, m2], day: [d0, d1], time })
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`. Of the two years that the digits may mean, the later one up to 2069.
-fn rfc850(text: &[u8]) -> Option<HttpDate> {
+fn rfc850(text: &[u8]) -> Option<Spelled> {
     let end = text.iter().position(|byte| *byte == b',')?;
     let [b',', b' ', d0, d1, b'-', m0, m1, m2, b'-', y0, y1, b' ', ref time @ .., b' ', b'G', b'M', b'T'] = text[end..]
     else {
         return None;
     };
     WEEKDAYS.iter().any(|name| name.as_bytes() == &text[..end]).then_some(())?;
-    let year = number([y0, y1])?;
-    date(if year < 70 { 2000 + year } else { 1900 + year }, month_number([m0, m1, m2])?, number([d0, d1])?, time)
+    let [c0, c1] = if y0 < b'7' { *b"20" } else { *b"19" };
+    Some(Spelled { year: [c0, c1, y0, y1], month: [m0, m1, m2], day: [d0, d1], time: time.try_into().ok()? })
 }
 
 /// `Sun Nov  6 08:49:37 1994`
-fn asctime(text: &[u8]) -> Option<HttpDate> {
+fn asctime(text: &[u8]) -> Option<Spelled> {
     let [w0, w1, w2, b' ', m0, m1, m2, b' ', d0, d1, b' ', ref time @ .., b' ', y0, y1, y2, y3] = *text else {
         return None;
     };
     is_weekday([w0, w1, w2]).then_some(())?;
-    let day = if d0 == b' ' { number([d1]) } else { number([d0, d1]) };
-    date(number([y0, y1, y2, y3])?, month_number([m0, m1, m2])?, day?, time)
+    let d0 = if d0 == b' ' { b'0' } else { d0 };
+    Some(Spelled { year: [y0, y1, y2, y3], month: [m0, m1, m2], day: [d0, d1], time: time.try_into().ok()? })
 }
 
-fn date(year: u64, month: u64, day: u64, time: &[u8]) -> Option<HttpDate> {
-    let [h0, h1, b':', m0, m1, b':', s0, s1] = *time else { return None };
-    let (hour, minute, second) = (number([h0, h1])?, number([m0, m1])?, number([s0, s1])?);
-    // A leap second reads as the first second after it.
-    if year < 1970 || day == 0 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60 {
-        return None;
+impl Spelled {
+    fn date(&self) -> Option<HttpDate> {
+        let Self { year: [y0, y1, y2, y3], month, day: [d0, d1], time } = *self;
+        let [h0, h1, b':', m0, m1, b':', s0, s1] = time else { return None };
+        let digits = [y0, y1, y2, y3, d0, d1, h0, h1, m0, m1, s0, s1].map(|digit| digit.wrapping_sub(b'0'));
+        if !digits.iter().all(|digit| *digit <= 9) {
+            return None;
+        }
+        let two = |at: usize| u64::from(digits[at] * 10 + digits[at + 1]);
+        let (year, month, day) = (two(0) * 100 + two(2), month_number(month)?, two(4));
+        let (hour, minute, second) = (two(6), two(8), two(10));
+        // A leap second reads as the first second after it.
+        if year < 1970 || day == 0 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        Some(HttpDate(days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second))
     }
-    Some(HttpDate(days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second))
-}
-
-/// The number that these few digits write.
-fn number<const DIGITS: usize>(digits: [u8; DIGITS]) -> Option<u64> {
-    let (mut number, mut are_digits) = (0, true);
-    for digit in digits.map(|digit| digit.wrapping_sub(b'0')) {
-        are_digits &= digit < 10;
-        number = number * 10 + u64::from(digit);
-    }
-    are_digits.then_some(number)
 }
 
 fn is_weekday(short: [u8; 3]) -> bool {

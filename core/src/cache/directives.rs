@@ -2,9 +2,12 @@
 
 use core::time::Duration;
 
-use crate::headers::{Fields, Names};
+use crate::headers::{Fields, Names, as_text};
 
-use super::structured::{Bare, InvalidStructure, Value, dictionary};
+use super::{
+    list::{EachDirective, is_space, members, without},
+    structured::{Bare, InvalidStructure, Value, dictionary},
+};
 
 /// The directives of one cache-control field of a response that a shared cache acts on. Unknown ones are skipped
 /// (RFC 9111 §5.2.3).
@@ -72,6 +75,11 @@ impl Directives {
     /// that is not a number counts as zero, because such a response is best treated as stale.
     #[must_use]
     pub fn parse(value: &str) -> Self {
+        Self::read(value.as_bytes())
+    }
+
+    /// The same, of a value whose bytes need not be text: what is known here is ASCII.
+    pub(super) fn read(value: &[u8]) -> Self {
         let mut directives = Self::default();
         let mut each = EachDirective::of(value);
         for (name, argument) in &mut each {
@@ -110,7 +118,7 @@ impl Directives {
                 // Of a repeated key the last counts (RFC 9651 §4.2.2).
                 directives.forget(name);
             }
-            directives.apply(name, || lifetime, || reach);
+            directives.apply(name.as_bytes(), || lifetime, || reach);
         })?;
         if fits { Ok(directives) } else { Err(InvalidStructure) }
     }
@@ -132,7 +140,7 @@ impl Directives {
     }
 
     /// Takes a directive in; what it says is read only if it is known to say something.
-    fn apply(&mut self, name: &str, lifetime: impl FnOnce() -> Duration, reach: impl FnOnce() -> Reach) {
+    fn apply(&mut self, name: &[u8], lifetime: impl FnOnce() -> Duration, reach: impl FnOnce() -> Reach) {
         match Directive::named(name) {
             Some(Directive::NoStore) => self.no_store = true,
             Some(Directive::Public) => self.public = true,
@@ -151,7 +159,7 @@ impl Directives {
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some(stated) = Directive::named(name).and_then(|directive| self.lifetime(directive)) {
+        if let Some(stated) = Directive::named(name.as_bytes()).and_then(|directive| self.lifetime(directive)) {
             *stated = None;
         }
     }
@@ -189,11 +197,11 @@ enum Directive {
 
 impl Directive {
     /// The one of this name, in any case.
-    fn named(name: &str) -> Option<Self> {
-        Self::spelled(name.as_bytes()).or_else(|| {
+    fn named(name: &[u8]) -> Option<Self> {
+        Self::spelled(name).or_else(|| {
             let mut folded = [0; LONGEST_DIRECTIVE];
-            let folded = folded.get_mut(..name.len()).filter(|_| name.bytes().any(|byte| byte.is_ascii_uppercase()))?;
-            folded.copy_from_slice(name.as_bytes());
+            let folded = folded.get_mut(..name.len()).filter(|_| name.iter().any(u8::is_ascii_uppercase))?;
+            folded.copy_from_slice(name);
             folded.make_ascii_lowercase();
             Self::spelled(folded)
         })
@@ -229,13 +237,14 @@ impl RequestDirectives {
     #[must_use]
     pub fn of(request: &impl Fields) -> Self {
         let mut directives = Self::default();
-        let [cache_control, pragma] = request.fields(&REQUEST_FIELDS);
+        let asked = request.fields(&REQUEST_FIELDS);
+        let [cache_control, pragma] = asked.all();
         let Some(value) = cache_control else {
-            directives.no_cache =
-                pragma.is_some_and(|value| members(&value).any(|member| member.eq_ignore_ascii_case("no-cache")));
+            let no_cache = |value: &str| members(value).any(|member| member.eq_ignore_ascii_case("no-cache"));
+            directives.no_cache = pragma.map(as_text).is_some_and(|value| no_cache(&value));
             return directives;
         };
-        for (name, argument) in EachDirective::of(&value) {
+        for (name, argument) in EachDirective::of(value) {
             let seconds = argument.and_then(delta_seconds);
             match Directive::named(name) {
                 Some(Directive::MaxAge) => {
@@ -257,148 +266,42 @@ impl RequestDirectives {
 }
 
 /// Whether the `Cache-Control` of a request wants nothing of it kept (RFC 9111 §5.2.1.5).
-pub(super) fn forbids_storing(cache_control: &str) -> bool {
+pub(super) fn forbids_storing(cache_control: &[u8]) -> bool {
     EachDirective::of(cache_control).any(|(name, _)| Directive::named(name) == Some(Directive::NoStore))
 }
 
 /// The field names that the qualified `no-cache` and `private` of a `Cache-Control` value list.
-pub(super) fn listed_fields(value: &str) -> impl Iterator<Item = &str> {
+pub(super) fn listed_fields(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     EachDirective::of(value)
         .filter_map(|(name, argument)| {
             let lists = matches!(Directive::named(name), Some(Directive::NoCache | Directive::Private));
             argument.filter(|_| lists)
         })
-        .flat_map(|argument| argument.trim_matches('"').split(','))
-        .map(trim)
+        .flat_map(|argument| without(argument, |byte| byte == b'"').split(|byte| *byte == b','))
+        .map(|name| without(name, is_space))
         .filter(|name| !name.is_empty())
 }
 
-/// Name and argument of each directive, in one pass over the value. A space beside the `=` is not in the grammar; the
-/// argument is then read as it stands, and a lifetime so written is no number.
-struct EachDirective<'a> {
-    rest: &'a str,
-    /// Whether what was read last ended before its quoted string did.
-    ended_inside_quotes: bool,
-}
-
-impl<'a> EachDirective<'a> {
-    const fn of(value: &'a str) -> Self {
-        Self { rest: value, ended_inside_quotes: false }
-    }
-}
-
-impl<'a> Iterator for EachDirective<'a> {
-    type Item = (&'a str, Option<&'a str>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            let (rest, first) = (self.rest, First::of(self.rest));
-            // Behind the comma, where there is one.
-            self.rest = rest.get(first.end + 1..).unwrap_or_default();
-            self.ended_inside_quotes = first.ended_inside_quotes;
-            let Some(equals) = first.equals else {
-                let name = trim(&rest[..first.end]);
-                if name.is_empty() {
-                    continue;
-                }
-                return Some((name, None));
-            };
-            let (name, argument) = (&rest[..equals], trim_end(&rest[equals + 1..first.end]));
-            let is_spaced = name.ends_with([' ', '\t']);
-            return Some((trim(name), Some(if is_spaced { "" } else { argument })));
-        }
-        None
-    }
-}
-
-/// Where the first member of a list ends, and what was seen on the way there. What matters is ASCII, which is part of no
-/// other character.
-struct First {
-    /// The place of the comma behind it, or the length of the list.
-    end: usize,
-    /// The place of the first `=` in it.
-    equals: Option<usize>,
-    ended_inside_quotes: bool,
-}
-
-impl First {
-    fn of(list: &str) -> Self {
-        let bytes = list.as_bytes();
-        let (mut equals, mut quoted, mut escaped) = (None, false, false);
-        for (at, byte) in bytes.iter().enumerate() {
-            // Letters first: they say nothing.
-            if *byte > b'=' && *byte != b'\\' || escaped {
-                escaped = false;
-                continue;
-            }
-            match byte {
-                b',' if !quoted => return Self { end: at, equals, ended_inside_quotes: false },
-                b'"' => quoted = !quoted,
-                b'\\' => escaped = quoted,
-                b'=' if equals.is_none() => equals = Some(at),
-                _ => {}
-            }
-        }
-        Self { end: bytes.len(), equals, ended_inside_quotes: quoted }
-    }
-}
-
 /// What a directive with this argument speaks of; an empty list would protect nothing and so means everything.
-fn reach(argument: Option<&str>) -> Reach {
-    match argument.map(|list| list.trim_matches(['"', ' ', '\t', ','])) {
-        None | Some("") => Reach::Response,
+fn reach(argument: Option<&[u8]>) -> Reach {
+    match argument.map(|list| without(list, |byte| matches!(byte, b'"' | b' ' | b'\t' | b','))) {
+        None | Some(b"") => Reach::Response,
         Some(_) => Reach::Fields,
     }
 }
 
 /// Reads delta-seconds (RFC 9111 §1.2.2), also inside quotes; a larger number than 2^31 counts as 2^31.
 /// Anything else, a sign or a fraction included, is `None`.
-pub(super) fn delta_seconds(text: &str) -> Option<Duration> {
-    let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+pub(super) fn delta_seconds(text: &[u8]) -> Option<Duration> {
+    let digits = if let [b'"', digits @ .., b'"'] = text { digits } else { text };
     if digits.is_empty() {
         return None;
     }
-    let seconds = digits.bytes().try_fold(0, |seconds: u64, digit| {
+    let seconds = digits.iter().try_fold(0, |seconds: u64, digit| {
         // Ten times the largest number is far inside 64 bits.
         digit.is_ascii_digit().then(|| (seconds * 10 + u64::from(digit - b'0')).min(DELTA_SECONDS_MAX))
     })?;
     Some(Duration::from_secs(seconds))
-}
-
-/// The members of a comma-separated list, trimmed, empty ones left out. A comma inside a quoted string does
-/// not separate.
-pub(super) fn members(list: &str) -> impl Iterator<Item = &str> {
-    let mut rest = list;
-    core::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let end = First::of(rest).end;
-            let member = trim(&rest[..end]);
-            // Behind the comma, where there is one.
-            rest = rest.get(end + 1..).unwrap_or_default();
-            if !member.is_empty() {
-                return Some(member);
-            }
-        }
-        None
-    })
-}
-
-/// A text without the spaces and tabs around it.
-pub(super) fn trim(text: &str) -> &str {
-    let mut rest = text;
-    while let Some(inner) = rest.strip_prefix([' ', '\t']) {
-        rest = inner;
-    }
-    trim_end(rest)
-}
-
-/// A text without the spaces and tabs behind it.
-fn trim_end(text: &str) -> &str {
-    let mut rest = text;
-    while let Some(inner) = rest.strip_suffix([' ', '\t']) {
-        rest = inner;
-    }
-    rest
 }
 
 /// Where a request says what it wants.
@@ -504,7 +407,7 @@ mod tests {
             ("ext=\"x\\\"\", max-age=1", Reach::Absent, &[]),
         ] {
             assert_eq!(Directives::parse(value).private, reach, "{value}");
-            assert!(listed_fields(value).eq(fields.iter().copied()), "{value}");
+            assert!(listed_fields(value.as_bytes()).eq(fields.iter().map(|name| name.as_bytes())), "{value}");
         }
     }
 

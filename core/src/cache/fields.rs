@@ -1,8 +1,6 @@
 //! The fields of a response that decide whether it is stored, read in one pass.
 
-use alloc::borrow::Cow;
-
-use crate::headers::{Fields, Names};
+use crate::headers::{Fields, Names, Values};
 
 use super::{
     freshness::TARGETED,
@@ -12,23 +10,34 @@ use super::{
 
 macro_rules! response_fields {
     ($($field:ident: $name:expr,)*) => {
-        /// What a response says in them.
-        #[derive(Clone, Debug)]
-        pub(super) struct ResponseFields<'a> {
-            $(pub(super) $field: Option<Cow<'a, str>>,)*
-        }
+        const RESPONSE_FIELDS_COUNT: usize = [$($name),*].len();
 
         /// Their names.
-        pub(super) static RESPONSE_FIELDS: Names<{ [$($name),*].len() }> = Names::new([$($name),*]);
+        pub(super) static RESPONSE_FIELDS: Names<RESPONSE_FIELDS_COUNT> = Names::new([$($name),*]);
 
-        impl<'a> ResponseFields<'a> {
-            /// Reads them all.
-            pub(super) fn read(response: &'a impl Fields) -> Self {
-                let [$($field),*] = response.fields(&RESPONSE_FIELDS);
-                Self { $($field),* }
-            }
+        /// Their places among the names.
+        #[expect(non_camel_case_types, reason = "each is called as the method that reads it")]
+        enum Place {
+            $($field,)*
+        }
+
+        impl ResponseFields<'_> {
+            $(pub(super) fn $field(&self) -> Option<&[u8]> {
+                self.0.at(Place::$field as usize)
+            })*
         }
     };
+}
+
+/// What a response says in them.
+#[derive(Clone, Debug)]
+pub(super) struct ResponseFields<'a>(Values<'a, RESPONSE_FIELDS_COUNT>);
+
+impl<'a> ResponseFields<'a> {
+    /// Reads them all.
+    pub(super) fn read(response: &'a impl Fields) -> Self {
+        Self(response.fields(&RESPONSE_FIELDS))
+    }
 }
 
 response_fields! {

@@ -3,12 +3,13 @@
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
-use crate::time::Timestamp;
+use crate::{headers::as_text, time::Timestamp};
 
 use super::{
     date::HttpDate,
-    directives::{Directives, members, trim},
+    directives::Directives,
     fields::ResponseFields,
+    list::{is_space, members, trim, without},
     options::{CacheOptions, JITTER_PERMILLE_MAX, Statuses},
 };
 
@@ -46,7 +47,7 @@ impl Source {
 pub(super) struct Stated<'a> {
     pub(super) directives: Directives,
     /// The field they were read from; empty when there is none.
-    pub(super) text: &'a str,
+    pub(super) text: &'a [u8],
     /// Whether that is a targeted field, so that `Cache-Control` and `Expires` do not count (RFC 9213 §2.2).
     pub(super) targeted: bool,
 }
@@ -54,38 +55,36 @@ pub(super) struct Stated<'a> {
 impl<'a> Stated<'a> {
     /// Reads the most specific field.
     pub(super) fn read(fields: &'a ResponseFields<'_>, options: &CacheOptions) -> Self {
-        let ResponseFields { own_cache_control: own, cdn_cache_control: cdn, surrogate_control: surrogate, .. } =
-            fields;
-        let targeted = [own.as_deref(), cdn.as_deref(), surrogate.as_deref()];
-        Self::of(targeted, fields.cache_control.as_deref(), options)
+        let targeted = [fields.own_cache_control(), fields.cdn_cache_control(), fields.surrogate_control()];
+        Self::of(targeted, fields.cache_control(), options)
     }
 
     /// The same, of the values of [`TARGETED`] and of `Cache-Control`: a targeted one that is empty or broken counts as
     /// absent (RFC 9213 §2.2).
     pub(super) fn of(
-        targeted: [Option<&'a str>; TARGETED.len()],
-        cache_control: Option<&'a str>,
+        targeted: [Option<&'a [u8]>; TARGETED.len()],
+        cache_control: Option<&'a [u8]>,
         options: &CacheOptions,
     ) -> Self {
         for (name, text) in TARGETED.into_iter().zip(targeted) {
-            let Some(text) = text.filter(|text| !trim(text).is_empty()) else { continue };
+            let Some(text) = text.filter(|text| !without(text, is_space).is_empty()) else { continue };
             let directives = match name {
-                SURROGATE if options.surrogate_control => for_this_surrogate(text).map(|text| parsed(&text)),
+                SURROGATE if options.surrogate_control => for_this_surrogate(&as_text(text)).map(|text| parsed(&text)),
                 SURROGATE => None,
-                _ => options.targeted.then(|| parsed(text)),
+                _ => options.targeted.then(|| parsed(&as_text(text))),
             };
             if let Some(Some(directives)) = directives {
                 return Self { directives, text, targeted: true };
             }
         }
         let text = cache_control.unwrap_or_default();
-        Self { directives: Directives::parse(text), text, targeted: false }
+        Self { directives: Directives::read(text), text, targeted: false }
     }
 
     /// The lifetime that the response states, the most specific statement first (RFC 9111 §4.2.1).
     pub(super) fn lifetime(
         &self,
-        expires: Option<&str>,
+        expires: Option<&[u8]>,
         date: Option<HttpDate>,
         response_time: Timestamp,
     ) -> Option<(Duration, Source)> {
@@ -99,7 +98,7 @@ impl<'a> Stated<'a> {
         let expires = expires.filter(|_| !self.targeted)?;
         let base = date.map_or(response_time, HttpDate::timestamp);
         // Unreadable means already expired, as for `Expires: 0` (RFC 9111 §5.3); two of them are unreadable.
-        let lifetime = expires.parse::<HttpDate>().map_or(Duration::ZERO, |expires| expires.timestamp().since(base));
+        let lifetime = HttpDate::read(expires).map_or(Duration::ZERO, |expires| expires.timestamp().since(base));
         Some((lifetime, Source::Expires))
     }
 }
@@ -130,6 +129,9 @@ pub(super) fn is_heuristically_cacheable(status: u16, statuses: Statuses) -> boo
 /// A lifetime with a part taken off by chance, so that what was stored at one moment does not end at one moment. It is
 /// only ever shortened, and never below the share that `options` leaves.
 pub(super) fn jittered(lifetime: Duration, options: &CacheOptions, random: u32) -> Duration {
+    if options.jitter_permille == 0 {
+        return lifetime;
+    }
     let permille = u128::from(options.jitter_permille.min(JITTER_PERMILLE_MAX));
     let off = lifetime.as_nanos() * permille * u128::from(random) / (1000 << 32);
     // At most a tenth of the lifetime, which fits.
@@ -178,7 +180,7 @@ mod tests {
         ] {
             let fields = ResponseFields::read(&response);
             let stated = Stated::read(&fields, &CacheOptions::default());
-            let lifetime = stated.lifetime(fields.expires.as_deref(), DATE.parse().ok(), NOW);
+            let lifetime = stated.lifetime(fields.expires(), DATE.parse().ok(), NOW);
             assert_eq!(lifetime.map(|(lifetime, source)| (lifetime.as_secs(), source)), expect, "{id}");
         }
         let off = CacheOptions { targeted: false, ..CacheOptions::default() };
@@ -199,7 +201,7 @@ mod tests {
         }
         let nothing = Stated::of([None; TARGETED.len()], None, &off);
         assert_eq!(
-            nothing.lifetime(Some(MINUTE_LATER), None, NOW),
+            nothing.lifetime(Some(MINUTE_LATER.as_bytes()), None, NOW),
             Some((Duration::from_secs(60), Source::Expires)),
             "expires-without-date"
         );

@@ -5,8 +5,8 @@ use alloc::{borrow::Cow, vec::Vec};
 use crate::headers::Fields;
 
 use super::{
-    directives::members,
     key::Target,
+    list::members,
     name::Name,
     structured::{Bare, InvalidStructure, Member, Value, list},
 };

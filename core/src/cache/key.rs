@@ -5,7 +5,7 @@ use core::fmt;
 use crate::headers::Fields;
 
 use super::{
-    directives::members,
+    list::members,
     name::Name,
     negotiate::{RANGES_READ_MAX, reduced},
     options::VaryOptions,

@@ -7,8 +7,9 @@ use crate::time::Timestamp;
 
 use super::{
     date::HttpDate,
-    directives::{delta_seconds, trim},
+    directives::delta_seconds,
     groups::GroupId,
+    list::{is_space, without},
     vary::VaryBy,
 };
 
@@ -115,14 +116,14 @@ impl Metadata {
 /// absent, of several the first counts (RFC 9111 §5.1).
 pub(super) fn initial_age(
     date: Option<HttpDate>,
-    age: Option<&str>,
+    age: Option<&[u8]>,
     request_time: Timestamp,
     response_time: Timestamp,
 ) -> Duration {
     let apparent_age = date.map_or(Duration::ZERO, |date| response_time.since(date.timestamp()));
     let age_value = age
-        .and_then(|value| value.split(',').next())
-        .and_then(|value| delta_seconds(trim(value)))
+        .and_then(|value| value.split(|byte| *byte == b',').next())
+        .and_then(|value| delta_seconds(without(value, is_space)))
         .unwrap_or(Duration::ZERO);
     let corrected_age_value = age_value.saturating_add(response_time.since(request_time));
     apparent_age.max(corrected_age_value)
@@ -193,7 +194,7 @@ pub(super) mod tests {
             ("age-parse-huge", None, Some("99999999999999999999"), at(100), at(100), 1 << 31),
             ("age-clock-back", date(100), None, at(105), at(100), 0),
         ] {
-            let initial = initial_age(date, age, request_time, response_time);
+            let initial = initial_age(date, age.map(str::as_bytes), request_time, response_time);
             assert_eq!(initial, Duration::from_secs(expect), "{id}");
         }
     }

@@ -2,7 +2,7 @@
 //! variants serve everybody. RFC 9111 §4.1 lets a cache normalise what selects a response; the origin gets the
 //! reduced value too, so both decide on the same bytes.
 
-use super::{directives::members, options::VaryOptions};
+use super::{list::members, options::VaryOptions};
 
 /// The offer that a request's value of `name` comes down to; `None` when this field is not reduced.
 ///

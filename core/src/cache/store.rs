@@ -1,21 +1,22 @@
 //! May this response be stored? RFC 9111 §3, as a shared cache.
 
-use alloc::{borrow::ToOwned, boxed::Box};
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::{
-    headers::{Fields, Names},
+    headers::{Fields, Names, as_text},
     time::Timestamp,
 };
 
 use super::{
     date::HttpDate,
-    directives::{Directives, Reach, forbids_storing, listed_fields, members, trim},
+    directives::{Directives, Reach, forbids_storing, listed_fields},
     fields::ResponseFields,
     freshness::{Source, Stated, TARGETED, heuristic, is_heuristically_cacheable, jittered},
     groups,
     invalidate::resolve,
     key::Target,
+    list::{is_space, members, without},
     metadata::{Content, Metadata, initial_age},
     options::{AuthorizationUse, CacheOptions, PartialUse, Qualified, RequestDirectiveUse, SetCookieUse, Statuses},
     partial,
@@ -131,12 +132,13 @@ pub fn decide<Request: Fields, Response: Fields>(
         return Decision::Refuse(Reason::Method);
     }
     let fields = ResponseFields::read(response);
-    let [authorization, cache_control] = request.fields(&REQUEST_FIELDS);
+    let asked = request.fields(&REQUEST_FIELDS);
+    let [authorization, cache_control] = asked.all();
     let heard = Heard {
         target,
         authorized: authorization.is_some(),
         forbids_storing: options.request_directives == RequestDirectiveUse::Honour
-            && cache_control.is_some_and(|value| forbids_storing(&value)),
+            && cache_control.is_some_and(forbids_storing),
         status,
         fields: &fields,
         request_time,
@@ -171,19 +173,22 @@ fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>,
     let directives = &stated.directives;
     let listed = Listed::of(&stated, options);
     may_share(heard, directives, listed, options)?;
-    let vary = VaryBy::parse(fields.vary.as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
+    let vary = fields.vary().map(as_text);
+    let vary = VaryBy::parse(vary.as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
     let content = content(status, fields)?;
-    let cache_groups = fields.cache_groups.as_deref().filter(|_| options.groups);
-    let groups = groups::of_response(&target, cache_groups, fields.cache_tag.as_deref()).map_err(|_| Reason::Groups)?;
-    let no_vary_search = fields.no_vary_search.as_deref().filter(|_| options.no_vary_search);
-    let search = no_vary_search.and_then(SearchRule::parse).is_some();
-    let location = fields.location.as_deref().filter(|_| (300..400).contains(&status));
-    if location.is_some_and(|location| resolve(&target, location).is_some_and(|place| place.is(&target))) {
+    let cache_groups = fields.cache_groups().filter(|_| options.groups).map(as_text);
+    let cache_tag = fields.cache_tag().map(as_text);
+    let groups = groups::of_response(&target, cache_groups.as_deref(), cache_tag.as_deref());
+    let groups = groups.map_err(|_| Reason::Groups)?;
+    let no_vary_search = fields.no_vary_search().filter(|_| options.no_vary_search);
+    let search = no_vary_search.and_then(|value| SearchRule::parse(&as_text(value))).is_some();
+    let location = fields.location().filter(|_| (300..400).contains(&status)).map(as_text);
+    if location.is_some_and(|location| resolve(&target, &location).is_some_and(|place| place.is(&target))) {
         return Err(Reason::RedirectLoop);
     }
 
-    let date = fields.date.as_deref().and_then(|value| value.parse::<HttpDate>().ok());
-    let modified = fields.last_modified.as_deref().and_then(|value| value.parse().ok()).map(HttpDate::timestamp);
+    let date = fields.date().and_then(HttpDate::read);
+    let modified = fields.last_modified().and_then(HttpDate::read).map(HttpDate::timestamp);
     let base = date.map_or(response_time, HttpDate::timestamp);
     let guess = || {
         let may_guess =
@@ -191,7 +196,7 @@ fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>,
         heuristic(modified, base).filter(|_| may_guess).map(|lifetime| (lifetime, Source::Heuristic))
     };
     let (lifetime, source) = stated
-        .lifetime(fields.expires.as_deref(), date, response_time)
+        .lifetime(fields.expires(), date, response_time)
         .or_else(guess)
         .or_else(|| options.fresh.filter(|_| status == 200).map(|lifetime| (lifetime, Source::Policy)))
         .ok_or(Reason::NoLifetime)?;
@@ -207,7 +212,7 @@ fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>,
         status,
         response_time,
         date: base,
-        initial_age: initial_age(date, fields.age.as_deref(), request_time, response_time),
+        initial_age: initial_age(date, fields.age(), request_time, response_time),
         // RFC 9111 §5.2.2.4: no use without validation, so it is stale from the start.
         freshness_lifetime: if no_cache {
             Duration::ZERO
@@ -219,7 +224,7 @@ fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>,
         forbids_stale,
         no_cache,
         immutable: directives.immutable,
-        etag: fields.etag.as_deref().map(ToOwned::to_owned),
+        etag: fields.etag().map(|etag| as_text(etag).into_owned()),
         last_modified: modified,
         vary,
         content,
@@ -255,7 +260,7 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     if listed.covers(directives.private) {
         return Err(Reason::Private);
     }
-    if fields.set_cookie.is_some() && !(options.set_cookie == SetCookieUse::StripWhenListed && listed.set_cookie) {
+    if fields.set_cookie().is_some() && !(options.set_cookie == SetCookieUse::StripWhenListed && listed.set_cookie) {
         return Err(Reason::SetCookie);
     }
     // RFC 9111 §3.5: only a response that says so may be shared.
@@ -265,9 +270,9 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
         return Err(Reason::Authorization);
     }
     // RFC 9842 §6: only a client that has the dictionary can read it.
-    let codings = fields.content_encoding.as_deref();
+    let codings = fields.content_encoding().map(as_text);
     if codings.is_some_and(|codings| {
-        members(codings).any(|coding| coding.eq_ignore_ascii_case("dcb") || coding.eq_ignore_ascii_case("dcz"))
+        members(&codings).any(|coding| coding.eq_ignore_ascii_case("dcb") || coding.eq_ignore_ascii_case("dcz"))
     }) {
         return Err(Reason::Dictionary);
     }
@@ -276,10 +281,12 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
 
 fn content(status: u16, fields: &ResponseFields<'_>) -> Result<Content, Reason> {
     if status != 206 {
-        let length = fields.content_length.as_deref().and_then(|value| trim(value).parse().ok());
+        let digits = fields.content_length().map(|value| without(value, is_space));
+        let length = digits.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
         return Ok(Content::Whole { length });
     }
-    let range = fields.content_range.as_deref().and_then(ContentRange::parse).ok_or(Reason::Partial)?;
+    let range = fields.content_range().map(as_text);
+    let range = range.and_then(|range| ContentRange::parse(&range)).ok_or(Reason::Partial)?;
     Ok(partial::content(range.first, range.last, range.complete))
 }
 
@@ -299,7 +306,7 @@ impl Listed {
             // Most responses: nothing that could list something.
             return Self { strip: options.qualified == Qualified::Strip, set_cookie: false };
         }
-        let is_cookie = |name: &str| name.eq_ignore_ascii_case("set-cookie");
+        let is_cookie = |name: &[u8]| name.eq_ignore_ascii_case(b"set-cookie");
         let set_cookie = listed_fields(text).any(is_cookie);
         let only_cookie = set_cookie && listed_fields(text).all(is_cookie);
         let strip = options.qualified == Qualified::Strip
@@ -325,10 +332,10 @@ pub fn unstored(response: &impl Fields, options: &CacheOptions, mut visit: impl 
     if let Some(connection) = response.field("connection") {
         members(&connection).for_each(|name| visit(&name.to_ascii_lowercase()));
     }
-    let targeted = TARGETED.map(|name| response.field(name));
-    let cache_control = response.field("cache-control");
-    let stated = Stated::of(targeted.each_ref().map(Option::as_deref), cache_control.as_deref(), options);
-    listed_fields(stated.text).for_each(|name| visit(&name.to_ascii_lowercase()));
+    let stating = response.fields(&STATING_FIELDS);
+    let [own, cdn, surrogate, cache_control] = stating.all();
+    let stated = Stated::of([own, cdn, surrogate], cache_control, options);
+    listed_fields(stated.text).for_each(|name| visit(&as_text(name).to_ascii_lowercase()));
 }
 
 /// The final statuses whose caching is understood, so that `must-understand` is met. Errors that a client can provoke
@@ -337,6 +344,9 @@ pub const UNDERSTOOD: [u16; 10] = [200, 203, 204, 300, 301, 302, 307, 308, 404, 
 
 /// What of a request decides whether its response is stored.
 static REQUEST_FIELDS: Names<2> = Names::new(["authorization", "cache-control"]);
+
+/// Where a response may say what must not be stored with it.
+static STATING_FIELDS: Names<4> = Names::new([TARGETED[0], TARGETED[1], TARGETED[2], "cache-control"]);
 
 const UNSTORED: [&str; 19] = [
     "age",

@@ -130,14 +130,14 @@ const ROWS: &[Row] = &[
         route: "permit",
         browser: "private, no-cache",
         edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
-        limits: &["client", "report"],
+        limits: &["client", "permit"],
     },
     Row {
         request: "GET /api/v1/permit/201508053399",
         route: "api-permit",
         browser: "private, no-cache",
         edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
-        limits: &["client", "report"],
+        limits: &["client", "permit"],
     },
     Row {
         request: "GET /firm/0123456789abcdef",
@@ -159,6 +159,20 @@ const ROWS: &[Row] = &[
         browser: "private, no-cache",
         edge: "max-age=3600, stale-while-revalidate=86400, stale-if-error=86400",
         limits: &["client"],
+    },
+    Row {
+        request: "GET /stuck",
+        route: "stuck",
+        browser: "private, no-cache",
+        edge: "max-age=900, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client"],
+    },
+    Row {
+        request: "GET /api/v1/stuck",
+        route: "api-stuck",
+        browser: "private, no-cache",
+        edge: "max-age=900, stale-while-revalidate=86400, stale-if-error=604800",
+        limits: &["client", "api"],
     },
     Row {
         request: "GET /velocity",
@@ -209,6 +223,8 @@ const ROWS: &[Row] = &[
         edge: "max-age=300, stale-while-revalidate=3600, stale-if-error=86400",
         limits: &["client", "api"],
     },
+    Row { request: "POST /exports", route: "export-order", browser: "", edge: "", limits: &["client", "export"] },
+    Row { request: "GET /exports/00ff", route: "export-page", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /api/v1/exports", route: "exports", browser: "", edge: "", limits: &["client", "export"] },
     Row {
         request: "POST /api/v1/report/3512/001/whole",
@@ -226,6 +242,14 @@ const ROWS: &[Row] = &[
     Row { request: "POST /auth/verify/00ff", route: "auth", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /account/watch", route: "account", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /account", route: "account", browser: "", edge: "", limits: &["client"] },
+    Row {
+        request: "POST /brief/refresh",
+        route: "brief-refresh",
+        browser: "",
+        edge: "",
+        limits: &["client", "brief-refresh"],
+    },
+    Row { request: "GET /api/v1/brief", route: "api-brief", browser: "", edge: "", limits: &["client", "api"] },
     Row { request: "GET /brief", route: "brief", browser: "", edge: "", limits: &["client"] },
     Row { request: "POST /unsubscribe/7/00ff", route: "unsubscribe", browser: "", edge: "", limits: &["client"] },
     Row { request: "GET /admin", route: "admin", browser: "", edge: "", limits: &["client"] },
@@ -234,7 +258,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Routes with a breaker of their own, so that a database that is away takes no other page with it.
-const NEED_THE_DATABASE: [&str; 26] = [
+const NEED_THE_DATABASE: [&str; 32] = [
     "health",
     "sitemap",
     "sitemap-list",
@@ -244,11 +268,15 @@ const NEED_THE_DATABASE: [&str; 26] = [
     "api-firm",
     "api-suggest",
     "velocity",
+    "stuck",
+    "api-stuck",
     "search",
     "report",
     "api-search",
     "api-report",
     "exports",
+    "export-order",
+    "export-page",
     "whole-report",
     "jobs",
     "api-permit",
@@ -259,6 +287,8 @@ const NEED_THE_DATABASE: [&str; 26] = [
     "auth",
     "account",
     "brief",
+    "brief-refresh",
+    "api-brief",
     "unsubscribe",
     "admin",
 ];
@@ -322,8 +352,10 @@ fn limits_are_read_with_their_scope() {
             ("client", Scope::Isolate, 1),
             ("search", shared(StoreFailure::Local), 1),
             ("report", shared(StoreFailure::Local), 1),
+            ("permit", shared(StoreFailure::Local), 1),
             ("api", shared(StoreFailure::Local), 1),
             ("export", shared(StoreFailure::Local), 1),
+            ("brief-refresh", shared(StoreFailure::Local), 1),
             ("sign-in", shared(StoreFailure::Closed), 1),
         ]
     );
@@ -369,7 +401,7 @@ fn a_policy_travels_as_bytes() {
 #[test]
 fn bytes_whose_ids_lead_nowhere_are_refused() {
     let mut parts = Parts::from(policy());
-    parts.routes[0].limits = alloc::vec![LimitId(6)];
+    parts.routes[0].limits = alloc::vec![LimitId(8)];
     let bytes = postcard::to_allocvec(&parts).expect("parts are plain data");
     assert!(postcard::from_bytes::<Policy>(&bytes).is_err());
 

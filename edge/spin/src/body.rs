@@ -227,6 +227,6 @@ fn cut(mut bytes: Bytes, skip: &mut u64, left: &mut u64) -> Bytes {
 }
 
 /// What is read at once.
-const CHUNK_BYTES: usize = 16 << 10;
+pub(crate) const CHUNK_BYTES: usize = 16 << 10;
 /// Chunks that wait for a reader. With two readers of a body the slower one is at most so far behind.
 const CHUNKS_AHEAD: usize = 4;

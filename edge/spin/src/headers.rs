@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use seawall_core::headers::{Fields, Names};
+use seawall_core::headers::{Fields, Names, Values};
 use seawall_edge::message::Headers;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields as WasiFields};
 
@@ -53,7 +53,7 @@ impl Fields for SpinHeaders {
         self.0.field(name)
     }
 
-    fn fields<const N: usize>(&self, names: &Names<N>) -> [Option<Cow<'_, str>>; N] {
+    fn fields<const N: usize>(&self, names: &Names<N>) -> Values<'_, N> {
         self.0.fields(names)
     }
 }

@@ -12,6 +12,7 @@ use seawall_edge::{
     Platform,
     authority::{Question, Reply},
     message::{Request, Response},
+    pipeline::Shown,
     platform::{AuthorityError, FetchError, Script},
 };
 use spin_sdk::wasip3::{self, random::random::get_random_u64};
@@ -45,6 +46,18 @@ impl Ready {
         };
         let bytes = body.len();
         Some((Self { status, headers, body }, bytes))
+    }
+
+    /// A response of its own.
+    fn revive(&self) -> Response<Host> {
+        Response::new(self.status, self.headers.clone(), Some(Body::Bytes(self.body.clone())))
+    }
+
+    /// The whole response, saying what `shown` says.
+    pub(crate) fn send(&self, shown: &Shown<'_>) -> Response<Host> {
+        let mut response = self.revive();
+        shown.write(&mut response.headers);
+        response
     }
 }
 
@@ -95,7 +108,7 @@ impl Platform for Host {
     }
 
     fn revive(&self, ready: &Ready) -> Response<Self> {
-        Response::new(ready.status, ready.headers.clone(), Some(Body::Bytes(ready.body.clone())))
+        ready.revive()
     }
 
     fn text(&self, text: String) -> Body {

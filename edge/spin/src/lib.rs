@@ -5,6 +5,8 @@
 
 mod authority;
 mod body;
+#[cfg(feature = "contract")]
+mod contract;
 mod headers;
 mod host;
 mod message;
@@ -14,20 +16,39 @@ mod settings;
 mod store;
 mod waiters;
 
-use std::{cell::OnceCell, rc::Rc};
-
-use seawall_core::policy::Policy;
-use seawall_edge::{Edge, Isolate, pipeline};
-use spin_sdk::wasip3::{
-    exports::http::handler::Guest,
-    http::types::{ErrorCode, Request, Response},
+use core::time::Duration;
+use std::{
+    cell::{Cell, OnceCell},
+    rc::Rc,
 };
 
-use crate::host::Host;
+use seawall_core::policy::Policy;
+use seawall_edge::{
+    Edge, Isolate,
+    message::Response,
+    pipeline::{self, Refused},
+};
+use spin_sdk::{
+    time::sleep,
+    wasip3::{
+        self,
+        exports::http::handler::Guest,
+        http::types::{ErrorCode, Request, Response as WasiResponse},
+    },
+};
+
+use crate::{
+    body::Body,
+    headers::SpinHeaders,
+    host::{Host, Ready},
+    message::Came,
+};
 
 thread_local! {
     /// What this instance keeps between requests. Spin ends instances that have nothing to do, so this lives short.
     static ISOLATE: OnceCell<(Rc<Isolate<Host>>, Rc<settings::Places>)> = const { OnceCell::new() };
+    /// Whether someone is about to write down what was answered at once.
+    static COUNTS_WAIT: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Component;
@@ -35,12 +56,44 @@ struct Component;
 spin_sdk::wasip3::http::service::export!(Component);
 
 impl Guest for Component {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    async fn handle(request: Request) -> Result<WasiResponse, ErrorCode> {
+        let came = Came::read(request).map_err(|error| refused(String::from(error)))?;
+        if let Some(response) = at_once(&came) {
+            return message::response(response);
+        }
         let (isolate, places) = isolate().await.map_err(refused)?;
-        let request = message::request(request).map_err(|error| refused(String::from(error)))?;
-        let response = pipeline::handle(isolate, Host::new(places), request).await;
+        #[cfg(feature = "contract")]
+        if came.with_head(|head| head.url.ends_with(contract::PATH)) {
+            return message::response(contract::run(places).await);
+        }
+        let response = pipeline::handle(isolate, Host::new(places), came.into_request()).await;
         message::response(response)
     }
+}
+
+/// The answer that waits for nothing, if there is one: from this instance's memory, or a refusal.
+fn at_once(came: &Came) -> Option<Response<Host>> {
+    let (isolate, places) = ISOLATE.with(|isolate| isolate.get().cloned())?;
+    let now = host::now();
+    let answer = came.with_head(|head| {
+        pipeline::at_once(&isolate, now, head, Ready::send)
+            .or_else(|| pipeline::refused_at_once(&isolate, now, head).map(|refused| refusal(&refused)))
+    })?;
+    if !COUNTS_WAIT.replace(true) {
+        wasip3::spawn(async move {
+            sleep(COUNTS_WAIT_FOR).await;
+            COUNTS_WAIT.set(false);
+            pipeline::write_counts(&isolate, &Host::new(places), host::now());
+        });
+    }
+    Some(answer)
+}
+
+/// A refusal that waits for nothing either.
+fn refusal(refused: &Refused<'_>) -> Response<Host> {
+    let mut headers = SpinHeaders::default();
+    refused.write(&mut headers);
+    Response::new(Refused::STATUS, headers, Some(Body::Bytes(refused.body().into())))
 }
 
 /// This instance's memory, made by its first request.
@@ -67,3 +120,7 @@ fn refused(why: String) -> ErrorCode {
     host::log(&format!("edge.request failed: {why}"));
     ErrorCode::InternalError(None)
 }
+
+/// How long answers are counted before a line says so. An instance may be asked nothing more, and ends when nothing is left
+/// to do: it lives so much longer, and holds its memory.
+const COUNTS_WAIT_FOR: Duration = Duration::from_millis(200);

@@ -3,7 +3,10 @@
 use core::net::{IpAddr, SocketAddr};
 
 use seawall_core::headers::Fields;
-use seawall_edge::message::{Request, Response};
+use seawall_edge::{
+    message::{Request, Response},
+    pipeline::{HEAD_FIELDS, Head},
+};
 use spin_sdk::wasip3::{
     http::types::{ErrorCode, Method, Request as WasiRequest, Response as WasiResponse, Scheme},
     wit_future,
@@ -15,33 +18,58 @@ use crate::{
     host::Host,
 };
 
-/// The request as the pipeline takes it.
-pub(crate) fn request(request: WasiRequest) -> Result<Request<Host>, &'static str> {
-    let fields = request.get_headers();
-    // Spin adds its own behind what a client sends under this name.
-    let client = fields.get(CLIENT).last().and_then(|value| address(value));
-    let headers = SpinHeaders::copy(&fields, |name| !name.starts_with(SPIN_FIELDS));
-    let host = request.get_authority().or_else(|| headers.field("host").map(|host| host.into_owned()));
-    let target = request.get_path_with_query().unwrap_or_else(|| String::from("/"));
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let (path, query) = (path.to_owned(), query.to_owned());
-    let method = method(request.get_method());
-    let scheme = scheme(request.get_scheme());
-    let has_body = headers.field("transfer-encoding").is_some()
-        || headers.field("content-length").is_some_and(|length| length != "0")
-        || !matches!(method.as_str(), "GET" | "HEAD");
-    let (taken, reader) = wit_future::new(|| Ok(()));
-    let (stream, end) = WasiRequest::consume_body(request, reader);
-    Ok(Request {
-        method,
-        scheme,
-        host: host.ok_or("the runtime gave a request without a host")?,
-        path,
-        query,
-        headers,
-        body: has_body.then_some(Body::Stream(Flow { stream, end, taken })),
-        client,
-    })
+/// A request whose head has been read.
+pub(crate) struct Came {
+    method: String,
+    scheme: String,
+    host: String,
+    /// Path and query.
+    target: String,
+    headers: SpinHeaders,
+    client: Option<IpAddr>,
+    request: WasiRequest,
+}
+
+impl Came {
+    /// Reads it.
+    pub(crate) fn read(request: WasiRequest) -> Result<Self, &'static str> {
+        let fields = request.get_headers();
+        // Spin adds its own behind what a client sends under this name.
+        let client = fields.get(CLIENT).last().and_then(|value| address(value));
+        let headers = SpinHeaders::copy(&fields, |name| !name.starts_with(SPIN_FIELDS));
+        let host = request.get_authority().or_else(|| headers.field("host").map(|host| host.into_owned()));
+        Ok(Self {
+            method: method(request.get_method()),
+            scheme: scheme(request.get_scheme()),
+            host: host.ok_or("the runtime gave a request without a host")?,
+            target: request.get_path_with_query().unwrap_or_else(|| String::from("/")),
+            headers,
+            client,
+            request,
+        })
+    }
+
+    /// Shows its head to `look`.
+    pub(crate) fn with_head<R>(&self, look: impl FnOnce(&Head<'_>) -> R) -> R {
+        let url = [&*self.scheme, "://", &self.host, &self.target].concat();
+        let fields = HEAD_FIELDS.map(|name| self.headers.field(name));
+        let fields = fields.each_ref().map(Option::as_deref);
+        look(&Head { method: &self.method, url: &url, client: self.client, fields })
+    }
+
+    /// The request as the pipeline takes it.
+    pub(crate) fn into_request(self) -> Request<Host> {
+        let Self { method, scheme, host, target, headers, client, request } = self;
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let (path, query) = (path.to_owned(), query.to_owned());
+        let has_body = headers.field("transfer-encoding").is_some()
+            || headers.field("content-length").is_some_and(|length| length != "0")
+            || !matches!(method.as_str(), "GET" | "HEAD");
+        let (taken, reader) = wit_future::new(|| Ok(()));
+        let (stream, end) = WasiRequest::consume_body(request, reader);
+        let body = has_body.then_some(Body::Stream(Flow { stream, end, taken }));
+        Request { method, scheme, host, path, query, headers, body, client }
+    }
 }
 
 /// The response as Spin takes it.

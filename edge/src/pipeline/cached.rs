@@ -29,6 +29,7 @@ use crate::{
     admit::Fare,
     answer::{self, Answer, Conditions},
     failure::CallFailure,
+    landings::Moment,
     limits::FOLLOW_ROUNDS_MAX,
     lookup::{self, Found, Lookup, learn, look_up, promote},
     message::{Headers, Request, Response},
@@ -71,20 +72,32 @@ impl<P: Platform> Detached<P> {
 }
 
 impl<P: Platform> Cached<'_, P> {
-    /// Answers from the origin, or from what another request gets from it meanwhile.
-    pub(super) async fn fetch_needed(&self, mut needed: Needed<P>, request: Request<P>) -> Answer<P> {
+    /// Answers from the origin, or from what another request gets from it meanwhile. The look-up that found nothing to
+    /// answer with began at the moment `looked`.
+    pub(super) async fn fetch_needed(
+        &self,
+        mut needed: Needed<P>,
+        request: Request<P>,
+        mut looked: Moment,
+    ) -> Answer<P> {
         let reason = needed.reason;
         let mut waited = Duration::ZERO;
         for _ in 0..FOLLOW_ROUNDS_MAX {
-            let role = if needed.collapse { Some(self.join(waited)) } else { None };
-            let wait = match role {
-                Some(Role::Lead(ticket)) => return self.lead(needed, request, ticket).await,
-                Some(Role::Follow { wait }) => wait,
-                Some(Role::Alone(_) | Role::Stale) | None => break,
-            };
             let since = self.platform.now();
-            self.platform.wait(&self.key, wait).await;
-            waited = waited.saturating_add(self.platform.now().since(since));
+            if !needed.collapse {
+                break;
+            }
+            // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
+            if !self.landed_since(looked) {
+                let wait = match self.join(waited) {
+                    Role::Lead(ticket) => return self.lead(needed, request, ticket).await,
+                    Role::Follow { wait } => wait,
+                    Role::Alone(_) | Role::Stale => break,
+                };
+                self.platform.wait(&self.key, wait).await;
+                waited = waited.saturating_add(self.platform.now().since(since));
+            }
+            looked = self.moment();
             let found = look_up(self.edge, self.platform, &self.key, &request, &self.options).await;
             needed = match self.usable(found, &request) {
                 Step::Answer(mut answer) => {

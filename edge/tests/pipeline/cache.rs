@@ -1,14 +1,15 @@
+use core::time::Duration;
 use std::{cell::Cell, rc::Rc};
 
 use seawall_core::headers::Fields;
 use seawall_edge::{
-    fake::Reply,
+    fake::{Faults, Reply, World},
     limits,
     message::{Request, Response},
     platform::FetchError,
 };
 
-use super::{body, cache_status, field, get, seconds, world};
+use super::{body, cache_status, field, get, policy, seconds, world};
 
 #[test]
 fn a_second_request_does_not_reach_the_origin() {
@@ -138,6 +139,21 @@ fn concurrent_misses_make_one_call() {
     assert!(answers.iter().all(|answer| body(answer) == "page"));
 }
 
+/// Each waits for the store and for the limits as long as chance will have it, and some of them longer than the call takes.
+#[test]
+fn misses_that_wait_for_different_things_make_one_call() {
+    for seed in 0..100 {
+        let world = World::new(policy(), seed);
+        let edge = world.edge();
+        world.origin(move |_| Reply::ok("page", &[]).after(Duration::from_millis(seed)));
+        world.faults(Faults { delay_ms_max: 90, ..Faults::default() });
+        let requests = (0..40).map(|n| Request::get("/search?q=a").from([192, 0, 2, n])).collect();
+        let answers = world.send_all(&edge, requests);
+        assert!(answers.iter().all(|answer| body(answer) == "page"), "seed {seed}");
+        assert_eq!(world.calls().len(), 1, "seed {seed}");
+    }
+}
+
 #[test]
 fn what_cannot_be_shared_makes_nobody_wait_twice() {
     let (world, edge) = world();
@@ -232,7 +248,7 @@ fn a_hanging_origin_costs_its_deadline_and_no_more() {
 fn a_broken_cache_costs_speed_and_not_answers() {
     let (world, edge) = world();
     world.origin(|_| Reply::ok("page", &[]));
-    world.faults(seawall_edge::fake::Faults { load: 1000, save: 1000, ..Default::default() });
+    world.faults(Faults { load: 1000, save: 1000, ..Default::default() });
     for _ in 0..3 {
         assert_eq!(body(&get(&world, &edge, "/methodology")), "page");
     }
@@ -362,7 +378,7 @@ fn a_head_brings_a_stored_page_up_to_date_or_ends_its_time() {
 #[test]
 fn nobody_follows_more_than_so_many_leaders() {
     let (world, edge) = world();
-    let step = core::time::Duration::from_millis(100);
+    let step = Duration::from_millis(100);
     // What has to be validated each time is of no use to who waited for it.
     let fields = [("etag", "\"1\""), ("seawall-cdn-cache-control", "no-cache")];
     world.origin(move |_| Reply::ok("page", &fields).after(step));

@@ -58,22 +58,39 @@ impl Session {
 pub(super) struct Cookie {
     name: &'static str,
     attributes: &'static str,
+    /// Those of [`MARK`].
+    mark_attributes: &'static str,
 }
+
+/// A cookie that says that someone is signed in and not who, for a script of ours: pages that caches keep are the same for
+/// everybody, and it alone changes their links.
+const MARK: &str = "seawall-signed-in";
 
 impl Cookie {
     /// Over TLS the name's prefix has browsers refuse a cookie that another host, or a page without TLS, has set
     /// (RFC 6265bis §4.1.3.2).
     pub(super) const fn new(is_secure: bool) -> Self {
         if is_secure {
-            Self { name: "__Host-seawall", attributes: "; Path=/; HttpOnly; SameSite=Lax; Secure" }
+            Self {
+                name: "__Host-seawall",
+                attributes: "; Path=/; HttpOnly; SameSite=Lax; Secure",
+                mark_attributes: "; Path=/; SameSite=Lax; Secure",
+            }
         } else {
-            Self { name: "seawall", attributes: "; Path=/; HttpOnly; SameSite=Lax" }
+            Self {
+                name: "seawall",
+                attributes: "; Path=/; HttpOnly; SameSite=Lax",
+                mark_attributes: "; Path=/; SameSite=Lax",
+            }
         }
     }
 
-    fn set(self, value: &str, age_max: Duration) -> HeaderValue {
-        let text = format!("{}={value}{}; Max-Age={}", self.name, self.attributes, age_max.as_secs());
-        HeaderValue::from_str(&text).expect("digits, letters, dots and the attributes above stand in a field")
+    /// Both cookies, the session first.
+    fn set(self, value: &str, mark: &str, age_max: Duration) -> [HeaderValue; 2] {
+        [(self.name, value, self.attributes), (MARK, mark, self.mark_attributes)].map(|(name, value, attributes)| {
+            let text = format!("{name}={value}{attributes}; Max-Age={}", age_max.as_secs());
+            HeaderValue::from_str(&text).expect("digits, letters, dots and the attributes above stand in a field")
+        })
     }
 
     /// The value of the first cookie of our name.
@@ -85,16 +102,16 @@ impl Cookie {
 }
 
 impl Accounts {
-    /// The `Set-Cookie` that begins a session.
-    pub(crate) fn begin(&self, session: &Session) -> HeaderValue {
+    /// The values of `Set-Cookie` that begin a session.
+    pub(crate) fn begin(&self, session: &Session) -> [HeaderValue; 2] {
         let text = session.text();
         let value = format!("{text}.{}", hex(&self.keys.sign(Purpose::Session, &text)));
-        self.cookie.set(&value, SESSION_TIME_MAX)
+        self.cookie.set(&value, "1", SESSION_TIME_MAX)
     }
 
-    /// The `Set-Cookie` that ends it in this browser.
-    pub(crate) fn end(&self) -> HeaderValue {
-        self.cookie.set("", Duration::ZERO)
+    /// Those that end it in this browser.
+    pub(crate) fn end(&self) -> [HeaderValue; 2] {
+        self.cookie.set("", "", Duration::ZERO)
     }
 
     /// The session of a request, if its cookie is one that we have signed within [`SESSION_TIME_MAX`].
@@ -125,7 +142,8 @@ mod tests {
     fn a_cookie_is_read_as_it_was_written_and_for_a_month() {
         let accounts = accounts(&[]);
         let session = Session::begin(7, 3, at(1_000_000));
-        let set = accounts.begin(&session).to_str().unwrap().to_owned();
+        let [set, mark] = accounts.begin(&session).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(mark, "seawall-signed-in=1; Path=/; SameSite=Lax; Secure; Max-Age=2592000");
         assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=2592000"), "{set}");
         let pair = set.split(';').next().unwrap();
         for (headers, now, known) in [
@@ -149,7 +167,7 @@ mod tests {
 
     #[test]
     fn another_key_signs_nobody_in() {
-        let set = accounts(&[]).begin(&Session::begin(7, 0, at(0))).to_str().unwrap().to_owned();
+        let set = accounts(&[]).begin(&Session::begin(7, 0, at(0)))[0].to_str().unwrap().to_owned();
         let pair = set.split(';').next().unwrap();
         let key = "other".repeat(8);
         assert_eq!(accounts(&[("SESSION_KEYS", &key)]).session(&sent(pair), at(0)), None);

@@ -258,6 +258,7 @@ impl User {
             let (label, subject): (String, String) = (row.try_get(2)?, row.try_get(3)?);
             let href = match kind {
                 Kind::Parcel => format!("/report/{subject}"),
+                Kind::Permit => format!("/permit/{subject}"),
                 _ => format!("/search?{}", serde_urlencoded::to_string([("q", &label)]).unwrap_or_default()),
             };
             Ok(Watch { watch_id: row.try_get(0)?, kind, label, href })

@@ -83,7 +83,7 @@ places AS (
     SELECT block, lot FROM mine WHERE block IS NOT NULL AND lot IS NOT NULL
     UNION SELECT block, lot FROM w WHERE watch_type = 'parcel' LIMIT 100),
 cards AS (
-    SELECT places.block, places.lot, standing.*,
+    SELECT places.block, places.lot, standing.*, health.tier AS health, roll.zoning_code, roll.use_definition,
            (SELECT count(*) FROM complaints
              WHERE complaints.block = places.block AND complaints.lot = places.lot
                AND lower(complaints.status) IN ('active', 'open')) AS open_complaints,
@@ -97,7 +97,63 @@ cards AS (
                      'filed', 'filing', 'plancheck', 'triage', 'approved', 'issued', 'issuing', 'reinstated')) AS open_permits,
                  max(status_date)::date AS last_change
             FROM permits WHERE permits.block = places.block AND permits.lot = places.lot) standing
-     ORDER BY last_change DESC NULLS LAST, places.block, places.lot)
+      LEFT JOIN property_health health ON health.block = places.block AND health.lot = places.lot
+      LEFT JOIN LATERAL (
+          SELECT zoning_code, use_definition FROM tax_rolls
+           WHERE tax_rolls.block = places.block AND tax_rolls.lot = places.lot ORDER BY tax_year DESC LIMIT 1) roll ON true
+     ORDER BY last_change DESC NULLS LAST, places.block, places.lot),
+pace AS MATERIALIZED (
+    SELECT DISTINCT ON (station, metric_type) station, metric_type, p50_days, p75_days, p90_days
+      FROM station_velocity_v2 ORDER BY station, metric_type, period = 'current' DESC LIMIT 400),
+under_way AS (
+    SELECT DISTINCT ON (permit_number) permit_number, label, permit_type_definition AS permit_type FROM mine
+     WHERE completed_date IS NULL AND lower(status) IN (
+               'filed', 'filing', 'plancheck', 'triage', 'approved', 'appeal', 'upheld', 'suspend', 'issued', 'issuing',
+               'reinstated', 'incomplete')
+     ORDER BY permit_number, record_id LIMIT 300),
+-- Where their plans lie: the steps of the latest revision that have arrived.
+steps AS MATERIALIZED (
+    SELECT under_way.*, step.station, step.arrive::date AS since, step.finish_date::date AS finish_date,
+           coalesce(step.finish_date::date, today.day) - step.arrive::date AS days, step.review_results,
+           step.hold_description, step.plan_checked_by,
+           CASE WHEN step.addenda_number > 0 THEN 'revision' ELSE 'initial' END AS metric_type
+      FROM under_way, today, LATERAL (
+          SELECT DISTINCT ON (station) * FROM (
+              SELECT addenda.*, rank() OVER (ORDER BY addenda_number DESC NULLS LAST) AS revision
+                FROM addenda WHERE application_number = under_way.permit_number LIMIT 500) latest
+           WHERE revision = 1 AND station IS NOT NULL AND arrive < today.day + 1
+           ORDER BY station, arrive DESC, row_key LIMIT 40) step),
+waits AS MATERIALIZED (
+    SELECT steps.permit_number, label, permit_type, station, since, days, p50_days, p90_days, review_results,
+           hold_description, plan_checked_by,
+           CASE WHEN days > coalesce(p90_days, 90) THEN 'at_risk' WHEN days > coalesce(p75_days, 45) THEN 'behind'
+                WHEN days > coalesce(p50_days, 45) THEN 'slower' ELSE 'on_track' END AS health,
+           CASE WHEN p50_days > 0 THEN least(round(days * 100 / p50_days), 99999)::int4 END AS pct_of_typical,
+           coalesce(review_results, '') ILIKE '%comment%' AS has_comments
+      FROM steps LEFT JOIN pace USING (station, metric_type) WHERE finish_date IS NULL),
+-- A permit is as well as its worst wait.
+worst AS (
+    SELECT DISTINCT ON (permit_number) * FROM waits ORDER BY permit_number, days / greatest(coalesce(p90_days, 90), 1) DESC, station),
+in_review AS (
+    SELECT permit_number, label, permit_type, station, since, days, p50_days, p90_days, health, pct_of_typical
+      FROM worst ORDER BY array_position(ARRAY['at_risk', 'behind', 'slower', 'on_track'], health), days DESC, permit_number LIMIT 100),
+stuck AS (
+    SELECT permit_number, label, permit_type, station, since, days, p50_days, p90_days, plan_checked_by, hold_description,
+           has_comments, CASE WHEN health = 'at_risk' THEN 'CRITICAL' ELSE 'STALLED' END AS status
+      FROM waits WHERE health IN ('at_risk', 'behind') OR has_comments
+     ORDER BY status, days DESC, permit_number, station LIMIT 50),
+planning AS (
+    SELECT permit_number, label, station, since, finish_date, days, review_results, hold_description
+      FROM steps WHERE station LIKE 'CP-%' OR station LIKE 'PLAN%'
+     ORDER BY finish_date IS NOT NULL, coalesce(finish_date, since) DESC, permit_number, station LIMIT 50),
+signals AS (
+    SELECT signal_type, tier, permit_number, NULL AS block, NULL AS lot, nullif(station, '') AS station,
+           since::date AS since, 1 AS items, label
+      FROM permit_signals JOIN numbers USING (permit_number)
+    UNION ALL
+    SELECT signal_type, tier, NULL, block, lot, NULL, since::date, items, block || '/' || lot
+      FROM property_signals JOIN places USING (block, lot) WHERE signal_type IN ('nov', 'abatement', 'complaint')
+     ORDER BY tier, since DESC NULLS LAST, signal_type, permit_number, block, lot, station LIMIT 100)
 SELECT (SELECT coalesce(jsonb_agg(changes), '[]') FROM changes) AS changes,
        (SELECT coalesce(jsonb_agg(new_filings), '[]') FROM new_filings) AS new_filings,
        (SELECT coalesce(jsonb_agg(team_activity), '[]') FROM team_activity) AS team_activity,
@@ -105,6 +161,16 @@ SELECT (SELECT coalesce(jsonb_agg(changes), '[]') FROM changes) AS changes,
        (SELECT coalesce(jsonb_agg(inspected), '[]') FROM inspected) AS inspections,
        (SELECT coalesce(jsonb_agg(ending), '[]') FROM ending) AS expiring,
        (SELECT coalesce(jsonb_agg(cards), '[]') FROM cards) AS property_cards,
+       (SELECT coalesce(jsonb_agg(in_review), '[]') FROM in_review) AS health,
+       (SELECT coalesce(jsonb_agg(stuck), '[]') FROM stuck) AS stuck,
+       (SELECT coalesce(jsonb_agg(planning), '[]') FROM planning) AS planning,
+       (SELECT coalesce(jsonb_agg(signals), '[]') FROM signals) AS signals,
+       -- What changed since, in the whole city: whether a quiet brief is a quiet day.
+       (SELECT jsonb_build_object(
+            'since', (SELECT day FROM since),
+            'new_permits', count(*) FILTER (WHERE change_type = 'new_permit'),
+            'status_changes', count(*) FILTER (WHERE change_type = 'status_change'),
+            'cost_revisions', count(*) FILTER (WHERE change_type = 'cost_revision')) FROM recent) AS city,
        jsonb_build_object(
            'total_watches', (SELECT count(*) FROM w),
            'total_properties', (SELECT count(*) FROM places),
@@ -114,6 +180,9 @@ SELECT (SELECT coalesce(jsonb_agg(changes), '[]') FROM changes) AS changes,
            'plan_reviews_count', (SELECT count(*) FROM plan_reviews),
            'inspections_count', (SELECT count(*) FROM inspected),
            'expiring_count', (SELECT count(*) FROM ending),
+           'at_risk_count', (SELECT count(DISTINCT permit_number) FROM worst WHERE health = 'at_risk'),
+           'stuck_count', (SELECT count(*) FROM stuck),
+           'signals_count', (SELECT count(*) FROM signals),
            'enforcement_count', (SELECT coalesce(sum(open_complaints + open_violations), 0) FROM cards)) AS summary";
 
 /// How the last five nightly loads went, and all jobs of a day.
@@ -127,5 +196,9 @@ SELECT jsonb_build_object(
     'avg_duration_seconds', (SELECT round(avg(elapsed_seconds), 2) FROM nights WHERE status = 'success'),
     'last_24h_success', count(*) FILTER (WHERE status = 'success'),
     'last_24h_failed', count(*) FILTER (WHERE status = 'failed'),
-    'last_24h_jobs', count(*)) AS pipeline_stats
+    'last_24h_jobs', count(*),
+    'last_success', (SELECT max(completed_at) FROM cron_log WHERE job_type = 'nightly' AND status = 'success'),
+    -- A load that is late by half a day is missed.
+    'is_stale', (SELECT max(completed_at) < now() - interval '36 hours' FROM cron_log
+                  WHERE job_type = 'nightly' AND status = 'success')) AS pipeline_stats
   FROM cron_log WHERE started_at > now() - interval '24 hours'";

@@ -60,6 +60,7 @@ pub const VARIABLES: &[&Variable] = &[
     &SODA_APP_TOKEN,
     &SODA_TIMEOUT,
     &SODA_PAGE_SIZE,
+    &SODA_IN_REPORTS,
     &POLICY_FILE,
     &LOG_FORMAT,
     &RUST_LOG,
@@ -334,6 +335,14 @@ pub(super) const SODA_PAGE_SIZE: Variable = Variable {
     default: Some("10000"),
     meaning: "Rows asked for at once while loading; memory grows with it",
     expected: "a whole number from 10 to 50000",
+    secret: false,
+};
+
+pub(super) const SODA_IN_REPORTS: Variable = Variable {
+    name: "SODA_IN_REPORTS",
+    default: Some("on"),
+    meaning: "Whether reports ask the city's API for complaints and notices that are newer than the last load",
+    expected: "on or off",
     secret: false,
 };
 

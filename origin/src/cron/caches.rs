@@ -4,12 +4,14 @@
 use super::job::Counts;
 use crate::jobs::Context;
 use crate::page_cache::{Entry, PageCache};
+use crate::permits::stuck::Whole;
 use crate::purge;
 use crate::stats::Stats;
 
 pub(super) async fn run(context: &Context) -> Counts {
     let mut tally = Tally::default();
     tally.refresh(&context.cache, &Stats(context.databases.clone())).await;
+    tally.refresh(&context.cache, &Whole(context.databases.clone())).await;
     if let Err(error) = purge::drain(&context.config).await {
         let error = format!("{error:#}");
         tracing::warn!(event = "purge.failed", error, "the edge was not told which pages are old: {error}");

@@ -7,7 +7,8 @@
 //! with a license takes that entity. The name of an entity is what most of its contacts write.
 //!
 //! Names that only look alike are not merged: "Oak Construction" and "Oaks Construction" are two firms as often as one, and
-//! search finds both. The city's `pts_agent_id` numbers rows in most extracts, so it tells somebody only where it repeats.
+//! search finds both. The city's `pts_agent_id` numbers the rows of an extract (`soda/datasets.rs`), so it tells
+//! somebody only where one extract repeats it with one name.
 
 use std::sync::LazyLock;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{caches, entities, nightly, prune, signals, velocity};
+use super::{caches, entities, likeness, nightly, prune, signals, velocity};
 use crate::brief;
 use crate::jobs::{Context, Lease};
 
@@ -15,6 +15,8 @@ pub enum Job {
     Nightly,
     /// Works out who stands behind the names, and what search suggests.
     ResolveEntities,
+    /// Works out which finished projects are like which, where the database has pgvector.
+    SimilarProjects,
     /// Works out how long plan review takes at each station.
     VelocityRefresh,
     /// Works out what is wrong, slow or forgotten.
@@ -32,9 +34,10 @@ pub(crate) type Counts = Map<String, Value>;
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Nightly,
         Self::ResolveEntities,
+        Self::SimilarProjects,
         Self::VelocityRefresh,
         Self::Signals,
         Self::ComputeCaches,
@@ -54,6 +57,7 @@ impl Job {
         match self {
             Self::Nightly => "nightly",
             Self::ResolveEntities => "resolve-entities",
+            Self::SimilarProjects => "similar-projects",
             Self::VelocityRefresh => "velocity-refresh",
             Self::Signals => "signals",
             Self::ComputeCaches => "compute-caches",
@@ -70,6 +74,8 @@ impl Job {
             Self::Nightly => Duration::from_secs(3 * 60 * 60),
             // Three million contacts are sorted a few times.
             Self::ResolveEntities => Duration::from_secs(30 * 60),
+            // A few hundred thousand vectors the first time, and an index of them.
+            Self::SimilarProjects => Duration::from_secs(30 * 60),
             // 2.4 s for half a million review steps.
             Self::VelocityRefresh => Duration::from_secs(5 * 60),
             // A tenth of a second for each of some thousand people.
@@ -88,7 +94,7 @@ impl Job {
             Self::Nightly => 4,
             // The mail server comes back; who got a mail gets no second.
             Self::Brief => 4,
-            Self::ResolveEntities | Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
+            Self::ResolveEntities | Self::SimilarProjects | Self::VelocityRefresh | Self::Signals | Self::Prune => 2,
             // It is asked for again soon.
             Self::ComputeCaches => 1,
         }
@@ -99,6 +105,7 @@ impl Job {
         match self {
             Self::Nightly => nightly::run(context, lease).await,
             Self::ResolveEntities => entities::run(context, lease).await,
+            Self::SimilarProjects => likeness::run(context, lease).await,
             Self::VelocityRefresh => velocity::run(context, lease).await,
             Self::Signals => signals::run(context, lease).await,
             Self::ComputeCaches => Ok(caches::run(context).await),

@@ -4,8 +4,8 @@
 use anyhow::bail;
 use serde_json::json;
 
-use super::entities;
 use super::job::Counts;
+use super::{entities, likeness};
 use crate::jobs::{Context, Lease};
 use crate::purge;
 use crate::soda::datasets::{DATASETS, Dataset};
@@ -36,6 +36,9 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
     if let Err(error) = entities::run(context, lease).await {
         failed.push(format!("entities: {error:#}"));
     }
+    if let Err(error) = likeness::run(context, lease).await {
+        failed.push(format!("similar projects: {error:#}"));
+    }
     // What was computed from the data before is old now, whichever of it changed.
     if let Err(error) = context.cache.invalidate("%").await {
         failed.push(format!("the page cache still holds what was computed before: {error}"));
@@ -49,7 +52,7 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         }
     }
     if !failed.is_empty() {
-        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 2, failed.join("; "));
+        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 3, failed.join("; "));
     }
     Ok(counts)
 }
@@ -57,7 +60,10 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
 async fn load(context: &Context, dataset: &'static Dataset) -> Result<Report, LoadError> {
     let (config, soda, silent) = (&context.config, &context.soda, Progress::silent());
     match ingest::due(config, dataset).await? {
-        Extent::Changes => ingest::load_changes(config, soda, dataset, &silent).await,
+        Extent::Changes => match ingest::load_changes(config, soda, dataset, &silent).await {
+            Err(LoadError::ManyChanges(_)) => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,
+            result => result,
+        },
         Extent::Whole => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,
     }
 }

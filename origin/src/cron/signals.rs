@@ -29,6 +29,7 @@ use serde_json::json;
 use super::job::{Counts, Job};
 use crate::db::Attended;
 use crate::jobs::{Context, Lease};
+use crate::purge;
 
 const EMPTY: &str = "DELETE FROM permit_signals; DELETE FROM property_signals; DELETE FROM property_health";
 
@@ -149,7 +150,12 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         lease.progress(table, done, tables.len());
         counts.insert(table.to_owned(), json!(transaction.execute_typed(sql, &[]).await?));
     }
+    purge::queue(&transaction, &[purge::SIGNALS.to_owned()]).await?;
     lease.hold(&transaction).await?;
     transaction.commit().await?;
+    // An entry that stays is an hour old at most.
+    for entries in ["stuck", "brief:%"] {
+        let _ = context.cache.invalidate(entries).await;
+    }
     Ok(counts)
 }

@@ -26,6 +26,7 @@ use super::{Kind, result};
 use crate::error::Error;
 use crate::permits::api::{self, SearchParameters};
 use crate::permits::report;
+use crate::permits::search::query::Query;
 use crate::server::Site;
 
 /// A job, as an answer has it.
@@ -78,12 +79,20 @@ pub(crate) async fn export(
     Parameters(parameters): Parameters<SearchParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let query = parameters.query()?;
+    ordered(export_of(&site, &parameters.q, key(&headers)?).await?)
+}
+
+/// Puts the export of what a text finds down. Of an order with the same key there is one.
+///
+/// # Errors
+/// 400 for a text that finds nothing, 503 when too many wait.
+pub(crate) async fn export_of(site: &Site, text: &str, key: Option<String>) -> Result<Job, Error> {
+    let query = Query::parse(text).map_err(|refusal| Error::bad_request(refusal.to_string()))?;
     if query.lookups.is_empty() {
         return Err(Error::bad_request("There is nothing in this text that can be looked up."));
     }
     let payload = Map::from_iter([("q".to_owned(), query.text.into())]);
-    ask(&site, Kind::Export, payload, &headers).await
+    ask(site, Kind::Export, payload, key).await
 }
 
 /// `POST /api/v1/report/{block}/{lot}/whole`
@@ -101,24 +110,27 @@ pub(crate) async fn whole_report(
     }
     let payload =
         Map::from_iter([("block".to_owned(), parcel.block().into()), ("lot".to_owned(), parcel.lot().into())]);
-    ask(&site, Kind::Report, payload, &headers).await
+    ordered(ask(&site, Kind::Report, payload, key(&headers)?).await?)
 }
 
-async fn ask(site: &Site, kind: Kind, payload: Map<String, Value>, headers: &HeaderMap) -> Result<Response, Error> {
-    let key = match headers.get(&IDEMPOTENCY_KEY) {
-        None => None,
-        Some(value) => {
-            let key = value.to_str().ok().filter(|key| KEY_BYTES.contains(&key.len()));
-            let wrong = || Error::bad_request("An Idempotency-Key has 16 to 200 visible ASCII characters.");
-            Some(key.ok_or_else(wrong)?.to_owned())
-        }
-    };
+fn key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| KEY_BYTES.contains(&key.len()));
+    let wrong = || Error::bad_request("An Idempotency-Key has 16 to 200 visible ASCII characters.");
+    Ok(Some(key.ok_or_else(wrong)?.to_owned()))
+}
+
+async fn ask(site: &Site, kind: Kind, payload: Map<String, Value>, key: Option<String>) -> Result<Job, Error> {
     let job_id = match site.jobs.ask(Ask { kind, payload, key }).await? {
         Asked::New(job_id) | Asked::Known(job_id) => job_id,
         Asked::Full | Asked::Busy => return Err(Error::queue_full()),
     };
-    let job = site.jobs.find(&job_id).await?.ok_or_else(|| Error::bug("a job that was put down is not there"))?;
-    let place = HeaderValue::try_from(address(&job_id)).map_err(Error::bug)?;
+    site.jobs.find(&job_id).await?.ok_or_else(|| Error::bug("a job that was put down is not there"))
+}
+
+/// 202, and where to ask.
+fn ordered(job: Job) -> Result<Response, Error> {
+    let place = HeaderValue::try_from(address(&job.job_id)).map_err(Error::bug)?;
     let mut response = (StatusCode::ACCEPTED, [(LOCATION, place)], answer(job)).into_response();
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(ASK_AGAIN[0].as_secs()));
     Ok(response)
@@ -165,7 +177,10 @@ pub(crate) async fn download(State(site): State<Arc<Site>>, Path(job_id): Path<S
 }
 
 /// A job that visitors asked for; runs of cron are not theirs to see.
-async fn find(site: &Site, job_id: &str) -> Result<Job, Error> {
+///
+/// # Errors
+/// 404 where there is none.
+pub(crate) async fn find(site: &Site, job_id: &str) -> Result<Job, Error> {
     let job = site.jobs.find(job_id).await?;
     let theirs = |job: &Job| Kind::FOR_VISITORS.iter().any(|kind| kind.name() == job.kind);
     job.filter(theirs).ok_or_else(|| Error::not_found("There is no such job, or it was too long ago."))

@@ -65,7 +65,8 @@ pub(crate) struct ResultInfo {
     pub(crate) bytes: u64,
     /// Whether there was more than a result may hold.
     pub(crate) cut: bool,
-    pub(super) fence: i32,
+    /// Which attempt made it.
+    pub(crate) fence: i32,
 }
 
 /// What a worker took.

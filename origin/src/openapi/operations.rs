@@ -2,12 +2,14 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::brief::Contents;
 use crate::jobs::api::JobAnswer;
 use crate::permits::api::Suggestions;
 use crate::permits::firm::Firm;
 use crate::permits::permit::PermitFile;
 use crate::permits::report::Report;
 use crate::permits::search::Found;
+use crate::permits::stuck::Stuck;
 use crate::permits::velocity::Velocity;
 
 /// One address and what it answers.
@@ -62,6 +64,7 @@ const AFTER: Parameter =
 const STATUS: Parameter = narrowing("status", "string", "Only permits of this status.", "issued");
 const KIND: Parameter = narrowing("type", "string", "Only permits of this kind.", "otc alterations permit");
 const YEAR: Parameter = narrowing("year", "integer", "Only permits that were filed in this year.", "2015");
+const LOOKBACK: Parameter = narrowing("lookback", "integer", "Days to look back, from 1 to 90; 1 unless told.", "7");
 const ENTITY: Parameter = in_path("id", "The identifier in team and similar terms.", "0123456789abcdef");
 
 /// `GET path`, which answers 200 with a `T`.
@@ -121,6 +124,18 @@ pub(super) fn all() -> Vec<Operation> {
             "How long plan review takes",
             "Percentiles of the days between arrival and finish, for each station with at least ten reviews.",
             &[],
+        ),
+        get::<Stuck>(
+            "/api/v1/stuck",
+            "Which permits wait too long",
+            "Waits in plan review beyond what their stations usually take, by station, and the longest of up to a year.",
+            &[],
+        ),
+        get::<Contents>(
+            "/api/v1/brief",
+            "What happened to what you watch",
+            "The brief of whoever is signed in by the site's cookie; 401 for everyone else.",
+            &[LOOKBACK],
         ),
         Operation {
             method: "post",

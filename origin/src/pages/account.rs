@@ -19,7 +19,6 @@ struct AccountPage {
     frame: Frame,
     email: String,
     is_admin: bool,
-    token: String,
     watches: Vec<Watch>,
     watches_max: i64,
     kinds: Vec<Choice>,
@@ -79,10 +78,10 @@ async fn page(site: &Site, user: &User, wanted: NewWatch, error: String) -> Resu
         chosen: frequency == user.brief_frequency,
     };
     let response = render(&AccountPage {
-        frame: Frame::new(if error.is_empty() { "Your account" } else { "Error: your account" }),
+        frame: Frame::new(if error.is_empty() { "Your account" } else { "Error: your account" })
+            .of(site.accounts.form_token(&user.session)),
         email: user.email.clone(),
         is_admin: user.is_admin,
-        token: site.accounts.form_token(&user.session),
         watches,
         watches_max: WATCHES_MAX,
         kinds: Kind::ALL.map(kind).into(),

@@ -87,7 +87,7 @@ pub(crate) async fn admin(State(site): State<Arc<Site>>, Admin(user): Admin) -> 
         })
     };
     let page = AdminPage {
-        frame: Frame::new("Administration"),
+        frame: Frame::new("Administration").of(site.accounts.form_token(&user.session)),
         email: user.email,
         users: count(0)?,
         active_users: count(1)?,

@@ -25,10 +25,11 @@ const LISTS_MAX: i64 = 20;
 const CONTACT_HOURS: i64 = 90 * 24;
 
 /// Pages that are worth finding and need no data to be listed.
-const PAGES: [&str; 6] = ["/", "/velocity", "/methodology", "/about-data", "/api", "/privacy"];
+const PAGES: [&str; 8] = ["/", "/demo", "/velocity", "/stuck", "/methodology", "/about-data", "/api", "/privacy"];
 
 /// What crawlers leave alone: what differs for each visitor, or costs more than it tells.
-const DISALLOWED: [&str; 8] = ["/search", "/auth/", "/account", "/admin", "/brief", "/cron/", "/api/", "/health"];
+const DISALLOWED: [&str; 9] =
+    ["/search", "/exports", "/auth/", "/account", "/admin", "/brief", "/cron/", "/api/", "/health"];
 
 /// `GET /robots.txt`
 pub(crate) async fn robots() -> Response {

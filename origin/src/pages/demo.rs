@@ -103,7 +103,7 @@ impl Entry for Demo {
     }
 
     async fn compute(&self) -> Result<Payload, Error> {
-        self.0.read(self).await
+        self.0.read_to_keep(self).await
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn demo(State(site): State<Arc<Site>>) -> Result<Response, Erro
     let is_known = looked_up.is_ok();
     let parcel = looked_up.ok().and_then(|mut payload| payload.remove("parcel"));
     let parcel = parcel.and_then(|parcel| serde_json::from_value(parcel).ok());
-    let frame = Frame::new("What a report looks like");
+    let frame = Frame::new("What a report looks like").at("/demo");
     let page = render(&DemoPage { frame, parcel, sign_up: site.accounts.sign_up_path() })?;
     Ok(if is_known { page } else { private(page) })
 }

@@ -45,7 +45,7 @@ struct Route {
 }
 
 /// `GET /admin/perf`
-pub(crate) async fn page(State(site): State<Arc<Site>>, Admin(_): Admin) -> Result<Response, Error> {
+pub(crate) async fn page(State(site): State<Arc<Site>>, Admin(user): Admin) -> Result<Response, Error> {
     let figures = figures(&site).await?;
     let list = |name: &str| figures[name].as_array().cloned().unwrap_or_default();
     let times = list("over_time");
@@ -77,7 +77,7 @@ pub(crate) async fn page(State(site): State<Arc<Site>>, Admin(_): Admin) -> Resu
     };
     let (pool, cache) = (&figures["pool"], &figures["cache"]);
     let page = PerfPage {
-        frame: Frame::new("How fast the site is"),
+        frame: Frame::new("How fast the site is").of(site.accounts.form_token(&user.session)),
         tiles: vec![
             Tile { name: "requests", value: count(&figures["requests"]) },
             Tile { name: "half within", value: overall("p50_ms") },

@@ -11,25 +11,35 @@ use axum::response::Response;
 use jiff::civil::{Date, DateTime};
 
 use super::plot::{Span, Spans};
-use super::text::{clip, date, encode, money, sentence};
+use super::report::around::reason;
+use super::section::{Line, Section};
+use super::text::{clip, count, date, encode, figure, money, sentence};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::parcel::Parcel;
 use crate::permits::permit::{self, PermitFile};
-use crate::permits::record::{Contact, Inspection, Permit, Step};
+use crate::permits::record::{Contact, Inspection, Member, Permit, Step};
+use crate::permits::report::routing::{Stuck, StuckStatus};
+use crate::permits::severity::{Dimension, Severity, Tier};
+use crate::permits::signals;
 use crate::permits::standing::Stage;
 use crate::purge;
 use crate::server::Site;
 
 /// Bytes of the addresses, of the contacts and of the inspections, each.
-const LIST_BYTES_MAX: usize = 16_000;
+const LIST_BYTES_MAX: usize = 15_000;
 /// Bytes of the steps of plan review.
-const STEPS_BYTES_MAX: usize = 22_000;
-/// Bytes of everything else: head, facts, description, the plot of the review.
-const FRAME_BYTES_MAX: usize = 28_000;
+const STEPS_BYTES_MAX: usize = 19_000;
+/// Bytes of what stands beside the records: signals, people and firms.
+const AROUND_BYTES_MAX: usize = 10_000;
+/// Bytes of everything else: head, facts, description, score, waits, the plot of the review.
+const FRAME_BYTES_MAX: usize = 26_000;
 
-const _: () = assert!(3 * LIST_BYTES_MAX + STEPS_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
+const _: () = assert!(3 * LIST_BYTES_MAX + STEPS_BYTES_MAX + AROUND_BYTES_MAX + FRAME_BYTES_MAX <= PAGE_BYTES_MAX);
+
+/// Signals, people and firms, and waits: so many of each are shown.
+const LINES_MAX: usize = 8;
 
 /// Characters of a description; the city cuts its own at 300.
 const DESCRIPTION_CHARS_MAX: usize = 600;
@@ -49,11 +59,32 @@ struct PermitPage {
     facts: Vec<(&'static str, String)>,
     description: String,
     bounded: String,
+    score: Option<Score>,
+    around: Vec<String>,
     review: String,
+    waits: Vec<Waiting>,
     plot: String,
     lists: Vec<List>,
     tracker: String,
     json: String,
+}
+
+/// How much the permit needs attention.
+struct Score {
+    score: u8,
+    tier: &'static str,
+    alarm: bool,
+    explanation: String,
+    is_unsure: bool,
+    /// Name, score of 100, weight in percent, and what they make together.
+    parts: Vec<(&'static str, String, String, String)>,
+}
+
+/// A station that has not finished, and how long others take there.
+struct Waiting {
+    text: String,
+    word: &'static str,
+    critical: bool,
 }
 
 /// One table of the page.
@@ -107,7 +138,7 @@ impl PermitPage {
                 "No contact is on record.",
                 &CONTACT_HEADS,
                 LIST_BYTES_MAX,
-                file.contacts.iter().map(contact_row),
+                file.contacts.iter().map(|contact| contact_row(contact, &file.team)),
             )?,
             List::of(
                 "inspections",
@@ -127,8 +158,11 @@ impl PermitPage {
             )?,
         ];
         let number = file.permit_number.clone();
+        let json = format!("/api/v1/permit/{}", encode(&number));
         Ok(Self {
-            frame: Frame::new(format!("Permit {number}, {kind}")).at(&format!("/permit/{}", encode(&number))),
+            frame: Frame::new(format!("Permit {number}, {kind}"))
+                .at(&format!("/permit/{}", encode(&number)))
+                .about(about(newest)),
             status: clip(newest.status.as_deref().unwrap_or("no status"), FIELD_CHARS_MAX),
             stage: Stage::of(newest.status.as_deref()).as_str(),
             facts: facts(newest),
@@ -138,13 +172,16 @@ impl PermitPage {
             } else {
                 format!("There are more rows than one page reads of: {}.", file.truncated.join(", "))
             },
+            score: file.severity.as_ref().map(Score::of),
+            around: spend(AROUND_BYTES_MAX, around(file, &json).into_iter())?,
+            waits: file.routing.iter().flat_map(|routing| &routing.stuck).take(LINES_MAX).map(Waiting::of).collect(),
             review: file.routing.as_ref().map_or_else(String::new, |routing| {
                 format!("{} of {} steps of the latest revision are done.", routing.completed, routing.total)
             }),
             plot: plot(&file.steps, file.as_of)?,
             lists,
             tracker: file.link.clone(),
-            json: format!("/api/v1/permit/{number}"),
+            json,
             number,
             kind,
         })
@@ -164,6 +201,104 @@ impl List {
         let rows = spend(bytes_max, rows)?;
         Ok(Self { id, title, none, heads, left: all - rows.len(), rows })
     }
+}
+
+fn about(newest: &Permit) -> String {
+    let address = Some(newest.address()).filter(|address| !address.is_empty());
+    let parts = [
+        address.map(|address| clip(&address, FIELD_CHARS_MAX)),
+        newest.status.as_deref().map(|status| clip(status, FIELD_CHARS_MAX)),
+        newest.filed_date.map(|day| format!("filed {}", date(day))),
+        newest.description.as_deref().map(|text| clip(text, FIELD_CHARS_MAX)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+impl Score {
+    fn of(severity: &Severity) -> Self {
+        let part = |part: &Dimension| {
+            let share = format!("{:.1}", part.score * part.weight);
+            (dimension(part.name), figure(part.score), format!("{} %", figure(part.weight * 100.0)), share)
+        };
+        let (tier, alarm) = match severity.tier {
+            Tier::Critical => ("critical", true),
+            Tier::High => ("high", true),
+            Tier::Medium => ("medium", false),
+            Tier::Low => ("low", false),
+            Tier::Green => ("on track", false),
+        };
+        Self {
+            score: severity.score,
+            tier,
+            alarm,
+            explanation: reason(severity),
+            is_unsure: severity.confidence != "high",
+            parts: severity.dimensions.iter().map(part).collect(),
+        }
+    }
+}
+
+/// A part of the score in words.
+fn dimension(name: &str) -> &'static str {
+    match name {
+        "inspection_activity" => "Inspection activity",
+        "age_staleness" => "Age and staleness",
+        "expiration_proximity" => "Expiration proximity",
+        "cost_tier" => "Cost tier",
+        _ => "Category risk",
+    }
+}
+
+impl Waiting {
+    fn of(stuck: &Stuck) -> Self {
+        let usual = stuck.p50_days.map_or_else(
+            || "how long it usually takes is not known".to_owned(),
+            |days| format!("half of all reviews there take up to {}", figure(days)),
+        );
+        let critical = stuck.status == StuckStatus::Critical;
+        Self {
+            text: format!("{}: {} days, {usual}", clip(&stuck.station, FIELD_CHARS_MAX), stuck.days),
+            word: if critical { "critical" } else { "stalled" },
+            critical,
+        }
+    }
+}
+
+/// Signals, and who stands behind the names.
+fn around(file: &PermitFile, json: &str) -> Vec<Section> {
+    let signals = file.signals.iter().map(|signal| {
+        let kind = signals::find(&signal.signal_type);
+        let since = signal.since.map(|since| format!("since {}", date(since)));
+        let station = (!signal.station.is_empty()).then(|| format!("at {}", signal.station));
+        let advice = kind.map(|kind| kind.advice.to_owned());
+        let text = [station, since, advice].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+        let word = kind.map_or(signal.tier.as_str(), |kind| kind.tier.words());
+        Line::new(kind.map_or(&signal.signal_type, |kind| kind.title), &text).chip(word, signal.tier == "at_risk")
+    });
+    let risks = file.risks.iter().map(|risk| {
+        let grade = format!("{:?}", risk.severity).to_lowercase();
+        Line::new(&risk.title, &risk.description).chip(&grade, grade == "high")
+    });
+    // The contacts' table links the others.
+    let unnamed = file.team.iter().filter(|member| !file.contacts.iter().any(|contact| is_named(contact, member)));
+    let team = unnamed.map(|member| {
+        let firm = member.canonical_firm.clone().filter(|firm| *firm != member.canonical_name);
+        let permits = count(member.permit_count.unwrap_or(0).into(), "permit");
+        let parts = [Some(sentence(&member.entity_type)), firm, Some(format!("{permits} in all"))];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
+        Line::new(&member.canonical_name, &text).to(format!("/firm/{}", member.entity_id))
+    });
+    let sections = [
+        Section::of("risks", "Risks", "", risks),
+        Section::of("signals", "Signals", "What the last night found wrong, slow or forgotten.", signals),
+        Section::of(
+            "team",
+            "People and firms",
+            "Known by another name or a license than the contacts below have here.",
+            team,
+        ),
+    ];
+    sections.into_iter().flatten().map(|section| section.up_to(LINES_MAX, json)).collect()
 }
 
 fn facts(permit: &Permit) -> Vec<(&'static str, String)> {
@@ -205,17 +340,25 @@ fn address_row(record: &Permit) -> Row {
 
 const CONTACT_HEADS: [&str; 4] = ["Name", "Role", "Firm", "License"];
 
-fn contact_row(contact: &Contact) -> Row {
+/// Linked where its name is that of someone on the permit.
+fn contact_row(contact: &Contact, team: &[Member]) -> Row {
     let name = contact.name.as_deref().or(contact.firm_name.as_deref()).unwrap_or("Name not recorded");
+    let firm = team.iter().find(|member| is_named(contact, member)).map(|member| format!("/firm/{}", member.entity_id));
     Row {
         head: clip(name, FIELD_CHARS_MAX),
-        link: None,
+        link: firm,
         cells: vec![
             (CONTACT_HEADS[1], contact.role.clone()),
             (CONTACT_HEADS[2], shown(contact.firm_name.as_deref())),
             (CONTACT_HEADS[3], shown(contact.license_number.as_deref())),
         ],
     }
+}
+
+fn is_named(contact: &Contact, member: &Member) -> bool {
+    let Some(name) = contact.name.as_deref().or(contact.firm_name.as_deref()) else { return false };
+    let named = |other: &str| other.eq_ignore_ascii_case(name);
+    named(&member.canonical_name) || member.canonical_firm.as_deref().is_some_and(named)
 }
 
 const INSPECTION_HEADS: [&str; 4] = ["Day", "Inspection", "Result", "Inspector"];
@@ -305,6 +448,8 @@ mod tests {
 
     use super::*;
     use crate::permits::limits::PERMIT_LIST_MAX;
+    use crate::permits::record::Signal;
+    use crate::permits::severity;
 
     fn file(text: &str, rows: usize) -> PermitFile {
         let midnight = |month| Some(day(2024, month, 1).at(0, 0, 0, 0));
@@ -343,6 +488,10 @@ mod tests {
             contacts: vec![contact; rows],
             inspections: vec![inspection; rows],
             steps,
+            team: vec![Member { entity_id: "0a".to_owned(), canonical_name: text.to_uppercase(), ..Member::default() }],
+            severity: Some(severity::score(&severity::Input::default(), day(2024, 5, 1))),
+            risks: Vec::new(),
+            signals: vec![Signal { signal_type: "hold_stalled".to_owned(), ..Signal::default() }],
             routing: None,
             link: "https://dbiweb02.sfgov.org/".to_owned(),
             truncated: Vec::new(),
@@ -358,6 +507,8 @@ mod tests {
             "<dd>1 → 2</dd>",
             "<th scope=\"row\"><a href=\"/report/3507/004\">1455 Market &#38; Co</a></th>",
             "<td data-label=\"Role\">engineer</td>",
+            "<th scope=\"row\"><a href=\"/firm/0a\">Market &#38; Co</a></th>",
+            "More than 30 days at a station",
             "BLDG: 60 days</text>",
             "SFFD: 121 days, not finished</text>",
             "/api/v1/permit/201508053399",

@@ -5,8 +5,13 @@ use axum::response::Response;
 
 use super::{Frame, render};
 use crate::error::Error;
-use crate::permits::limits::{COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_LIST_MAX, PERMIT_ROWS_MAX, VIOLATIONS_MAX};
+use crate::permits::limits::{
+    COMPLAINTS_MAX, NAME_MATCHES_MAX, PERMIT_LIST_MAX, PERMIT_ROWS_MAX, STUCK_DAYS_MAX, VIOLATIONS_MAX,
+};
 use crate::permits::report::routing::STALLED_AFTER_DAYS;
+use crate::permits::severity::Category;
+use crate::permits::signals;
+use crate::soda::datasets::{DATASETS, Dataset};
 
 #[derive(Template)]
 #[template(path = "methodology.html")]
@@ -18,6 +23,10 @@ struct Methodology {
     complaints_max: usize,
     violations_max: usize,
     permit_list_max: usize,
+    categories: Vec<&'static Category>,
+    signals: &'static [signals::Kind],
+    stuck_days_max: i32,
+    datasets: &'static [Dataset],
 }
 
 /// `GET /methodology`
@@ -30,6 +39,10 @@ pub(crate) async fn methodology() -> Result<Response, Error> {
         complaints_max: COMPLAINTS_MAX,
         violations_max: VIOLATIONS_MAX,
         permit_list_max: PERMIT_LIST_MAX,
+        categories: Category::all().collect(),
+        signals: &signals::KINDS,
+        stuck_days_max: STUCK_DAYS_MAX,
+        datasets: DATASETS,
     })
 }
 

@@ -3,7 +3,7 @@
 //! A parcel can have hundreds of permits, so the page spends bytes: the newest permits in full until
 //! [`CARDS_BYTES_MAX`] is used up, older ones on a line each, and what is left is counted and linked as JSON.
 
-mod around;
+pub(super) mod around;
 mod timeline;
 mod view;
 
@@ -15,20 +15,24 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 
 use self::view::{Figure, PermitCard, RecordRow};
-use super::text::clip;
+use super::section::Section;
+use super::text::{clip, thousands};
 use super::{Frame, PAGE_BYTES_MAX, render, spend};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::permits::api;
-use crate::permits::report::{self, Report};
+use crate::permits::report::live::{self, City};
+use crate::permits::report::{self, Report, Summary};
 use crate::purge;
 use crate::server::Site;
 
 /// Bytes of permits in full.
-const CARDS_BYTES_MAX: usize = 34_000;
+const CARDS_BYTES_MAX: usize = 30_000;
 
-/// Bytes of what stands beside the records.
-const AROUND_BYTES_MAX: usize = 16_000;
+/// Bytes of what needs attention, and of what stands beside the records.
+const URGENT_BYTES_MAX: usize = 8_000;
+/// As [`URGENT_BYTES_MAX`].
+const AROUND_BYTES_MAX: usize = 12_000;
 
 /// Bytes of permits on a line each.
 const ROWS_BYTES_MAX: usize = 12_000;
@@ -46,7 +50,13 @@ const PLACE_CHARS_MAX: usize = 120;
 const FRAME_BYTES_MAX: usize = 10_000;
 
 const _: () = assert!(
-    CARDS_BYTES_MAX + AROUND_BYTES_MAX + ROWS_BYTES_MAX + TIMELINE_BYTES_MAX + 2 * LIST_BYTES_MAX + FRAME_BYTES_MAX
+    CARDS_BYTES_MAX
+        + URGENT_BYTES_MAX
+        + AROUND_BYTES_MAX
+        + ROWS_BYTES_MAX
+        + TIMELINE_BYTES_MAX
+        + 2 * LIST_BYTES_MAX
+        + FRAME_BYTES_MAX
         <= PAGE_BYTES_MAX
 );
 
@@ -60,6 +70,7 @@ struct ReportPage {
     neighborhood: String,
     figures: Vec<Figure>,
     bounded: String,
+    city: String,
     timeline: String,
     permits: Vec<String>,
     compact: Vec<String>,
@@ -68,7 +79,9 @@ struct ReportPage {
     complaints_left: usize,
     violations: Vec<String>,
     violations_left: usize,
+    urgent: Vec<String>,
     around: Vec<String>,
+    places: Vec<(&'static str, &'static str)>,
     map: String,
     json: String,
 }
@@ -83,7 +96,7 @@ pub(crate) async fn report(
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
     let started = Instant::now();
-    let report = report::find(&site.databases, &parcel).await?;
+    let report = report::find_live(&site.databases, &site.live, &parcel).await?;
     let report = report.ok_or_else(|| api::not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = render(&ReportPage::of(&report)?)?;
@@ -101,16 +114,20 @@ impl ReportPage {
         let older = report.permits.iter().skip(permits.len());
         let compact = spend(ROWS_BYTES_MAX, older.map(RecordRow::of_permit))?;
         let complaints = spend(LIST_BYTES_MAX, report.complaints.iter().map(RecordRow::of_complaint))?;
+        let (urgent, around) = (around::urgent(report), around::sections(report));
+        let places = places(report, &urgent, &around);
         let violations = spend(LIST_BYTES_MAX, report.violations.iter().map(RecordRow::of_violation))?;
         Ok(Self {
             frame: Frame::new(format!("{address}, block {} lot {}", report.block, report.lot))
-                .at(&format!("/report/{parcel}")),
+                .at(&format!("/report/{parcel}"))
+                .about(about(&address, &report.summary)),
             address,
             block: report.block.clone(),
             lot: report.lot.clone(),
             neighborhood: clip(report.neighborhood.as_deref().unwrap_or_default(), PLACE_CHARS_MAX),
             figures: Figure::all(&report.summary),
             bounded: bounded(&report.truncated),
+            city: city(&report.city),
             timeline: timeline::plot(report)?,
             permits_left: report.permits.len() - permits.len() - compact.len(),
             permits,
@@ -119,11 +136,36 @@ impl ReportPage {
             complaints,
             violations_left: report.violations.len() - violations.len(),
             violations,
-            around: spend(AROUND_BYTES_MAX, around::sections(report).into_iter())?,
+            urgent: spend(URGENT_BYTES_MAX, urgent.into_iter())?,
+            around: spend(AROUND_BYTES_MAX, around.into_iter())?,
+            places,
             map: report.links.parcel.clone(),
             json: format!("/api/v1/report/{parcel}"),
         })
     }
+}
+
+/// The parts of the page that one may want to go to.
+fn places(report: &Report, urgent: &[Section], around: &[Section]) -> Vec<(&'static str, &'static str)> {
+    let mut records = vec![("permits", "Permits")];
+    if !report.complaints.is_empty() {
+        records.push(("complaints", "Complaints"));
+    }
+    if !report.violations.is_empty() {
+        records.push(("violations", "Notices"));
+    }
+    urgent.iter().map(Section::place).chain(records).chain(around.iter().map(Section::place)).collect()
+}
+
+fn about(address: &str, summary: &Summary) -> String {
+    let number = |count: usize| thousands(i64::try_from(count).unwrap_or(i64::MAX));
+    format!(
+        "{address} in San Francisco: {} permits, {} of them open, {} active complaints, {} active notices of violation.",
+        number(summary.permits),
+        number(summary.open_permits),
+        number(summary.active_complaints),
+        number(summary.active_violations)
+    )
 }
 
 fn bounded(lists: &[&str]) -> String {
@@ -131,6 +173,20 @@ fn bounded(lists: &[&str]) -> String {
         return String::new();
     }
     format!("This parcel has more rows than one report reads. These lists hold the newest part: {}.", lists.join(", "))
+}
+
+/// What a reader should know of how new complaints and notices are.
+fn city(city: &City) -> String {
+    match (city.state, city.as_of) {
+        (live::State::Answered, Some(as_of)) => {
+            let time = as_of.strftime("%Y-%m-%d %H:%M UTC");
+            format!("Complaints and notices are as the city's API gave them at {time}.")
+        }
+        (live::State::Away, _) => {
+            "The city's API did not answer in time: complaints and notices are those of the last load.".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

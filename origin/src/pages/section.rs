@@ -16,6 +16,11 @@ pub(super) struct Section {
     title: &'static str,
     intro: &'static str,
     lines: Vec<Line>,
+    /// Names and values, rather than lines.
+    facts: bool,
+    /// Lines that are not shown, and where they are.
+    left: usize,
+    rest: String,
 }
 
 /// One line of it.
@@ -37,7 +42,25 @@ impl Section {
         lines: impl IntoIterator<Item = Line>,
     ) -> Option<Self> {
         let lines: Vec<_> = lines.into_iter().collect();
-        (!lines.is_empty()).then_some(Self { id, title, intro, lines })
+        (!lines.is_empty()).then(|| Self { id, title, intro, lines, facts: false, left: 0, rest: String::new() })
+    }
+
+    /// The same as a list of names and values.
+    pub(super) fn into_facts(self) -> Self {
+        Self { facts: true, ..self }
+    }
+
+    /// The same with so many lines at most; `rest` is where all of them are.
+    pub(super) fn up_to(mut self, lines_max: usize, rest: &str) -> Self {
+        self.left = self.lines.len().saturating_sub(lines_max);
+        self.lines.truncate(lines_max);
+        rest.clone_into(&mut self.rest);
+        self
+    }
+
+    /// What links within the page need: the identifier and the title.
+    pub(super) fn place(&self) -> (&'static str, &'static str) {
+        (self.id, self.title)
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{AppendHeaders, Redirect, Response};
 use http::header::SET_COOKIE;
 use serde::Deserialize;
 
 use super::{Frame, render, wrongly_filled};
-use crate::accounts::{Asked, EMAIL_BYTES_MAX, Email, LINK_MINUTES, SignedForm, Token, private};
+use crate::accounts::{Asked, EMAIL_BYTES_MAX, Email, LINK_MINUTES, SignedForm, Token, User, private};
 use crate::config::INVITE_BYTES_MAX;
 use crate::error::Error;
 use crate::server::Site;
@@ -52,8 +52,15 @@ pub(crate) struct Fields {
     invite_code: String,
 }
 
-/// `GET /auth/login`
-pub(crate) async fn sign_in(State(site): State<Arc<Site>>, Query(fields): Query<Fields>) -> Result<Response, Error> {
+/// `GET /auth/login`; whoever is signed in already is led to their account.
+pub(crate) async fn sign_in(
+    State(site): State<Arc<Site>>,
+    user: Result<User, Response>,
+    Query(fields): Query<Fields>,
+) -> Result<Response, Error> {
+    if user.is_ok() {
+        return Ok(private(Redirect::to("/account")));
+    }
     page(&site, fields, "")
 }
 
@@ -101,7 +108,8 @@ pub(crate) async fn link(Path(token): Path<String>) -> Result<Response, Error> {
 pub(crate) async fn verify(State(site): State<Arc<Site>>, Path(token): Path<String>) -> Result<Response, Error> {
     let token = Token::parse(&token).ok_or_else(used_up)?;
     let session = site.accounts.sign_in(site.databases.primary(), token).await?.ok_or_else(used_up)?;
-    Ok(private(([(SET_COOKIE, site.accounts.begin(&session))], Redirect::to("/account"))))
+    let cookies = AppendHeaders(site.accounts.begin(&session).map(|cookie| (SET_COOKIE, cookie)));
+    Ok(private((cookies, Redirect::to("/account"))))
 }
 
 fn used_up() -> Error {
@@ -113,7 +121,7 @@ pub(crate) struct Nothing {}
 
 /// `POST /auth/logout`: ends the session in this browser.
 pub(crate) async fn sign_out(State(site): State<Arc<Site>>, _: SignedForm<Nothing>) -> Response {
-    private(([(SET_COOKIE, site.accounts.end())], Redirect::to("/")).into_response())
+    signed_out(&site)
 }
 
 /// `POST /auth/logout-everywhere`: ends every session of the user.
@@ -122,5 +130,9 @@ pub(crate) async fn sign_out_everywhere(
     form: SignedForm<Nothing>,
 ) -> Result<Response, Error> {
     form.user.end_sessions(site.databases.primary()).await?;
-    Ok(private(([(SET_COOKIE, site.accounts.end())], Redirect::to("/"))))
+    Ok(signed_out(&site))
+}
+
+fn signed_out(site: &Site) -> Response {
+    private((AppendHeaders(site.accounts.end().map(|cookie| (SET_COOKIE, cookie))), Redirect::to("/")))
 }

@@ -61,7 +61,9 @@ impl VelocityPage {
     fn of(velocity: &Velocity) -> Result<Self, Error> {
         let updated = velocity.updated_at.map(|at| at.strftime("%b %-d, %Y, %H:%M UTC").to_string());
         Ok(Self {
-            frame: Frame::new("How long plan review takes").at("/velocity"),
+            frame: Frame::new("How long plan review takes")
+                .at("/velocity")
+                .about("How many days plan review takes at each station of San Francisco’s permit offices.".to_owned()),
             updated: updated.unwrap_or_default(),
             plot: plot(&velocity.stations)?,
             rows: velocity.stations.iter().take(ROWS_MAX).map(StationView::of).collect(),

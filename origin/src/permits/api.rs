@@ -119,7 +119,7 @@ pub(crate) async fn report(
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
     let started = Instant::now();
-    let report = report::find(&site.databases, &parcel).await?;
+    let report = report::find_live(&site.databases, &site.live, &parcel).await?;
     let report = report.ok_or_else(|| not_known(&parcel))?;
     let waited = started.elapsed();
     let mut response = Json(report).into_response();

@@ -91,5 +91,12 @@ pub const FIRM_PERMITS_EXAMINED_MAX: usize = 500;
 /// People and firms that one works with, the most frequent ones.
 pub const ASSOCIATES_MAX: usize = 20;
 
+/// Longest wait at a station that is listed among stuck permits. Longer ones are counted: mostly applications that nobody
+/// follows any more.
+pub const STUCK_DAYS_MAX: i32 = 365;
+
+/// Stuck permits that are listed: two screens of a table.
+pub const STUCK_LISTED_MAX: i64 = 60;
+
 /// Addresses of one list of the sitemap (<https://www.sitemaps.org/protocol.html>).
 pub const LISTED_MAX: i64 = 50_000;

@@ -15,11 +15,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX};
+use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX, STATIONS_MAX};
 use super::parcel::Parcel;
-use super::record::{Contact, Inspection, Permit, Step};
+use super::record::{Contact, Inspection, Member, Pace, Permit, Signal, Step};
+use super::report::risk::{Facts, Risk, risks};
 use super::report::routing::{self, Routing};
-use super::report::{all, by_role, cut, tracker};
+use super::report::{PACE, all, by_role, cut, group, severity_of, tracker};
+use super::severity::Severity;
 use super::standing::Stage;
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
@@ -63,6 +65,15 @@ pub(crate) struct PermitFile {
     /// Progress of the latest revision, for a permit that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) routing: Option<Routing>,
+    /// How much it needs attention, by its newest row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) severity: Option<Severity>,
+    /// People and firms on it, as the job `resolve-entities` last put them together.
+    pub(crate) team: Vec<Member>,
+    /// What may go wrong, the worst first.
+    pub(crate) risks: Vec<Risk>,
+    /// What the job `signals` last found wrong, slow or forgotten.
+    pub(crate) signals: Vec<Signal>,
     /// The permit in the city's own tracker.
     pub(crate) link: String,
     /// The lists that were cut at their bound: more rows exist than are shown.
@@ -106,15 +117,31 @@ static STEPS: LazyLock<String> = LazyLock::new(|| {
     select(Step::COLUMNS, rest)
 });
 
+/// The bound of lists holds here too; one permit has as many people as contacts at most.
+static TEAM: LazyLock<String> = LazyLock::new(|| {
+    let columns = Member::COLUMNS.join(", ");
+    format!(
+        "SELECT {columns} FROM (
+            SELECT DISTINCT entity_id, 1::bigint AS permits_here FROM entity_permits WHERE permit_number = $1
+        ) here JOIN entities USING (entity_id) ORDER BY entity_id LIMIT {PERMIT_LIST_MAX}"
+    )
+});
+
+/// The worst first: the names of their tiers are in that order.
+static SIGNALS: LazyLock<String> = LazyLock::new(|| {
+    let rest = "permit_signals WHERE permit_number = $1 ORDER BY tier, since NULLS LAST, signal_type, station";
+    select(Signal::COLUMNS, rest)
+});
+
 impl ReadOnly for Number {
     type Answer = Option<PermitFile>;
 
-    /// Five statements in one round trip; `None` when no row has the number.
+    /// Eight statements in one round trip; `None` when no row has the number.
     async fn read(&self, reader: &Reader) -> Result<Option<PermitFile>, tokio_postgres::Error> {
         let number = &self.0;
         let ask = |statement: &'static str| async move { reader.query_typed(statement, &[(number, Type::TEXT)]).await };
         // Polled in this order the first time, which sends them in this order.
-        let (_, today, records, contacts, inspections, steps, _) = tokio::try_join!(
+        let (_, today, records, contacts, inspections, steps, team, signals, paces, _) = tokio::try_join!(
             biased;
             reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
             reader.query_typed(super::report::TODAY, &[]),
@@ -122,6 +149,9 @@ impl ReadOnly for Number {
             ask(&CONTACTS),
             ask(&INSPECTIONS),
             ask(&STEPS),
+            ask(&TEAM),
+            ask(&SIGNALS),
+            reader.query_typed(&PACE, &[(&STATIONS_MAX, Type::INT8)]),
             reader.batch_execute("COMMIT"),
         )?;
         let as_of = today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?;
@@ -139,10 +169,21 @@ impl ReadOnly for Number {
             ("steps", cut(&mut steps, PERMIT_LIST_MAX)),
         ];
         contacts.sort_by_key(by_role);
+        let routing = progress(&records, &steps, &all(&paces, Pace::read)?, as_of);
+        let mut permits = group(records.clone());
+        for permit in &mut permits {
+            permit.contacts.clone_from(&contacts);
+            permit.inspections.clone_from(&inspections);
+        }
+        let facts = Facts { permits: &permits, complaints: &[], violations: &[], property: None, today: as_of };
         Ok(Some(PermitFile {
             permit_number: number.clone(),
             as_of,
-            routing: progress(&records, &steps, as_of),
+            severity: permits.first().map(|permit| severity_of(permit, as_of)),
+            risks: risks(&facts),
+            team: all(&team, Member::read)?,
+            signals: all(&signals, Signal::read)?,
+            routing,
             records,
             contacts,
             inspections,
@@ -154,12 +195,12 @@ impl ReadOnly for Number {
 }
 
 /// How far the latest revision is; `None` for a permit that is not under way any more.
-fn progress(records: &[Permit], steps: &[Step], today: Date) -> Option<Routing> {
+fn progress(records: &[Permit], steps: &[Step], paces: &[Pace], today: Date) -> Option<Routing> {
     let stage = Stage::of(records.first()?.status.as_deref());
     let under_way = matches!(stage, Stage::Review | Stage::Issued);
     let latest = steps.first()?.addenda_number;
     let revision = steps.partition_point(|step| step.addenda_number == latest);
-    under_way.then(|| routing::progress(&steps[..revision], &[], today))?
+    under_way.then(|| routing::progress(&steps[..revision], paces, today))?
 }
 
 /// Borrows a connection and reads the permit.
@@ -220,6 +261,10 @@ mod tests {
             inspections: Vec::new(),
             steps: Vec::new(),
             routing: None,
+            severity: None,
+            team: Vec::new(),
+            risks: Vec::new(),
+            signals: Vec::new(),
             link: String::new(),
             truncated: Vec::new(),
         };
@@ -237,9 +282,9 @@ mod tests {
         let steps = [step(Some(2)), step(Some(2)), step(Some(1)), step(None)];
         let permit = |status: &str| Permit { status: Some(status.to_owned()), ..Permit::default() };
         let day = date(2024, 3, 1);
-        let routing = progress(&[permit("issued")], &steps, day).unwrap();
+        let routing = progress(&[permit("issued")], &steps, &[], day).unwrap();
         assert_eq!((routing.total, routing.addenda_number), (2, Some(2)));
-        assert_eq!(progress(&[permit("complete")], &steps, day), None);
-        assert_eq!(progress(&[permit("issued")], &[], day), None);
+        assert_eq!(progress(&[permit("complete")], &steps, &[], day), None);
+        assert_eq!(progress(&[permit("issued")], &[], &[], day), None);
     }
 }

@@ -1,5 +1,8 @@
 //! Rows as the city publishes them: the table's columns, serialised under DataSF's names.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use jiff::civil::DateTime;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +23,28 @@ impl Absent for String {
     fn absent(&self) -> bool {
         false
     }
+}
+
+/// A field that can be read from the text that would be stored.
+trait Stored {
+    fn of(text: Option<&String>) -> Self;
+}
+
+impl Stored for String {
+    fn of(text: Option<&String>) -> Self {
+        text.cloned().unwrap_or_default()
+    }
+}
+
+impl<T: FromStr> Stored for Option<T> {
+    fn of(text: Option<&String>) -> Self {
+        text.and_then(|text| text.parse().ok())
+    }
+}
+
+/// A row that can be read from texts, by column.
+pub(crate) trait FromTexts {
+    fn from_texts(texts: &BTreeMap<&'static str, String>) -> Self;
 }
 
 /// Describes a row as it is written: what would be null is absent, and everything else is always there.
@@ -62,6 +87,12 @@ macro_rules! record {
             pub(crate) fn read(row: &Row, first: usize) -> Result<Self, tokio_postgres::Error> {
                 let mut columns = first..;
                 Ok(Self { $($field: row.try_get(columns.next().unwrap_or_default())?,)* })
+            }
+        }
+
+        impl FromTexts for $name {
+            fn from_texts(texts: &BTreeMap<&'static str, String>) -> Self {
+                Self { $($field: Stored::of(texts.get(stringify!($field))),)* }
             }
         }
     };
@@ -282,6 +313,17 @@ record! {
         p50_days: Option<f64>,
         p75_days: Option<f64>,
         p90_days: Option<f64>,
+    }
+}
+
+record! {
+    /// Something that is wrong, slow or forgotten with a permit, as the job `signals` last found.
+    Signal {
+        signal_type: String,
+        tier: String,
+        /// Empty unless it belongs to a station of plan review.
+        station: String,
+        since: Option<DateTime>,
     }
 }
 

@@ -4,8 +4,9 @@
 //! read-only snapshot, and none waits for another's rows. The number of statements does not depend on the parcel.
 
 mod findings;
+pub(crate) mod live;
 mod property;
-mod risk;
+pub(super) mod risk;
 pub mod routing;
 mod sql;
 
@@ -16,10 +17,12 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use self::findings::Finding;
+use self::live::{City, Live};
 use self::property::Profile;
 use self::risk::{Facts, Risk};
 use self::routing::Routing;
-pub(super) use self::sql::TODAY;
+pub(super) use self::sql::{PACE, TODAY};
+use super::likeness::{self, SimilarBy};
 use super::limits::{
     COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
     STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
@@ -57,9 +60,13 @@ pub(crate) struct Report {
     pub(crate) nearby: Vec<Neighbor>,
     /// Finished permits like the newest one here.
     pub(crate) similar: Vec<Neighbor>,
+    /// What those are like it by.
+    pub(crate) similar_by: SimilarBy,
     /// Other lots at the same addresses: this parcel was perhaps part of them, or they of it.
     pub(crate) former_lots: Vec<FormerLot>,
     pub(crate) links: Links,
+    /// Whether the city itself was asked for complaints and notices that are newer than the last load.
+    pub(crate) city: City,
     /// The lists that were cut at their bound: more rows exist than are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) truncated: Vec<&'static str>,
@@ -149,7 +156,7 @@ impl Default for Bounds {
 
 /// What the database said, before it is put together.
 #[derive(Debug, Default)]
-struct Rows {
+pub(crate) struct Rows {
     bounds: Bounds,
     today: Date,
     permits: Vec<Permit>,
@@ -161,9 +168,11 @@ struct Rows {
     tax_rolls: Vec<TaxRoll>,
     nearby: Vec<Neighbor>,
     similar: Vec<Neighbor>,
+    similar_by: SimilarBy,
     former_lots: Vec<FormerLot>,
     team: Vec<Member>,
     paces: Vec<Pace>,
+    city: City,
 }
 
 /// Borrows a connection and reads the report; `None` when nothing is known about the parcel.
@@ -171,25 +180,45 @@ struct Rows {
 /// # Errors
 /// When no connection is free, or the database fails.
 pub(crate) async fn find(databases: &Databases, parcel: &Parcel) -> Result<Option<Report>, Error> {
-    databases.read(parcel).await
+    Ok(assemble(parcel, databases.read(parcel).await?))
+}
+
+/// The same with what the city itself says just now, waited for no longer than [`live::DEADLINE`]. The city is not asked
+/// about parcels that nothing is known of: anybody can make up block and lot.
+///
+/// # Errors
+/// As [`find`]; without the city, the report says so.
+pub(crate) async fn find_live(databases: &Databases, live: &Live, parcel: &Parcel) -> Result<Option<Report>, Error> {
+    let mut rows = databases.read(parcel).await?;
+    if rows.are_known() {
+        live.ask(parcel).await.renew(&mut rows);
+    }
+    Ok(assemble(parcel, rows))
 }
 
 impl ReadOnly for Parcel {
-    type Answer = Option<Report>;
+    type Answer = Rows;
 
-    async fn read(&self, reader: &Reader) -> Result<Option<Report>, tokio_postgres::Error> {
-        read(reader, self, Bounds::PAGE).await
+    async fn read(&self, reader: &Reader) -> Result<Rows, tokio_postgres::Error> {
+        read_rows(reader, self, Bounds::PAGE).await
     }
 }
 
 /// Reads the report; `None` when nothing is known about the parcel.
 ///
-/// Thirteen statements in one round trip, whatever the parcel.
+/// # Errors
+/// When the database fails.
 pub(crate) async fn read(
     client: &Client,
     parcel: &Parcel,
     bounds: Bounds,
 ) -> Result<Option<Report>, tokio_postgres::Error> {
+    Ok(assemble(parcel, read_rows(client, parcel, bounds).await?))
+}
+
+/// Fourteen statements in one round trip, whatever the parcel; where the database keeps vectors of projects, one more in a
+/// second.
+async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<Rows, tokio_postgres::Error> {
     let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
     let (blocks, lots) = (&blocks, &lots);
     let ask = |statement: &'static str, bound: usize| async move {
@@ -211,9 +240,10 @@ pub(crate) async fn read(
         tax,
         near,
         like,
-        lots,
+        former,
         team,
         paces,
+        has_vectors,
         _,
     ) = tokio::try_join!(
         biased;
@@ -230,10 +260,11 @@ pub(crate) async fn read(
         ask(&sql::SIMILAR, SIMILAR_MAX),
         ask(&sql::FORMER_LOTS, FORMER_LOTS_MAX),
         ask(&sql::TEAM, TEAM_MAX),
-        ask(&sql::PACE, STATIONS_MAX as usize),
+        client.query_typed(&PACE, &[(&STATIONS_MAX, Type::INT8)]),
+        client.query_typed(likeness::ARE_KEPT, &[]),
         client.batch_execute("COMMIT"),
     )?;
-    let rows = Rows {
+    let mut rows = Rows {
         bounds,
         today: today.first().map_or(Ok(Date::MAX), |row| row.try_get(0))?,
         permits: all(&permits, Permit::read)?,
@@ -245,11 +276,28 @@ pub(crate) async fn read(
         tax_rolls: all(&tax, TaxRoll::read)?,
         nearby: all(&near, Neighbor::read)?,
         similar: all(&like, Neighbor::read)?,
-        former_lots: all(&lots, FormerLot::read)?,
+        similar_by: SimilarBy::Neighborhood,
+        former_lots: all(&former, FormerLot::read)?,
         team: all(&team, Member::read)?,
         paces: all(&paces, Pace::read)?,
+        city: City::default(),
     };
-    Ok(assemble(parcel, rows))
+    if has_vectors.first().map_or(Ok(false), |row| row.try_get(0))?
+        && let Some(newest) = rows.permits.first()
+    {
+        let like = likeness::find(client, newest, blocks, lots).await?;
+        if !like.is_empty() {
+            (rows.similar, rows.similar_by) = (like, SimilarBy::Description);
+        }
+    }
+    Ok(rows)
+}
+
+impl Rows {
+    /// Whether the city has published anything about the parcel.
+    fn are_known(&self) -> bool {
+        !(self.permits.is_empty() && self.complaints.is_empty() && self.violations.is_empty())
+    }
 }
 
 pub(super) fn all<T>(
@@ -260,7 +308,7 @@ pub(super) fn all<T>(
 }
 
 fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
-    if rows.permits.is_empty() && rows.complaints.is_empty() && rows.violations.is_empty() {
+    if !rows.are_known() {
         return None;
     }
     let bounds = rows.bounds;
@@ -309,6 +357,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         team: rows.team,
         nearby: rows.nearby,
         similar: rows.similar,
+        similar_by: rows.similar_by,
         former_lots: rows.former_lots,
         block: parcel.block().to_owned(),
         lot: parcel.lot().to_owned(),
@@ -319,6 +368,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
         complaints: rows.complaints,
         violations: rows.violations,
         links: Links::of(parcel),
+        city: rows.city,
         truncated,
     })
 }
@@ -343,7 +393,7 @@ fn address(rows: &Rows) -> Option<String> {
 }
 
 /// Rows of one permit become one, in the order in which the permits first occur.
-fn group(rows: Vec<Permit>) -> Vec<PermitHistory> {
+pub(super) fn group(rows: Vec<Permit>) -> Vec<PermitHistory> {
     let mut permits: Vec<PermitHistory> = Vec::new();
     for row in rows {
         // At most a few thousand rows, and rows of one permit mostly follow each other.
@@ -415,7 +465,7 @@ fn summary(permits: &[PermitHistory], complaints: &[Complaint], violations: &[Vi
 }
 
 /// The permit's score; inspections whose reference is its number count.
-fn severity_of(permit: &PermitHistory, today: Date) -> Severity {
+pub(super) fn severity_of(permit: &PermitHistory, today: Date) -> Severity {
     let row = &permit.permit;
     let text = |text: &'_ Option<String>| -> String { text.clone().unwrap_or_default() };
     let (status, definition) = (text(&row.status), text(&row.permit_type_definition));

@@ -72,7 +72,6 @@ impl Client {
         drop(tls::provider());
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(config.timeout))
-            .timeout(config.timeout)
             .user_agent(concat!("seawall/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("the HTTP client for the city's API cannot be made")?;
@@ -91,6 +90,12 @@ impl Client {
     #[cfg(test)]
     pub(crate) fn with_body_bytes_max(self, body_bytes_max: usize) -> Self {
         Self { body_bytes_max, ..self }
+    }
+
+    /// The same client, with the same breaker, for calls of at most so long.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout: self.timeout.min(timeout), ..self }
     }
 
     /// Asks once.
@@ -148,7 +153,7 @@ impl Client {
     }
 
     async fn call(&self, dataset_id: &str, query: &Query) -> Result<Page, SodaError> {
-        let mut request = self.http.get(format!("{}/resource/{dataset_id}.json", self.base_url));
+        let mut request = self.http.get(format!("{}/resource/{dataset_id}.json", self.base_url)).timeout(self.timeout);
         for (name, value) in query.parameters() {
             request = request.query(&[(name, value)]);
         }

@@ -8,8 +8,9 @@
 //!
 //! A whole load reads by the city's row identifier and then once more what has changed meanwhile; a load of changes
 //! reads by the time of the change. Both go on from the last row they have, never from a count of rows, so a dataset
-//! that changes under them costs them no row (module `fetch` says why). Loads of changes find no deletions, and of datasets
-//! without keys a changed row cannot be told from a new one: [`due`] says when a whole load is needed.
+//! that changes under them costs them no row (module `fetch` says why). A load of changes reads again every group of rows in
+//! which one has changed ([`Group`](super::datasets::Group)) and makes ours equal to those, so it ends as a whole load would,
+//! but for groups that are gone with all of their rows: [`due`] says when a whole load is needed.
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use super::row::Refusal;
 use crate::config::{Config, Pooler};
 use crate::db;
 
+mod changed;
 mod fetch;
 mod guard;
 mod merge;
@@ -33,6 +35,7 @@ pub use merge::Changes;
 pub use progress::Progress;
 pub use report::{Report, summary};
 
+use changed::Changed;
 use read::Read;
 use report::grouped;
 
@@ -42,6 +45,11 @@ pub const REFUSED_KEPT_MAX: usize = 1_000;
 pub const ROWS_MAX: u64 = 50_000_000;
 /// A dataset is read whole when it last was this long ago: it finds what the city has deleted.
 pub const WHOLE_EVERY: Duration = Duration::from_secs(6 * 24 * 60 * 60);
+
+/// Groups of changed rows that are read again; with more, the city has published the dataset anew. Two hundred requests.
+pub const GROUPS_MAX: usize = 20_000;
+/// Groups in one request: of numbers with some fifteen characters, so that the address stays below 4 KB.
+const GROUPS_AT_ONCE: usize = 100;
 
 /// Why a load failed. Our table is then as it was.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +121,9 @@ pub enum LoadError {
     /// Changes were asked for, and a whole load has to come first.
     #[error("changes of {0} cannot be loaded before a whole load of it; load it without --changes")]
     NoChanges(&'static str),
+    /// So much has changed that reading all of it costs less.
+    #[error("more than {GROUPS_MAX} groups of rows of {0} have changed; load it whole, without --changes")]
+    ManyChanges(&'static str),
     /// The pages do not end.
     #[error("more than {ROWS_MAX} rows; nothing was changed")]
     Endless,
@@ -184,13 +195,29 @@ pub async fn load_changes(
 ) -> Result<Report, LoadError> {
     let started = Instant::now();
     let mut session = begin(config, dataset).await?;
-    let through = merge::updated_through(&session, dataset).await?.filter(|_| dataset.has_keys());
-    let through = through.ok_or(LoadError::NoChanges(dataset.name))?;
+    let through = merge::updated_through(&session, dataset).await?.ok_or(LoadError::NoChanges(dataset.name))?;
+    let page_size = config.soda.page_size;
     progress.begin(dataset.name, 0);
     merge::prepare(&session, dataset).await?;
     let mut read = Read::new(dataset, ROWS_MAX, Some(through.clone()));
-    let walk = fetch::Walk::by_change_after(dataset, config.soda.page_size, through.clone());
-    read.copy(&session, fetch::start(client.clone(), walk), progress).await?;
+    match &dataset.group {
+        None => {
+            let walk = fetch::Walk::by_change_after(dataset, page_size, through);
+            read.copy(&session, fetch::start(client.clone(), walk), progress).await?;
+        }
+        Some(group) => {
+            let walk = fetch::Walk::changed_groups(dataset, group, page_size, through.clone());
+            let changed = Changed::read(fetch::start(client.clone(), walk), group, through).await?;
+            let changed = changed.ok_or(LoadError::ManyChanges(dataset.name))?;
+            merge::regroup(&session, &changed.stored()).await?;
+            for values in changed.asked().chunks(GROUPS_AT_ONCE) {
+                let walk = fetch::Walk::of_groups(dataset, group, page_size, values);
+                read.copy(&session, fetch::start(client.clone(), walk), progress).await?;
+            }
+            // A row of these that is newer still says nothing of other rows.
+            read.updated_through = Some(changed.through);
+        }
+    }
     read.forget_older(&session).await?;
     finish(&mut session, dataset, read, Shrink::Refuse, Extent::Changes, started, progress).await
 }
@@ -213,15 +240,15 @@ pub async fn load_pages(
     finish(&mut session, dataset, read, Shrink::Allow, Extent::Whole, started, progress).await
 }
 
-/// What a regular load of the dataset has to read: changes, unless it has no keys, was never read whole, or that was
-/// [`WHOLE_EVERY`] ago.
+/// What a regular load of the dataset has to read: changes, unless it was never read whole, or that was [`WHOLE_EVERY`]
+/// ago.
 ///
 /// # Errors
 /// When the database cannot be asked.
 pub async fn due(config: &Config, dataset: &'static Dataset) -> Result<Extent, LoadError> {
     let session = db::session(&config.database, "seawall-ingest").await.map_err(LoadError::Session)?;
     let recent = merge::read_whole_within(&session, dataset, WHOLE_EVERY).await?;
-    Ok(if recent && dataset.has_keys() { Extent::Changes } else { Extent::Whole })
+    Ok(if recent { Extent::Changes } else { Extent::Whole })
 }
 
 /// A session that holds the dataset's lock until it ends.

@@ -209,6 +209,22 @@ impl Encoder {
     }
 }
 
+/// The columns of one row that have a value, as text, as they would be stored.
+///
+/// # Errors
+/// Says why the row would not be stored.
+pub(crate) fn texts(dataset: &Dataset, row: &Value) -> Result<BTreeMap<&'static str, String>, Refusal> {
+    let fields = row.as_object().ok_or(Refusal::NotAnObject)?;
+    let mut flaws = Flaws::new();
+    let mut texts = BTreeMap::new();
+    for column in dataset.columns {
+        if let Read::Value(value) = read(column, fields, &mut flaws)? {
+            texts.insert(column.name, value.into_owned());
+        }
+    }
+    Ok(texts)
+}
+
 /// What became of one field.
 enum Read<'a> {
     Value(Cow<'a, str>),

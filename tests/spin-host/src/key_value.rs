@@ -10,6 +10,7 @@ use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use crate::component::bindings::spin::key_value::key_value::{Error, Host, HostStore, HostStoreWithStore};
 use crate::component::{Spin, SpinView};
+use crate::control::Asked;
 use crate::world::World;
 
 /// All entries.
@@ -74,7 +75,9 @@ impl<T: Send> HostStoreWithStore<T> for Spin {
     }
 
     async fn get(accessor: &Accessor<T, Self>, _: Resource<OpenStore>, key: String) -> Result<Option<Vec<u8>>, Error> {
-        Ok(world(accessor).key_value.entries().get(&key).cloned())
+        let world = world(accessor);
+        world.control.meet(Asked::KeyValue).await;
+        Ok(world.key_value.entries().get(&key).cloned())
     }
 
     async fn set(

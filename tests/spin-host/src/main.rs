@@ -36,7 +36,7 @@ struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))]
     listen: SocketAddr,
-    /// A variable of the component, as NAME=VALUE.
+    /// A variable of the component, as NAME=VALUE; as in Spin, SPIN_VARIABLE_NAME in the environment sets it too.
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variables::parse)]
     variables: Vec<(String, String)>,
     /// A folder that keeps what the component stores; without it, memory does.
@@ -62,7 +62,7 @@ async fn main() -> Result<()> {
     let world = Arc::new(World {
         clock: if arguments.for_tests { Clock::standing()? } else { Clock::Running },
         key_value: KeyValue::open(arguments.key_value)?,
-        variables: arguments.variables.into_iter().collect(),
+        variables: variables::of_environment().chain(arguments.variables).collect(),
         control: Control::default(),
         obeys: arguments.for_tests,
     });

@@ -11,7 +11,7 @@ use crate::component::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult,
 };
 use crate::component::{Spin, SpinView};
-use crate::control::Authority;
+use crate::control::{Asked, Authority};
 use crate::world::World;
 
 /// An open connection.
@@ -31,7 +31,7 @@ impl<T: Send> HostConnectionWithStore<T> for Spin {
     async fn open(accessor: &Accessor<T, Self>, address: String) -> Result<Resource<OpenConnection>, Error> {
         let world: Arc<World> = accessor.with(|mut access| Arc::clone(access.get().world));
         match world.control.authority() {
-            Authority::Answers => {}
+            Authority::Answers => world.control.meet(Asked::Redis).await,
             Authority::Fails => return Err(Error::Other("the test made the authority fail".to_owned())),
             Authority::Hangs => std::future::pending().await,
         }

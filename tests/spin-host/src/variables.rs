@@ -14,6 +14,14 @@ impl<T> HostWithStore<T> for Spin {
     }
 }
 
+/// Those that the environment sets, as Spin reads it.
+pub(crate) fn of_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str()?.strip_prefix("SPIN_VARIABLE_")?.to_ascii_lowercase();
+        Some((name, value.into_string().ok()?))
+    })
+}
+
 /// Reads NAME=VALUE.
 pub(crate) fn parse(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;

@@ -9,7 +9,7 @@ use seawall_xtask::tools::python;
 use crate::support::{City, Database};
 
 /// Runs a script of `deploy/` with the client programs of the server's version.
-fn run(script: &str, file: &std::path::Path, database: &Database) -> Result<Output> {
+pub(super) fn run(script: &str, file: &std::path::Path, database: &Database) -> Result<Output> {
     let project = Project::here();
     let clients = python::postgres_clients(&project, &Steps::new())?;
     let others = std::env::var_os("PATH").unwrap_or_default();

@@ -30,6 +30,15 @@ const CITY: &str = "
            ('2', 1, 'building', '202601010001', now() - interval '60 days', 'OK', 'FOOTINGS');
     INSERT INTO complaints (row_key, occurrence, complaint_number, block, lot, status)
     VALUES ('1', 1, '1', '3507', '004', 'active'), ('2', 1, '2', '3507', '004', 'not active');
+    INSERT INTO addenda (row_key, occurrence, application_number, station, arrive)
+    VALUES ('3', 1, '202601010001', 'SFFD', (now() AT TIME ZONE 'America/Los_Angeles')::date - 40),
+           ('4', 1, '202601010001', 'CP-NP', (now() AT TIME ZONE 'America/Los_Angeles')::date - 4);
+    INSERT INTO station_velocity_v2 (station, metric_type, period, p25_days, p50_days, p75_days, p90_days, sample_count)
+    VALUES ('SFFD', 'initial', 'current', 1, 5, 10, 20, 30);
+    INSERT INTO permit_signals (permit_number, signal_type, station, tier, since)
+    SELECT '202601010001', 'hold_stalled', 'SFFD', 'behind', arrive FROM addenda WHERE station = 'SFFD';
+    INSERT INTO property_signals (block, lot, signal_type, tier, items, since)
+    VALUES ('3507', '004', 'complaint', 'slower', 1, now()), ('0001', '001', 'nov', 'at_risk', 1, now());
     UPDATE permits SET status = 'issued' WHERE record_id IN ('1');
     UPDATE permits SET description = 'no change that counts'";
 
@@ -79,9 +88,38 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
     {
         assert!(page.contains(text), "{text} is not in {page}");
     }
-    for text in ["FOOTINGS", "CP-ZOC", "Nowhere St (0002"] {
+    // How what is watched stands: beside the pace of its station, stuck, at the planning department, and with signals.
+    for text in ["800 %", "usually 5", "CP-NP", "More than 30 days at a station", "Complaint is open"] {
+        assert!(page.contains(text), "{text} is not in {page}");
+    }
+    for text in ["FOOTINGS", "CP-ZOC", "Nowhere St (0002", "Notice of violation stands"] {
         assert!(!page.contains(text), "{text} is in {page}");
     }
+
+    let data = member.get("/api/v1/brief").await?;
+    assert_eq!((data.status, data.field("cache-control")), (200, "no-store".to_owned()));
+    let data = data.json()?;
+    let worst = &data["health"][0];
+    assert_eq!(
+        (&worst["station"], &worst["health"], &worst["pct_of_typical"]),
+        (&"SFFD".into(), &"at_risk".into(), &800.into())
+    );
+    assert_eq!(data["summary"]["at_risk_count"], 1, "{data}");
+    assert_eq!((&data["stuck"][0]["status"], &data["city"]["new_permits"]), (&"CRITICAL".into(), &2.into()), "{data}");
+    assert_eq!(accounts.site.visitor().get("/api/v1/brief").await?.status, 401);
+    // The same wait in the whole city's list.
+    let stuck = accounts.site.visitor().get("/api/v1/stuck").await?.json()?;
+    assert_eq!((&stuck["critical"], &stuck["permits"][0]["days"]), (&1.into(), &40.into()), "{stuck}");
+    assert_eq!(stuck["permits"][0]["address"], "1455 Market St");
+    assert!(
+        accounts
+            .site
+            .visitor()
+            .get("/permit/202601010001")
+            .await?
+            .text()
+            .contains("SFFD: 40 days, half of all reviews")
+    );
 
     assert_eq!(member.submit("/account/brief", "frequency=daily").await?.status, 303);
     assert_eq!(run(&accounts.site).await?["counts"]["sent"], 1);
@@ -90,7 +128,7 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
     let briefs: Vec<_> = mails.iter().filter(|mail| mail.contains("List-Unsubscribe: ")).collect();
     let [brief] = briefs[..] else { anyhow::bail!("{} briefs", briefs.len()) };
     assert!(brief.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"), "{brief}");
-    for text in ["202601010001", "202601010003", "202601010004"] {
+    for text in ["202601010001", "202601010003", "202601010004", "SFFD: 40 days", "More than 30 days at a station"] {
         assert!(brief.contains(text), "{brief}");
     }
 

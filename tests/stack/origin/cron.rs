@@ -365,3 +365,36 @@ async fn the_edge_is_told_of_what_is_old_until_it_knows() -> Result<()> {
     again?;
     until(async || Ok(database.number("SELECT count(*) FROM purge_queue").await? == 0)).await
 }
+
+/// A page that is forgotten is asked for at once and read from the replica, so the edge is told once that has the change.
+#[tokio::test]
+async fn the_edge_is_told_when_the_replica_has_replayed_the_change() -> Result<()> {
+    let (database, replica) = (Database::create("replay_primary")?, Database::create("replay_replica")?);
+    // A server of its own that says of itself how far it is.
+    let behind = "CREATE SCHEMA behind; CREATE TABLE behind.place AS SELECT '0/0'::pg_lsn AS lsn;
+        CREATE FUNCTION behind.pg_last_wal_replay_lsn() RETURNS pg_lsn LANGUAGE sql AS 'SELECT lsn FROM behind.place';
+        ALTER DATABASE replay_replica SET search_path = behind, pg_catalog, public";
+    replica.connect().await?.batch_execute(behind).await?;
+    let edge = Upstream::start(|_| Reply::text("{}")).await?;
+    let url = edge.url();
+    let further = [
+        ("PURGE_URL", url.as_str()),
+        ("PURGE_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("DATABASE_URL_READONLY", &replica.origin.database_url),
+    ];
+    let site = worker(&database, &further)?;
+    until_ready(&site).await?;
+    database.connect().await?.batch_execute("INSERT INTO purge_queue (tag) VALUES ('velocity')").await?;
+    let telling = ask(&site, "POST", "/cron/compute-caches").send();
+    let replaying = async {
+        let asks = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'seawall-replay'";
+        until(async || Ok(replica.number(asks).await? > 0)).await?;
+        assert_eq!(edge.calls().len(), 0, "the edge was told of what the replica lacks");
+        replica.connect().await?.batch_execute("UPDATE behind.place SET lsn = 'FFFFFFFF/0'").await?;
+        edge.call(1).await.map(drop)
+    };
+    let (told, replayed) = tokio::join!(telling, replaying);
+    replayed?;
+    assert_eq!(told?.json()?["status"], "success");
+    until(async || Ok(database.number("SELECT count(*) FROM purge_queue").await? == 0)).await
+}

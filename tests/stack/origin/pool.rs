@@ -6,7 +6,7 @@ use seawall_xtask::pgbouncer::PgBouncer;
 use seawall_xtask::process::Logs;
 
 use crate::support::cable::{Cable, State};
-use crate::support::{City, Database, Site, until};
+use crate::support::{City, Database, Site, Visitor, until};
 
 /// A permit that only one of two databases has.
 const PERMIT: &str = "INSERT INTO permits (record_id, permit_number) VALUES ('1', '202601010001')";
@@ -20,13 +20,16 @@ async fn until_ready(site: &Site) -> Result<()> {
     until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await
 }
 
-/// As many visitors as connections are stuck behind a lock; those after them are told to come back, and health, which
-/// takes no connection of theirs, counts them.
+/// The drill of docs/operating/drills.md: as many visitors as connections are stuck behind a lock. Those after them are told
+/// to come back, pages that need no database come, health and metrics, which take no connection of theirs, count them, the
+/// log says it once, and all is well when the lock is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_pool_says_when_to_come_back_and_its_figures_add_up() -> Result<()> {
     let database = Database::create("pool_full")?;
-    let variables = [("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "2"), ("DB_CHECKOUT_TIMEOUT", "200ms")];
-    let site = Site::start_with(&database.origin, 0, &variables)?;
+    let variables = [("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "2"), ("DB_CHECKOUT_TIMEOUT", "1s"), ("METRICS_PORT", "0")];
+    let mut site = Site::start_with(&database.origin, 0, &variables)?;
+    let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", Duration::from_secs(5))?;
+    let metrics = Visitor::local(url.trim().trim_end_matches("/metrics").parse().context("a port")?);
     until_ready(&site).await?;
     let blocker = database.connect().await?;
     blocker.batch_execute("BEGIN; LOCK TABLE permits").await?;
@@ -39,7 +42,11 @@ async fn a_full_pool_says_when_to_come_back_and_its_figures_add_up() -> Result<(
         Ok(figure(&health, "in_use")? == 2)
     })
     .await?;
-    for answer in try_join_all((0..8).map(|_| visitor.get(SEARCH))).await? {
+    let late = tokio::spawn(try_join_all((0..8).map(|_| visitor.get(SEARCH))));
+    let waiting = |count| format!("seawall_pool_connections{{pool=\"primary\",figure=\"waiting\"}} {count}\n");
+    until(async || Ok(metrics.get("/metrics").await?.text().contains(&waiting(8)))).await?;
+    assert_eq!(visitor.get("/methodology").await?.status, 200, "it needs no database");
+    for answer in late.await?? {
         assert_eq!((answer.status, answer.field("retry-after").as_str()), (503, "2"), "{}", answer.text());
     }
     let health = site.visitor().get("/health").await?;
@@ -50,6 +57,10 @@ async fn a_full_pool_says_when_to_come_back_and_its_figures_add_up() -> Result<(
     for answer in stuck.await?? {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+    let health = visitor.get("/health").await?.json()?;
+    assert_eq!((figure(&health, "in_use")?, figure(&health, "waiting")?), (0, 0), "{health}");
+    assert_eq!(visitor.get(SEARCH).await?.status, 200);
+    assert!(metrics.get("/metrics").await?.text().contains(&waiting(0)));
     let log = site.server.service.last_lines();
     for said_once in ["no connection of the primary pool became free in time", "raise DB_POOL_MAX"] {
         assert_eq!(log.matches(said_once).count(), 1, "{said_once} in {log}");

@@ -78,6 +78,15 @@ impl Database {
         Ok(Self { origin: Origin { program, database_url }, cluster })
     }
 
+    /// An empty database with the schema in it, on a server of its own that has pgvector and has not created it.
+    pub(crate) fn create_with_vector(name: &str) -> Result<Self> {
+        let program = program()?;
+        let cluster = Arc::new(Cluster::start_temp_with_vector(&Steps::new())?);
+        let origin = Origin { program, database_url: cluster.create_database(name)? };
+        Steps::new().run(&format!("migrate {name}"), |step| origin.migrate(step))?;
+        Ok(Self { origin, cluster })
+    }
+
     /// The port of its server.
     pub(crate) fn port(&self) -> u16 {
         self.cluster.port()

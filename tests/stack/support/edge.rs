@@ -71,16 +71,26 @@ impl Edge {
         Self::listening(Service::start("workerd", node, Logs::Keep)?, None)
     }
 
-    /// The component in the host for Spin, before the origin at `origin_url`, with a Redis of its own.
+    /// The component in the host for Spin, before the origin at `origin_url`, with a Redis of its own; one instance, as a
+    /// Worker is one isolate.
     #[cfg(feature = "spin")]
     pub(crate) fn on_spin(origin_url: &str) -> Result<Self> {
-        let Spin { component, host } = require_spin()?;
+        Self::on_spin_with(origin_url, &ONE_INSTANCE)
+    }
+
+    /// The same with these arguments of the host, and as many instances as they let it have.
+    #[cfg(feature = "spin")]
+    pub(crate) fn on_spin_with(origin_url: &str, arguments: &[&str]) -> Result<Self> {
+        Self::component(&require_spin()?.component, origin_url, arguments)
+    }
+
+    /// The same with another component.
+    #[cfg(feature = "spin")]
+    pub(crate) fn component(file: &Path, origin_url: &str, arguments: &[&str]) -> Result<Self> {
         let redis = Redis::start()?;
-        let mut command = Command::new(host);
-        command.arg(component).arg("--for-tests").arg("--variable").arg(format!("origin={origin_url}"));
-        command.arg("--variable").arg(format!("redis_url={}", redis.url()));
-        // One instance, as a Worker is one isolate.
-        command.args(["--concurrency", "4096", "--reuse", "1000000", "--idle-ms", "600000"]);
+        let mut command = Command::new(require_spin()?.host);
+        command.arg(file).arg("--for-tests").arg("--variable").arg(format!("origin={origin_url}"));
+        command.arg("--variable").arg(format!("redis_url={}", redis.url())).args(arguments);
         Self::listening(Service::start("spin-host", command, Logs::Keep)?, Some(redis))
     }
 
@@ -91,6 +101,12 @@ impl Edge {
         let address = addresses.next().context("no port was announced")??;
         let direct = addresses.next().context("two ports are announced")??;
         Ok(Self { address, direct, elsewhere: addresses.next().transpose()?, service, _redis: redis })
+    }
+
+    /// What its visitors name it in `Host`.
+    #[cfg(feature = "spin")]
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
     }
 
     /// Someone with the address 127.0.0.`host`. Visitors with different addresses are different clients.
@@ -183,6 +199,12 @@ impl Edge {
         self.until(target, |answer| is_fresh(answer.field("cache-status"))).await
     }
 
+    /// From now on the key-value store and Redis answer only when both are asked at the same time.
+    #[cfg(feature = "spin")]
+    pub(crate) async fn let_stores_meet(&self) -> Result<()> {
+        self.command("meet").await.map(drop)
+    }
+
     /// What the Worker wrote last.
     pub(crate) fn log(&self) -> String {
         self.service.last_lines()
@@ -210,14 +232,14 @@ pub(crate) fn require_worker() -> Result<()> {
 /// What runs on Spin.
 #[cfg(feature = "spin")]
 #[derive(Clone)]
-struct Spin {
-    component: PathBuf,
-    host: PathBuf,
+pub(crate) struct Spin {
+    pub(crate) component: PathBuf,
+    pub(crate) host: PathBuf,
 }
 
 /// Builds the component and its host unless what is built is current, once for all tests.
 #[cfg(feature = "spin")]
-fn require_spin() -> Result<Spin> {
+pub(crate) fn require_spin() -> Result<Spin> {
     static BUILT: OnceLock<Result<Spin, String>> = OnceLock::new();
     let build = || {
         let (project, steps) = (Project::here(), Steps::new());
@@ -229,6 +251,10 @@ fn require_spin() -> Result<Spin> {
     let built = BUILT.get_or_init(|| build().map_err(|error: anyhow::Error| format!("{error:#}")));
     built.clone().map_err(anyhow::Error::msg)
 }
+
+/// The host's arguments that keep one instance for all requests of a test.
+#[cfg(feature = "spin")]
+pub(crate) const ONE_INSTANCE: [&str; 6] = ["--concurrency", "4096", "--reuse", "1000000", "--idle-ms", "600000"];
 
 /// The last part of the address of [`Edge::until`]'s requests.
 const WATCHER: u8 = 250;

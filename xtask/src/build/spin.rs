@@ -40,7 +40,7 @@ impl Component {
 /// # Errors
 /// When it does not compile, or the npm packages are not installed.
 pub fn spin_component(project: &Project, steps: &Steps) -> Result<Component> {
-    build(project, project.path("edge/spin/build/seawall.wasm"), None, steps)
+    build(project, project.path("edge/spin/build/seawall.wasm"), Kind::Site, steps)
 }
 
 /// The same with another policy, in a place of its own. Only the last crate is compiled anew for it.
@@ -51,18 +51,38 @@ pub fn spin_component_with(project: &Project, policy: &Path, steps: &Steps) -> R
     let policy = policy.canonicalize().with_context(|| format!("cannot read the policy {}", policy.display()))?;
     let name = policy.file_stem().and_then(OsStr::to_str).context("the policy's file name is not UTF-8")?;
     let file = project.state(&format!("components/{name}.wasm"));
-    build(project, file, Some(&policy), steps)
+    build(project, file, Kind::Policy(&policy), steps)
 }
 
-fn build(project: &Project, file: PathBuf, policy: Option<&Path>, steps: &Steps) -> Result<Component> {
+/// The same with a path that runs the contracts of the stores and of bodies, for one test. It is never deployed.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub fn contract_component(project: &Project, steps: &Steps) -> Result<Component> {
+    build(project, project.state("components/contract.wasm"), Kind::Contract, steps)
+}
+
+/// What differs between components.
+enum Kind<'a> {
+    /// The site's policy.
+    Site,
+    /// Another one.
+    Policy(&'a Path),
+    /// Both contracts beside the site.
+    Contract,
+}
+
+fn build(project: &Project, file: PathBuf, kind: Kind<'_>, steps: &Steps) -> Result<Component> {
     let lock = project.wait_for_lock("component")?;
     steps.run("build the edge as a component for Spin", |step| {
         let mut cargo = tools::cargo(project);
         cargo.args(["build", "--lib", "--package", "seawall-spin"]);
         cargo.args(["--target", SPIN_TARGET, "--profile", WORKER_PROFILE]);
-        if let Some(policy) = policy {
-            cargo.env("SEAWALL_POLICY", policy);
-        }
+        match kind {
+            Kind::Site => &mut cargo,
+            Kind::Policy(policy) => cargo.env("SEAWALL_POLICY", policy),
+            Kind::Contract => cargo.args(["--features", "contract"]),
+        };
         process::run("cargo build", cargo, step)
     })?;
     let built = project.target().join(SPIN_TARGET).join(WORKER_PROFILE).join("seawall_spin.wasm");

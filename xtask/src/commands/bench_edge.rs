@@ -13,10 +13,9 @@ use seawall_xtask::project::Project;
 use seawall_xtask::stack::Listening;
 use seawall_xtask::step::{Step, Steps};
 use seawall_xtask::workerd::{self, Front, Script};
-use seawall_xtask::{build, interrupt, scratch, screen, tools};
+use seawall_xtask::{build, interrupt, scratch, screen, tools, usage};
 use serde_json::{Value, json};
 
-mod cpu;
 mod peers;
 
 /// How long each case is asked as fast as it answers, in each round.
@@ -114,23 +113,29 @@ pub(crate) fn run(project: &Project, rounds: u32, write: bool) -> Result<Value> 
     screen::line("");
     table.lines().for_each(screen::line);
     if write {
-        let document = project.path(DOCUMENT);
-        let text = fs::read_to_string(&document).with_context(|| format!("cannot read {DOCUMENT}"))?;
-        let text = between_marks(&text, &table).with_context(|| format!("{DOCUMENT} has no {BEGIN} and {END}"))?;
-        fs::write(&document, text).with_context(|| format!("cannot write {DOCUMENT}"))?;
+        write_table(project, DOCUMENT, BEGIN, &table)?;
     }
     Ok(figures)
 }
 
+/// Puts `table` into a document, between the mark `begin` and the next end.
+pub(super) fn write_table(project: &Project, document: &str, begin: &str, table: &str) -> Result<()> {
+    let path = project.path(document);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {document}"))?;
+    let text = between_marks(&text, begin, table)
+        .with_context(|| format!("{document} has no {begin} with {END} behind it"))?;
+    fs::write(&path, text).with_context(|| format!("cannot write {document}"))
+}
+
 /// The text with `table` between the marks.
-fn between_marks(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
+pub(super) fn between_marks(text: &str, begin: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
     let (_, after) = rest.split_once(END)?;
-    Some([before, BEGIN, "\n", table, END, after].concat())
+    Some([before, begin, "\n", table, END, after].concat())
 }
 
 /// The clients' program, as quick as it gets: it must not be what is measured.
-fn build_load(project: &Project, steps: &Steps) -> Result<std::path::PathBuf> {
+pub(super) fn build_load(project: &Project, steps: &Steps) -> Result<std::path::PathBuf> {
     steps.run("build the clients", |step| {
         let mut cargo = tools::cargo(project);
         cargo.args(["build", "--release", "--package", "seawall-benches-edge", "--bin", "load"]);
@@ -172,9 +177,9 @@ impl Bench<'_> {
     fn saturated(&mut self, cases: &[Case<'_>], figures: &mut [Figures], step: &Step) -> Result<()> {
         for (case, figures) in cases.iter().zip(figures) {
             step.detail(case.name);
-            let before = cpu::time_us(case.server.service.id(), case.program)?;
+            let before = cpu_us(case)?;
             let said = self.load(case, &["saturate", "--milliseconds", &SATURATED_MS.to_string()])?;
-            let spent = cpu::time_us(case.server.service.id(), case.program)? - before;
+            let spent = cpu_us(case)? - before;
             figures.per_second.push(number(&said, "per_second")?);
             figures.saturated_cpu_us.push(spent / number(&said, "requests")?);
         }
@@ -185,9 +190,9 @@ impl Bench<'_> {
         for (case, figures) in cases.iter().zip(figures) {
             step.detail(case.name);
             let (rate, requests) = (RATE_PER_SECOND.to_string(), RATE_REQUESTS.to_string());
-            let before = cpu::time_us(case.server.service.id(), case.program)?;
+            let before = cpu_us(case)?;
             let said = self.load(case, &["rate", "--per-second", &rate, "--requests", &requests])?;
-            let spent = cpu::time_us(case.server.service.id(), case.program)? - before;
+            let spent = cpu_us(case)? - before;
             figures.p50_us.push(number(&said, "p50_us")?);
             figures.p99_us.push(number(&said, "p99_us")?);
             figures.cpu_us.push(spent / number(&said, "requests")?);
@@ -215,6 +220,11 @@ impl Bench<'_> {
         );
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// Microseconds that the server has spent so far.
+fn cpu_us(case: &Case<'_>) -> Result<f64> {
+    Ok(usage::cpu_of_program(case.server.service.id(), case.program)?.as_secs_f64() * 1e6)
 }
 
 fn number(said: &Value, key: &str) -> Result<f64> {
@@ -288,8 +298,8 @@ mod tests {
     #[test]
     fn the_document_has_a_place_for_the_table() {
         let text = fs::read_to_string(Project::here().path(DOCUMENT)).unwrap();
-        let written = between_marks(&text, "| a |\n").unwrap();
+        let written = between_marks(&text, BEGIN, "| a |\n").unwrap();
         assert!(written.contains(&format!("{BEGIN}\n| a |\n{END}")));
-        assert_eq!(between_marks(&written, "| b |\n"), between_marks(&text, "| b |\n"));
+        assert_eq!(between_marks(&written, BEGIN, "| b |\n"), between_marks(&text, BEGIN, "| b |\n"));
     }
 }

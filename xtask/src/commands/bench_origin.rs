@@ -1,43 +1,50 @@
-//! `cargo xtask bench origin`: how long the origin takes when fifty connections ask at once, and what memory it needs.
+//! `cargo xtask bench origin`: fifty users of the load test ask the origin for one thing at a time, as the figures of the
+//! replaced site were taken, and what it needs meanwhile.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use seawall_xtask::http::Connection;
+use anyhow::{Context, Result, ensure};
 use seawall_xtask::postgres::Cluster;
 use seawall_xtask::process::Logs;
 use seawall_xtask::project::Project;
-use seawall_xtask::stack::{self, Listening, Origin};
+use seawall_xtask::stack::{self, Origin};
 use seawall_xtask::step::Steps;
+use seawall_xtask::usage::{self, Usage};
 use seawall_xtask::{build, interrupt, scratch, screen, tools};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::load;
 
 /// As the figures of the replaced site were measured.
-const CONNECTIONS: usize = 50;
-/// Each case runs for so long, after a warm-up of a tenth of it.
-const DURATION: Duration = Duration::from_secs(10);
+const USERS: u32 = 50;
+/// Each case counts for so many seconds, after a ramp in which nothing does.
+const SECONDS: u32 = 10;
+const RAMP_SECONDS: u32 = 1;
 const SEED: u64 = 1;
 
-/// One address, asked for as often as it is answered.
+/// What is asked for, again and again: a scenario of the load test, and what it is asked about.
 struct Case {
-    target: String,
-    /// Sorted.
-    times: Vec<Duration>,
-    /// Answers other than 200.
-    failed: usize,
-    took: Duration,
+    name: String,
+    arguments: Vec<String>,
+}
+
+/// What came of it.
+struct Figures {
+    /// As the load test writes them.
+    result: Value,
+    /// CPU seconds of the origin, and of Postgres.
+    cpu_seconds: [f64; 2],
 }
 
 pub(super) fn run(project: &Project, permits: u32, json: Option<&Path>) -> Result<()> {
     tools::require_prerequisites(project)?;
     let steps = Steps::new();
     tools::ensure_packages(project, &steps)?;
+    let crowd = load::build(project, &steps)?;
     let program = build::origin(project, build::Profile::Release, &steps)?;
-    let cluster = steps.run("start a Postgres for this run", |_| Cluster::start_temp())?;
+    let mut cluster = steps.run("start a Postgres for this run", |_| Cluster::start_temp())?;
     let origin = Origin { program, database_url: cluster.create_database("bench")? };
     steps.run("bring the schema up to date", |step| origin.migrate(step))?;
     let files = scratch::dir("bench")?;
@@ -45,62 +52,53 @@ pub(super) fn run(project: &Project, permits: u32, json: Option<&Path>) -> Resul
     cluster.execute("bench", "ANALYZE")?;
     let parcel = busiest_parcel(files.path())?;
     let site = steps.run("start the origin", |_| origin.serve(0, &[("RATE_LIMITS", "off")], Logs::Keep))?;
-    let fresh_kib = resident_kib(&site)?;
-    let targets = [
-        "/health".to_owned(),
-        "/methodology".to_owned(),
-        "/search?q=market".to_owned(),
-        "/search?q=1455+Market+St".to_owned(),
-        format!("/report/{parcel}"),
-    ];
-    let mut cases = Vec::new();
-    for target in targets {
-        let name = format!("{CONNECTIONS} connections ask for {target}");
-        cases.push(steps.run(&name, |_| measure(site.port, &target))?);
-    }
-    let loaded_kib = resident_kib(&site)?;
-    report(&cases, [fresh_kib, loaded_kib], json)
-}
-
-fn measure(port: u16, target: &str) -> Result<Case> {
-    let started = Instant::now();
-    let warm = started + DURATION / 10;
-    let end = warm + DURATION;
-    let ask = || -> Result<(Vec<Duration>, usize)> {
-        let mut connection = Connection::open(port, Ipv4Addr::LOCALHOST)?;
-        let (mut times, mut failed) = (Vec::new(), 0);
-        loop {
-            interrupt::check()?;
-            let asked = Instant::now();
-            if asked >= end {
-                return Ok((times, failed));
-            }
-            let response = connection.get(target)?;
-            if asked >= warm {
-                failed += usize::from(response.status != 200);
-                times.push(asked.elapsed());
-            }
-        }
+    let fresh = usage::of_tree(site.service.id())?;
+    let parts = [site.service.id(), cluster.server().id()];
+    let case = |name: &str, arguments: &[&str]| Case {
+        name: name.to_owned(),
+        arguments: ["--scenario"].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect(),
     };
-    let answers: Vec<Result<(Vec<Duration>, usize)>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(ask)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")))).collect()
-    });
-    let mut case = Case { target: target.to_owned(), times: Vec::new(), failed: 0, took: DURATION };
-    for answer in answers {
-        let (times, failed) = answer?;
-        case.times.extend(times);
-        case.failed += failed;
+    let cases = [
+        case("/health", &["health"]),
+        case("/", &["landing"]),
+        case("/methodology", &["methodology"]),
+        case("/search?q=market", &["search", "--search", "market"]),
+        case("/search?q=1455+Market+St", &["search", "--search", "1455 Market St"]),
+        case("/sitemap.xml", &["sitemap"]),
+        case(&format!("/report/{parcel}"), &["report", "--parcel", &parcel]),
+    ];
+    let mut figures = Vec::new();
+    for case in &cases {
+        let name = format!("{USERS} users ask for {}", case.name);
+        figures.push(steps.run(&name, |_| case.measure(&crowd, &site.url(), parts, files.path()))?);
     }
-    ensure!(!case.times.is_empty(), "{target} was never answered");
-    case.times.sort_unstable();
-    Ok(case)
+    let loaded = usage::of_tree(site.service.id())?;
+    report(&cases, &figures, [fresh, loaded], json)
 }
 
 impl Case {
-    fn percentile(&self, percent: usize) -> Duration {
-        // Nearest rank; no case is empty.
-        self.times[(self.times.len() * percent).div_ceil(100).max(1) - 1]
+    fn measure(&self, crowd: &Path, url: &str, parts: [u32; 2], folder: &Path) -> Result<Figures> {
+        interrupt::check()?;
+        let output = folder.join("result.json");
+        let mut command = Command::new(crowd);
+        command.args(["--url", url, "--users", &USERS.to_string(), "--duration", &SECONDS.to_string()]);
+        // What failed is in the table.
+        command.args(["--ramp", &RAMP_SECONDS.to_string(), "--max-error-rate", "100", "--output"]);
+        command.arg(&output).args(&self.arguments);
+        let cpu = || -> Result<[f64; 2]> {
+            let [origin, postgres] = parts.map(usage::of_tree);
+            Ok([origin?, postgres?].map(|usage| usage.cpu.as_secs_f64()))
+        };
+        let before = cpu()?;
+        let ran = command.output().context("cannot run the load test")?;
+        let after = cpu()?;
+        ensure!(output.is_file(), "{}: {}", self.name, String::from_utf8_lossy(&ran.stderr).trim());
+        let written: Value = serde_json::from_slice(&fs::read(&output)?)?;
+        fs::remove_file(&output)?;
+        let results = written["results"].as_object().and_then(|results| results.values().next());
+        let result = results.with_context(|| format!("{}: no result", self.name))?.clone();
+        ensure!(result["success_count"] != 0, "{} was never answered", self.name);
+        Ok(Figures { result, cpu_seconds: [after[0] - before[0], after[1] - before[1]] })
     }
 }
 
@@ -109,7 +107,7 @@ fn busiest_parcel(files: &Path) -> Result<String> {
     let text = fs::read_to_string(files.join("permits.jsonl")).context("the city has no permits")?;
     let mut counts = std::collections::HashMap::new();
     for line in text.lines() {
-        let row: serde_json::Value = serde_json::from_str(line)?;
+        let row: Value = serde_json::from_str(line)?;
         if let (Some(block), Some(lot)) = (row["block"].as_str(), row["lot"].as_str()) {
             *counts.entry(format!("{block}/{lot}")).or_insert(0_u32) += 1;
         }
@@ -118,35 +116,28 @@ fn busiest_parcel(files: &Path) -> Result<String> {
     Ok(busiest.context("no permit stands on a parcel")?.0)
 }
 
-/// What the process holds in memory now.
-fn resident_kib(site: &Listening) -> Result<u64> {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", site.service.id())).context("memory is read on Linux")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")
-}
-
-fn report(cases: &[Case], [fresh_kib, loaded_kib]: [u64; 2], json: Option<&Path>) -> Result<()> {
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+fn report(cases: &[Case], figures: &[Figures], [fresh, loaded]: [Usage; 2], json: Option<&Path>) -> Result<()> {
     screen::line("");
-    screen::line(&format!("{CONNECTIONS} connections, {DURATION:?} each"));
-    screen::line("target                          req/s    p50 ms    p95 ms    p99 ms   failed");
-    let mut figures = Vec::new();
-    for case in cases {
-        let [p50, p95, p99] = [50, 95, 99].map(|percent| milliseconds(case.percentile(percent)));
-        let rate = case.times.len() as f64 / case.took.as_secs_f64();
+    screen::line(&format!("{USERS} users, each asking again at once, {SECONDS} s each; CPU in seconds"));
+    screen::line("| asked for | answers/s | p50 ms | p95 ms | p99 ms | max ms | failed | CPU origin | CPU Postgres |");
+    screen::line("|---|---|---|---|---|---|---|---|---|");
+    let mut all = Vec::new();
+    for (Case { name, .. }, Figures { result, cpu_seconds }) in cases.iter().zip(figures) {
+        let number = |value: &Value| value.as_f64().unwrap_or_default();
+        let rate = number(&result["requests_per_second"]);
+        let [p50, p95, p99, max] = ["p50", "p95", "p99", "max"].map(|key| number(&result["latency_ms"][key]));
+        let (failed, [origin, postgres]) = (&result["error_count"], cpu_seconds);
         screen::line(&format!(
-            "{:<28} {rate:>8.0}  {p50:>8.2}  {p95:>8.2}  {p99:>8.2}  {:>7}",
-            case.target, case.failed
+            "| `{name}` | {rate:.0} | {p50:.1} | {p95:.1} | {p99:.1} | {max:.0} | {failed} | {origin:.1} | {postgres:.1} |"
         ));
-        figures.push(json!({
-            "target": case.target, "requests": case.times.len(), "failed": case.failed, "requests_per_second": rate,
-            "p50_ms": p50, "p95_ms": p95, "p99_ms": p99,
+        all.push(json!({
+            "target": name, "result": result, "cpu_seconds": { "origin": origin, "postgres": postgres },
         }));
     }
-    screen::line(&format!("memory: {} MiB fresh, {} MiB after all of it", fresh_kib / 1024, loaded_kib / 1024));
+    let [fresh, loaded] = [fresh, loaded].map(|usage| usage.memory_kib);
+    screen::line(&format!("memory of the origin: {} MiB fresh, {} MiB after all of it", fresh / 1024, loaded / 1024));
     if let Some(path) = json {
-        let all = json!({ "cases": figures, "resident_kib": { "fresh": fresh_kib, "loaded": loaded_kib } });
+        let all = json!({ "cases": all, "memory_kib": { "fresh": fresh, "loaded": loaded } });
         fs::write(path, format!("{all:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

@@ -21,15 +21,20 @@ const WARM_UP: u32 = 20;
 const PERMITS: u32 = 2_000;
 const SEED: u64 = 1;
 
-/// The times of one case.
-struct Case {
-    name: &'static str,
+/// The times of one case; at least one.
+pub(super) struct Case {
+    pub(super) name: &'static str,
     /// Sorted.
-    times: Vec<Duration>,
+    pub(super) times: Vec<Duration>,
 }
 
 impl Case {
-    fn percentile(&self, percent: usize) -> Duration {
+    pub(super) fn new(name: &'static str, mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self { name, times }
+    }
+
+    pub(super) fn percentile(&self, percent: usize) -> Duration {
         // Nearest rank; no case is empty.
         self.times[(self.times.len() * percent).div_ceil(100).max(1) - 1]
     }
@@ -106,8 +111,7 @@ impl Visits {
                 times.push(time);
             }
         }
-        times.sort_unstable();
-        Ok(Case { name, times })
+        Ok(Case::new(name, times))
     }
 
     /// One client that goes on after it was refused.
@@ -123,8 +127,7 @@ impl Visits {
                 times.push(started.elapsed());
             }
         }
-        times.sort_unstable();
-        Ok(Case { name, times })
+        Ok(Case::new(name, times))
     }
 }
 

@@ -15,6 +15,8 @@ use seawall_xtask::{build, screen, tools};
 
 /// What drives the browser.
 const SCRIPT: &str = "tests/browser/run.mjs";
+/// What takes the mail with the link to sign in.
+const MAIL_SERVER: &str = "tests/smtp/server.mjs";
 /// Where pictures of the pages are kept.
 const SCREENSHOTS: &str = "docs/screenshots";
 /// All pictures together: a checkout should stay quick to fetch.
@@ -24,6 +26,8 @@ const SCREENSHOTS_BYTES_MAX: u64 = 2_000_000;
 const PERMITS: u32 = 4_000;
 const SEED: u64 = 1;
 const DATABASE: &str = "browser";
+/// Who signs in, and sees what administrators do.
+const ADMIN_EMAIL: &str = "admin@example.org";
 /// What callers of `/cron` show; the site ends with the run.
 const CRON_SECRET: &str = "the-browser-tests-own-secret-of-one-run";
 
@@ -46,7 +50,8 @@ pub(crate) fn screenshots(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Looks at every page as a visitor would: in light, dark and on a phone, by keyboard, without scripts.
+/// Looks at every page as visitors and an administrator would: in light, dark, on a phone and on paper, by keyboard,
+/// without scripts.
 ///
 /// # Errors
 /// When a page is not as it should be; the message says which, and what.
@@ -60,12 +65,24 @@ pub(crate) fn prove(project: &Project, pictures: Option<&Path>, steps: &Steps) -
     let files = scratch::dir("browser")?;
     stack::load_sample(&origin, SEED, PERMITS, files.path(), steps)?;
     cluster.execute(DATABASE, REVIEWS_OF_NOW)?;
+    let mails = scratch::dir("browser-mail")?;
     steps.run("the site in a browser", |step| {
-        let environment = [("RATE_LIMITS", "off"), ("CRON_WORKER", "on"), ("CRON_SECRET", CRON_SECRET)];
+        let mut command = Command::new(tools::node(project)?);
+        command.current_dir(project.root()).arg(project.path(MAIL_SERVER)).arg(mails.path());
+        let mail = stack::listening("mail server", command, "smtp listening on ", Logs::Keep)?;
+        let smtp = format!("smtp://127.0.0.1:{}", mail.port);
+        let environment = [
+            ("RATE_LIMITS", "off"),
+            ("CRON_WORKER", "on"),
+            ("CRON_SECRET", CRON_SECRET),
+            ("ADMIN_EMAIL", ADMIN_EMAIL),
+            ("SMTP_URL", &smtp),
+        ];
         let site = origin.serve(0, &environment, Logs::Keep)?;
         let mut script = Command::new(tools::node(project)?);
         script.current_dir(project.root()).arg(project.path(SCRIPT)).arg(site.url());
         script.args(pictures).env("CRON_SECRET", CRON_SECRET);
+        script.env("ADMIN_EMAIL", ADMIN_EMAIL).env("MAIL_FOLDER", mails.path());
         browser.tell(&mut script);
         process::run("the browser's run", script, step)
     })

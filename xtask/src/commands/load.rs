@@ -1,5 +1,6 @@
 //! `cargo xtask load`: a crowd of users against a site that runs already, or against one that is started for it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
@@ -16,6 +17,7 @@ use seawall_xtask::step::Steps;
 use seawall_xtask::usage::{self, Usage};
 use seawall_xtask::workerd::{self, Front, Script};
 use seawall_xtask::{build, scratch, screen, tools};
+use serde_json::json;
 
 /// Send a crowd to the site, and say what it saw and what it cost.
 #[derive(Args)]
@@ -30,6 +32,12 @@ pub(crate) struct Arguments {
     /// A variable of the origin that is started, such as DB_POOL_MAX=20; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", requires = "against", value_parser = variable)]
     origin_env: Vec<(String, String)>,
+    /// Write what each process used to this file too, as JSON.
+    #[arg(long, value_name = "FILE", requires = "against")]
+    usage: Option<PathBuf>,
+    /// Say afterwards which statements cost the database most, as `origin explain` does.
+    #[arg(long, requires = "against")]
+    explain: bool,
     /// Arguments of the crowd; `-- --help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     rest: Vec<String>,
@@ -59,7 +67,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let steps = Steps::new();
     let program = build(project, &steps)?;
     let Some(against) = arguments.against else {
-        return crowd(&program, &arguments.rest, &[]);
+        return crowd(&program, &arguments.rest, &[], None);
     };
     ensure!(
         !arguments.rest.iter().any(|argument| argument == "--url" || argument.starts_with("--url=")),
@@ -77,6 +85,11 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let files = scratch::dir("load")?;
     stack::load_sample(&origin, SEED, arguments.permits, files.path(), &steps)?;
     cluster.execute("load", "ANALYZE")?;
+    if arguments.explain {
+        // What the city's load cost is not the question.
+        cluster.execute("load", "CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()")?;
+    }
+    let explain = origin.command(&["explain"]);
     let mut environment = vec![("TRUSTED_PROXY_HOPS", if against == Against::Edge { "1" } else { "0" })];
     environment.extend(arguments.origin_env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let origin = steps.run("start the origin", |_| origin.serve(0, &environment, Logs::Keep))?;
@@ -96,11 +109,15 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         crowd_arguments.extend(["--address-field".to_owned(), "cf-connecting-ip".to_owned()]);
     }
     crowd_arguments.extend(arguments.rest.iter().cloned());
-    crowd(&program, &crowd_arguments, &parts)
+    let result = crowd(&program, &crowd_arguments, &parts, arguments.usage.as_deref());
+    if arguments.explain {
+        process::run_aloud("origin explain", explain)?;
+    }
+    result
 }
 
 /// As fast as it gets: it must not be what is measured.
-fn build(project: &Project, steps: &Steps) -> Result<PathBuf> {
+pub(super) fn build(project: &Project, steps: &Steps) -> Result<PathBuf> {
     steps.run("build the crowd", |step| {
         let mut cargo = tools::cargo(project);
         cargo.args(["build", "--release", "--package", "seawall-loadtest"]);
@@ -116,8 +133,8 @@ fn edge(project: &Project, origin: &Listening, steps: &Steps) -> Result<Listenin
     })
 }
 
-/// Runs the crowd, and says what each of `parts` used meanwhile.
-fn crowd(program: &Path, arguments: &[String], parts: &[(&str, u32)]) -> Result<()> {
+/// Runs the crowd, says what each of `parts` used meanwhile, and writes it to a file if one is named.
+fn crowd(program: &Path, arguments: &[String], parts: &[(&str, u32)], file: Option<&Path>) -> Result<()> {
     let read = || parts.iter().map(|(_, id)| usage::of_tree(*id)).collect::<Result<Vec<Usage>>>();
     let before = read()?;
     let started = Instant::now();
@@ -135,6 +152,7 @@ fn crowd(program: &Path, arguments: &[String], parts: &[(&str, u32)]) -> Result<
     if !parts.is_empty() {
         screen::line("process     CPU s   cores  memory MiB at the start, at most");
     }
+    let mut written = Vec::new();
     for (((name, _), before), (after, peak)) in parts.iter().zip(&before).zip(read()?.iter().zip(&peaks)) {
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
         let cores = cpu / took.as_secs_f64();
@@ -143,6 +161,14 @@ fn crowd(program: &Path, arguments: &[String], parts: &[(&str, u32)]) -> Result<
             before.memory_kib / 1024,
             peak / 1024
         ));
+        written.push(json!({
+            "process": name, "cpu_seconds": cpu, "cores": cores, "processes": after.processes,
+            "memory_kib_at_the_start": before.memory_kib, "memory_kib_at_most": peak,
+        }));
+    }
+    if let Some(file) = file {
+        let all = json!({ "seconds": took.as_secs_f64(), "processes": written });
+        fs::write(file, format!("{all:#}\n")).with_context(|| format!("cannot write {}", file.display()))?;
     }
     result.context("the crowd met more errors than are allowed, or was not answered")
 }

@@ -12,7 +12,7 @@ use seawall_xtask::project::Project;
 use seawall_xtask::redis::Redis;
 use seawall_xtask::stack::{self, Listening, Origin, SpinEdge};
 use seawall_xtask::step::{Steps, seconds};
-use seawall_xtask::{build, ports, process, scratch, screen, tools};
+use seawall_xtask::{build, ports, scratch, screen, tools};
 
 const DATABASE: &str = "seawall";
 /// The lock that keeps a second `up`, and `clean`, away from the first one's database.
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Edge {
     /// Cloudflare's runtime, under `wrangler dev`.
     Workers,
-    /// `spin up` where that is installed, else a host of our own.
+    /// `spin up` where Spin 4.1 or newer is installed, else a host of our own.
     Spin,
 }
 
@@ -127,7 +127,16 @@ fn start_on_spin(
     steps: &Steps,
 ) -> Result<(Listening, Redis)> {
     let component = build::spin_component(project, steps)?;
-    let has_spin = process::on_path("spin").is_some();
+    let has_spin = match tools::spin_version() {
+        Some(version) if version < tools::SPIN_MIN => {
+            let ((major, minor), (least, of_least)) = (version, tools::SPIN_MIN);
+            screen::line(&format!(
+                "              Spin {major}.{minor} is too old for the edge, {least}.{of_least} is not"
+            ));
+            false
+        }
+        version => version.is_some(),
+    };
     let host = if has_spin { None } else { Some(build::spin_host(project, steps)?) };
     let name = if has_spin { "start the edge under spin up" } else { "start the edge under our own host for Spin" };
     steps.run(name, |step| {
@@ -205,6 +214,8 @@ fn prepare_data(project: &Project, arguments: &Arguments, steps: &Steps) -> Resu
     let (cluster, database_url) = steps.run("start Postgres", |step| {
         let cluster = Cluster::open(project, Logs::Keep)?;
         let url = cluster.create_database(DATABASE)?;
+        // For `origin explain`, where the server has it.
+        let _ = cluster.execute(DATABASE, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
         step.note(&url);
         Ok((cluster, url))
     })?;

@@ -64,6 +64,13 @@ impl Binaries {
         self.bin.join(name)
     }
 
+    /// Whether the server can load a library of that name, where npm's package and Debian's lay them.
+    #[must_use]
+    pub fn has_library(&self, name: &str) -> bool {
+        let file = format!("{name}.so");
+        ["../lib/postgresql", "../lib"].iter().any(|folder| self.bin.join(folder).join(&file).is_file())
+    }
+
     /// `postgres --version`, as the server's user.
     #[must_use]
     pub fn version(&self) -> Option<String> {

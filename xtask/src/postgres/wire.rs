@@ -1,5 +1,5 @@
-//! The little of Postgres' protocol 3.0 that readiness and `CREATE DATABASE` need: start up without a password, and
-//! one simple query.
+//! The little of Postgres' protocol 3.0 that readiness, `CREATE DATABASE` and a few counts need: start up without a
+//! password, and one simple query.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -28,14 +28,23 @@ pub(super) fn connect(port: u16, user: &str, database: &str) -> Result<TcpStream
     Ok(stream)
 }
 
+/// A row of an answer, as text.
+pub type Row = Vec<Option<String>>;
+
 /// Runs one statement in a session of its own.
 pub(super) fn execute(port: u16, user: &str, database: &str, sql: &str) -> Result<()> {
+    rows(port, user, database, sql, ANSWER_WITHIN).map(drop)
+}
+
+/// Runs one statement in a session of its own, and gives the rows of its answer.
+pub(super) fn rows(port: u16, user: &str, database: &str, sql: &str, within: Duration) -> Result<Vec<Row>> {
     let mut stream = connect(port, user, database)?;
+    stream.set_read_timeout(Some(within))?;
     stream.write_all(&framed(b"Q", &[sql.as_bytes(), &[0]].concat())?)?;
-    read_until_ready(&mut stream)?;
+    let rows = read_until_ready(&mut stream)?;
     // Terminate. The server has nothing left to say, so a failure to send it does not matter.
     let _ = stream.write_all(&framed(b"X", &[])?);
-    Ok(())
+    Ok(rows)
 }
 
 /// Kind byte (none for the start-up message), length of the rest with the length itself, body.
@@ -44,8 +53,8 @@ fn framed(kind: &[u8], body: &[u8]) -> Result<Vec<u8>> {
     Ok([kind, &length.to_be_bytes(), body].concat())
 }
 
-fn read_until_ready(stream: &mut TcpStream) -> Result<()> {
-    let mut failure = None;
+fn read_until_ready(stream: &mut TcpStream) -> Result<Vec<Row>> {
+    let (mut rows, mut failure) = (Vec::new(), None);
     loop {
         let mut head = [0; 5];
         if let Err(error) = stream.read_exact(&mut head) {
@@ -60,12 +69,31 @@ fn read_until_ready(stream: &mut TcpStream) -> Result<()> {
         let mut body = vec![0; length - 4];
         stream.read_exact(&mut body)?;
         match kind {
-            b'Z' => return failure.map_or(Ok(()), Err),
+            b'Z' => return failure.map_or(Ok(rows), Err),
+            b'D' => rows.push(row(&body).context("the server sent half a row")?),
             b'E' => failure = Some(anyhow::anyhow!("{}", message(&body))),
             b'R' if body != [0; 4] => bail!("the server asks for a password"),
             _ => {}
         }
     }
+}
+
+/// The values of a row: how many, then each one's length and bytes; a length below zero is null.
+fn row(body: &[u8]) -> Option<Row> {
+    let (count, mut rest) = body.split_first_chunk()?;
+    let mut values = Vec::new();
+    for _ in 0..i16::from_be_bytes(*count) {
+        let (length, after) = rest.split_first_chunk()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            values.push(None);
+            rest = after;
+            continue;
+        };
+        let (value, after) = after.split_at_checked(length)?;
+        values.push(Some(String::from_utf8_lossy(value).into_owned()));
+        rest = after;
+    }
+    Some(values)
 }
 
 /// The field `M` of an error.

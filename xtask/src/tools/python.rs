@@ -15,7 +15,7 @@ use crate::step::Steps;
 pub enum Group {
     /// Linters of `cargo xtask audit`.
     Audit,
-    /// Client programs of Postgres.
+    /// Client programs of Postgres, and pgvector.
     Postgres,
 }
 
@@ -76,16 +76,23 @@ fn has_venv() -> bool {
     process::answer(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_some()
 }
 
+/// The installation of Postgres that PyPI's package brings, in the version of npm's server: client programs, and pgvector.
+///
+/// # Errors
+/// As [`Group::ensure`].
+pub fn postgres_package(project: &Project, steps: &Steps) -> Result<PathBuf> {
+    let environment = Group::Postgres.ensure(project, steps)?;
+    let python = environment.join("bin/python3");
+    let folder = process::answer(Command::new(python).args(["-c", FIND_PACKAGE]));
+    Ok(PathBuf::from(folder.context("the package with Postgres's programs is gone")?).join("pginstall18"))
+}
+
 /// The folder with `pg_dump`, `pg_restore` and `psql`, as executable files.
 ///
 /// # Errors
 /// As [`Group::ensure`].
 pub fn postgres_clients(project: &Project, steps: &Steps) -> Result<PathBuf> {
-    let environment = Group::Postgres.ensure(project, steps)?;
-    let python = environment.join("bin/python3");
-    let folder = process::answer(Command::new(python).args(["-c", FIND_PACKAGE]));
-    let bin =
-        PathBuf::from(folder.context("the package with Postgres's client programs is gone")?).join("pginstall18/bin");
+    let bin = postgres_package(project, steps)?.join("bin");
     for program in ["pg_dump", "pg_restore", "psql"] {
         allow_to_run(&bin.join(program))?;
     }

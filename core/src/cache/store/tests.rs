@@ -1,6 +1,6 @@
 //! Which responses are stored, for how long, and why the others are not.
 
-use alloc::vec::Vec;
+use alloc::{string::ToString, vec::Vec};
 
 use super::*;
 use crate::cache::options::NEGATIVE_LIFETIME_MAX;
@@ -124,7 +124,7 @@ fn qualified_directives_strip_fields_only_where_the_policy_says_so() {
     );
     let mut names = Vec::new();
     let response = [("cache-control", "private=\"A, b\""), ("connection", "X-Hop, close")];
-    unstored(&response, &strip, |name| names.push(alloc::string::String::from(name)));
+    unstored(&response, &strip, |name| names.push(name.to_string()));
     for name in ["a", "b", "x-hop", "set-cookie", "transfer-encoding", "proxy-authentication-info", "age"] {
         assert!(names.iter().any(|found| found == name), "{name}");
     }

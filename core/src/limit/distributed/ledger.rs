@@ -392,7 +392,8 @@ impl Ledger {
         let share = self.needed.share(need, outstanding_max).saturating_sub(member.held);
         let free = if now < self.grants_from { 0 } else { outstanding_max.saturating_sub(self.held) };
         let left = rate.remaining(self.tat.saturating_sub(now.as_unix_nanos()));
-        let granted = want.min(share).min(free.div_ceil(2)).min(left.div_ceil(2));
+        let part = if left <= terms.quota().burst().get() / REST_PARTS { left } else { left.div_ceil(2) };
+        let granted = want.min(share).min(free.div_ceil(2)).min(part);
         member.granted = granted;
         member.held += granted;
         if need > 0 {
@@ -405,6 +406,10 @@ impl Ledger {
         granted
     }
 }
+
+/// The rest of a burst is granted whole, once it is one of so many parts: in halves it would take many asks to find out
+/// that nothing is left.
+const REST_PARTS: u32 = 16;
 
 /// After this nothing of an earlier ask is under way any more.
 const QUIET: Duration = Duration::from_secs(60);

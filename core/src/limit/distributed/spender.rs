@@ -31,6 +31,9 @@ pub struct Spender {
     clock: Timestamp,
     /// Until then requests are refused without asking.
     denied_until: Timestamp,
+    /// Whether the authority's newest word was that there is too little: then one ask is under way at a time, and nothing
+    /// is asked for before `denied_until`.
+    short: bool,
     /// When the authority says that there is room again.
     room_at: Timestamp,
     /// The ask with an account that is under way.
@@ -187,6 +190,8 @@ impl Spender {
     /// `random` is any number the host draws; it spreads the moments at which refused isolates ask again.
     pub fn answer(&mut self, terms: &Terms, answer: &Answer, now: Timestamp, random: u32) -> Ruling {
         self.look_at_clock(now);
+        let rate = Rate::of(terms.quota());
+        let left = rate.remaining(nanos(answer.debt));
         if !matches!(terms.mode(), Mode::Async { .. }) {
             self.view = now.after(answer.debt);
         }
@@ -205,19 +210,30 @@ impl Spender {
                         self.lot = self.held;
                         self.expires = expires;
                     }
+                    // It got all that could be had, and that is no half of what it needs.
+                    let patience = self.patience(terms);
+                    self.short = patience.is_some() && left == 0 && self.held < self.demand.wanted() / 2;
+                    if self.short {
+                        self.denied_until = now.after(hold(terms, Duration::ZERO, patience, random));
+                    }
                 }
                 Mode::Async { .. } => {
                     // What was spent since the ask left is still to be told.
                     self.unsynced = u32::try_from(self.total.saturating_sub(asked.total)).unwrap_or(u32::MAX);
-                    let untold = Rate::of(terms.quota()).worth(u64::from(self.unsynced));
+                    let untold = rate.worth(u64::from(self.unsynced));
                     self.view = now.after(answer.debt.saturating_add(Duration::from_nanos(untold)));
                     self.synced = now;
                 }
             }
         }
-        if let Ruling::Deny { retry_after } = answer.ruling {
+        // An ask that came again after many others is refused though there is room: that says nothing of the next one.
+        if let Ruling::Deny { retry_after } = answer.ruling
+            && (left == 0 || nanos(retry_after) > rate.interval_ns)
+        {
             self.room_at = now.after(retry_after);
-            self.denied_until = now.after(hold(terms, retry_after, random));
+            let patience = self.patience(terms);
+            self.denied_until = now.after(hold(terms, retry_after, patience, random));
+            self.short = patience.is_some();
         }
         answer.ruling
     }
@@ -259,6 +275,10 @@ impl Spender {
         if now < self.denied_until {
             return Step::Deny { retry_after: self.room_at.max(self.denied_until).since(now) };
         }
+        if self.short && self.waits(terms, now) {
+            let soon = Duration::from_nanos(Rate::of(terms.quota()).interval_ns);
+            return Step::Deny { retry_after: self.trip.max(soon) };
+        }
         Step::Ask(self.ask(terms, isolate, cost, now))
     }
 
@@ -271,7 +291,8 @@ impl Spender {
         let meanwhile = TRIPS * u128::from(wanted) * self.trip.as_nanos() / ttl.as_nanos().max(1);
         let low = self.lot > 0 && u128::from(self.held) <= meanwhile.max(u128::from(self.lot / 4));
         let old = self.expires.since(now) < ttl / 4;
-        if !(low || old && self.held.max(wanted) > 0) || self.waits(terms, now) {
+        let nothing_there = self.short && now < self.denied_until;
+        if nothing_there || !(low || old && self.held.max(wanted) > 0) || self.waits(terms, now) {
             return None;
         }
         let kept = self.held.min(wanted);
@@ -314,6 +335,16 @@ impl Spender {
         self.asked.is_some_and(|asked| now < asked.at.after(patience))
     }
 
+    /// For how long this isolate may leave alone an authority that has too little, so that what is earned meanwhile fits into
+    /// the burst although only half of what is there is granted at a time. `None` where the burst is earned before an
+    /// answer comes.
+    fn patience(&self, terms: &Terms) -> Option<Duration> {
+        let Mode::Lease { outstanding_max: 1.., ttl } = *terms.mode() else { return None };
+        let refill = Duration::from_nanos(Rate::of(terms.quota()).refill_ns);
+        let patience = (refill / 2).saturating_sub(self.trip).min(ttl / 2);
+        (patience > self.trip).then_some(patience)
+    }
+
     fn held_at(&self, now: Timestamp) -> u32 {
         if now < self.expires { self.held } else { 0 }
     }
@@ -332,13 +363,15 @@ impl Spender {
 /// For how long a refusal is remembered without asking again.
 ///
 /// Where isolates may return units there can be room before the authority's word, so a refusal is remembered for a
-/// part of a lease at most, and not for the same part by all.
-fn hold(terms: &Terms, retry_after: Duration, random: u32) -> Duration {
+/// part of a lease at most, and not for the same part by all: with `patience`, for half of that at least, so that what is
+/// earned comes in pieces that are worth an ask.
+fn hold(terms: &Terms, retry_after: Duration, patience: Option<Duration>, random: u32) -> Duration {
     match *terms.mode() {
         Mode::Lease { outstanding_max: 1.., ttl } => {
-            let spread = nanos((ttl / 2).saturating_sub(retry_after));
-            let later = (u128::from(spread) * u128::from(random)) >> 32;
-            retry_after.min(ttl / 2) + Duration::from_nanos(later as u64)
+            let most = patience.unwrap_or(ttl / 2);
+            let least = retry_after.max(patience.unwrap_or_default() / 2).min(ttl / 2);
+            let later = (u128::from(nanos(most.saturating_sub(least))) * u128::from(random)) >> 32;
+            least + Duration::from_nanos(later as u64)
         }
         Mode::Async { unsynced_max: 1.., .. } => retry_after.min(DENIED_ASYNC_MAX),
         Mode::Exact | Mode::Lease { .. } | Mode::Async { .. } => retry_after,

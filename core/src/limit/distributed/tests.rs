@@ -2,6 +2,7 @@
 
 mod fleet;
 mod hoarder;
+mod short;
 
 use core::num::NonZeroU32;
 

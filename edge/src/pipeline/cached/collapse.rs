@@ -17,6 +17,7 @@ use crate::{
     answer::Answer,
     failure::{CallFailure, Remembered},
     guard::Unavailable,
+    landings::Moment,
     limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
     message::Request,
     platform::FetchError,
@@ -87,6 +88,16 @@ impl<P: Platform> Cached<'_, P> {
         self.land(lead, Landing::Open);
     }
 
+    /// A moment among the ends of calls.
+    pub(in super::super) fn moment(&self) -> Moment {
+        self.edge.state.borrow().landings.moment()
+    }
+
+    /// Whether a call for this key has ended since.
+    pub(super) fn landed_since(&self, moment: Moment) -> bool {
+        self.edge.state.borrow().landings.landed_since(moment, &self.key, self.platform.now())
+    }
+
     /// Takes the lead for this key, or learns who has it.
     pub(super) fn join(&self, waited: Duration) -> Role {
         let joiner = Joiner { has_stale: false, waited, id: None };
@@ -100,7 +111,14 @@ impl<P: Platform> Cached<'_, P> {
             self.land_there(ticket, landing);
         }
         let (now, collapse) = (self.platform.now(), self.collapse());
-        let landed = self.edge.state.borrow_mut().flights.land(&self.key, ticket, landing, now, &collapse);
+        let landed = {
+            let state = &mut *self.edge.state.borrow_mut();
+            // What cannot be shared is worth no second look.
+            if landing == Landing::Open {
+                state.landings.land(&self.key, now);
+            }
+            state.flights.land(&self.key, ticket, landing, now, &collapse)
+        };
         if landed == Landed::Ended {
             self.platform.wake(&self.key);
         }

@@ -1,29 +1,42 @@
 //! What stands beside a parcel's records: the assessor's facts, risks, findings, people, and what is nearby.
 
 use crate::pages::section::{Line, Section};
-use crate::pages::text::{count, date, money, sentence, thousands};
+use crate::pages::text::{count, date, encode, money, sentence, thousands};
+use crate::permits::likeness::SimilarBy;
 use crate::permits::parcel::Parcel;
 use crate::permits::record::Neighbor;
 use crate::permits::report::Report;
-use crate::permits::severity::Tier;
+use crate::permits::severity::{Severity, Tier};
 
 /// Lines of each list on the page; the data of the page has all.
 const LINES_MAX: usize = 8;
 
-/// The sections that have something to say, in their order.
-pub(super) fn sections(report: &Report) -> Vec<Section> {
+/// What stands before the records: what someone should do something about.
+pub(super) fn urgent(report: &Report) -> Vec<Section> {
     let risks = report.risks.iter().take(LINES_MAX).map(|risk| {
         let grade = format!("{:?}", risk.severity).to_lowercase();
         Line::new(&risk.title, &risk.description).chip(&grade, grade == "high")
     });
     let attention = report.permits.iter().filter_map(|permit| Some((permit, permit.severity.as_ref()?)));
     let attention = attention.filter(|(_, severity)| matches!(severity.tier, Tier::Critical | Tier::High));
-    let attention = attention.take(LINES_MAX).map(|(permit, severity)| {
-        Line::new(&format!("Permit {}", permit.permit.permit_number), &severity.explanation)
-            .to(&permit.link)
+    let mut attention: Vec<_> = attention.collect();
+    attention.sort_by_key(|(_, severity)| std::cmp::Reverse(severity.score));
+    let attention = attention.into_iter().take(LINES_MAX).map(|(permit, severity)| {
+        Line::new(&format!("Permit {}", permit.permit.permit_number), &reason(severity))
+            .to(format!("/permit/{}", encode(&permit.permit.permit_number)))
             .chip(&format!("{} of 100", severity.score), severity.tier == Tier::Critical)
     });
     let findings = report.findings.iter().take(LINES_MAX).map(|found| Line::new(&found.title, &found.description));
+    let sections = [
+        Section::of("attention", "What needs attention", "Permits with a high score, the highest first.", attention),
+        Section::of("risks", "Risks", "", risks),
+        Section::of("findings", "Where records do not fit", "", findings),
+    ];
+    sections.into_iter().flatten().collect()
+}
+
+/// What stands after the records, in its order.
+pub(super) fn sections(report: &Report) -> Vec<Section> {
     let team = report.team.iter().take(LINES_MAX).map(|member| {
         let firm = member.canonical_firm.as_deref().filter(|firm| *firm != member.canonical_name);
         let permits = count(member.permits_here.unwrap_or(0), "permit");
@@ -44,15 +57,8 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         }
     });
     [
-        Section::of(
-            "attention",
-            "What needs attention",
-            "Permits with a high score; how it is made is on the page about methods.",
-            attention,
-        ),
-        Section::of("risks", "Risks", "", risks),
-        Section::of("findings", "Where records do not fit", "", findings),
-        Section::of("property", "Property", "From the assessor’s newest roll.", property(report)),
+        Section::of("property", "Property", "From the assessor’s newest roll.", property(report))
+            .map(Section::into_facts),
         Section::of("team", "People and firms", "", team),
         Section::of(
             "lots",
@@ -62,8 +68,11 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         ),
         Section::of(
             "similar",
-            "Similar projects nearby",
-            "Finished, of the same kind and about the same cost.",
+            "Similar projects",
+            match report.similar_by {
+                SimilarBy::Neighborhood => "Nearby, finished, of the same kind and about the same cost.",
+                SimilarBy::Description => "Finished, anywhere in the city; the likest in words, kind and cost first.",
+            },
             report.similar.iter().take(LINES_MAX).map(neighbor),
         ),
         Section::of("nearby", "New in the neighborhood", "", report.nearby.iter().take(LINES_MAX).map(neighbor)),
@@ -71,6 +80,11 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Why a permit has its score, as a sentence.
+pub(in crate::pages) fn reason(severity: &Severity) -> String {
+    format!("{}.", severity.explanation.replace('_', " "))
 }
 
 fn neighbor(permit: &Neighbor) -> Line {

@@ -13,13 +13,13 @@ use crate::permits::severity::validity_days;
 use crate::permits::standing::Standing;
 
 /// What the rules look at.
-pub(super) struct Facts<'a> {
-    pub(super) permits: &'a [PermitHistory],
-    pub(super) complaints: &'a [Complaint],
-    pub(super) violations: &'a [Violation],
-    pub(super) property: Option<&'a Profile>,
+pub(in crate::permits) struct Facts<'a> {
+    pub(in crate::permits) permits: &'a [PermitHistory],
+    pub(in crate::permits) complaints: &'a [Complaint],
+    pub(in crate::permits) violations: &'a [Violation],
+    pub(in crate::permits) property: Option<&'a Profile>,
     /// The date in San Francisco.
-    pub(super) today: Date,
+    pub(in crate::permits) today: Date,
 }
 
 /// One thing to mind.
@@ -49,7 +49,7 @@ const AGING_DAYS: i32 = 90;
 const MANY_CONTRACTORS: usize = 5;
 
 /// Everything that the rules find, the worst first, in the order of the rules.
-pub(super) fn risks(facts: &Facts<'_>) -> Vec<Risk> {
+pub(in crate::permits) fn risks(facts: &Facts<'_>) -> Vec<Risk> {
     let mut risks = Vec::new();
     for complaint in facts.complaints {
         if Standing::of(complaint.status.as_deref()) == Standing::Active {
@@ -169,5 +169,7 @@ fn add(risks: &mut Vec<Risk>, severity: Grade, risk_type: &'static str, title: S
 }
 
 fn dollars(cost: f64) -> String {
-    format!("Estimated at ${cost:.0}.")
+    let digits = format!("{cost:.0}");
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    format!("Estimated at ${}.", groups.join(","))
 }

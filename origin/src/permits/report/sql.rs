@@ -1,5 +1,5 @@
 //! The statements of the report. `$1` holds the spellings of the block and `$2` those of the lot; none needs another's
-//! rows. `$3` is the bound; each reads one row beyond it, which tells a list that was cut from one that just fits.
+//! rows, but for [`PACE`], which is of no parcel. `$3` is the bound; each reads one row beyond it, which tells a list that was cut from one that just fits.
 
 use std::sync::LazyLock;
 
@@ -135,12 +135,11 @@ pub(super) static TEAM: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// How long stations take now, or took over the year where there are too few reviews. Not of this parcel.
-pub(super) static PACE: LazyLock<String> = LazyLock::new(|| {
+/// `$1`: how many. How long stations take now, or took over the year where there are too few reviews.
+pub(in crate::permits) static PACE: LazyLock<String> = LazyLock::new(|| {
     let columns = Pace::COLUMNS.join(", ");
     format!(
         "SELECT DISTINCT ON (station, metric_type) {columns} FROM station_velocity_v2
-        WHERE $1::text[] IS NOT NULL AND $2::text[] IS NOT NULL
-        ORDER BY station, metric_type, period = 'current' DESC LIMIT $3"
+        ORDER BY station, metric_type, period = 'current' DESC LIMIT $1"
     )
 });

@@ -5,10 +5,10 @@
 pub(crate) struct Category {
     pub(crate) name: &'static str,
     /// Words that make a permit one of these, wherever they stand, even within another word.
-    words: &'static [&'static str],
-    pub(super) risk: u8,
+    pub(crate) words: &'static [&'static str],
+    pub(crate) risk: u8,
     /// Inspections that such work usually takes.
-    pub(super) inspections: f64,
+    pub(crate) inspections: f64,
 }
 
 impl Category {
@@ -17,6 +17,11 @@ impl Category {
         let text = format!("{description} {permit_type_definition}").to_lowercase();
         let fits = |category: &&Self| category.words.iter().any(|word| text.contains(word));
         CATEGORIES.iter().find(fits).unwrap_or(&GENERAL)
+    }
+
+    /// All categories in the order in which they are tried; the last takes what is left.
+    pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
+        CATEGORIES.iter().chain([&GENERAL])
     }
 
     pub(super) fn is_life_safety(&self) -> bool {
@@ -28,9 +33,9 @@ impl Category {
     }
 }
 
-const GENERAL: Category = Category { name: "general", words: &[], risk: 30, inspections: 2.0 };
+static GENERAL: Category = Category { name: "general", words: &[], risk: 30, inspections: 2.0 };
 
-const CATEGORIES: [Category; 12] = [
+static CATEGORIES: [Category; 12] = [
     Category {
         name: "seismic_structural",
         words: &[

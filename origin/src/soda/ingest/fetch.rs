@@ -15,13 +15,17 @@ use tokio::sync::mpsc;
 
 use super::LoadError;
 use crate::soda::client::{Client, Page, Query, SodaError, quote};
-use crate::soda::datasets::Dataset;
+use crate::soda::datasets::{Dataset, Group};
 
 /// A walk over the rows of a dataset in an order that goes on from any row.
 pub(super) struct Walk {
     dataset: &'static Dataset,
     page_size: usize,
     order: Order,
+    /// What is asked of each row.
+    select: String,
+    /// Which rows are walked over, beside their place.
+    conditions: Vec<String>,
 }
 
 enum Order {
@@ -33,14 +37,35 @@ enum Order {
 
 impl Walk {
     /// Every row, by identifier.
-    pub(super) const fn by_identifier(dataset: &'static Dataset, page_size: usize) -> Self {
-        Self { dataset, page_size, order: Order::Identifier(None) }
+    pub(super) fn by_identifier(dataset: &'static Dataset, page_size: usize) -> Self {
+        Self::new(dataset, page_size, Order::Identifier(None))
     }
 
     /// The rows that changed after this moment, in the order of their changes. Those of the moment itself were published
     /// with it, at once.
-    pub(super) const fn by_change_after(dataset: &'static Dataset, page_size: usize, moment: String) -> Self {
-        Self { dataset, page_size, order: Order::Change(moment, None) }
+    pub(super) fn by_change_after(dataset: &'static Dataset, page_size: usize, moment: String) -> Self {
+        Self::new(dataset, page_size, Order::Change(moment, None))
+    }
+
+    /// Which groups have a row that changed after this moment: also one that the dataset's condition leaves out by now.
+    pub(super) fn changed_groups(dataset: &'static Dataset, group: &Group, page_size: usize, moment: String) -> Self {
+        let select = format!(":id, :updated_at, {}", group.field);
+        let order = Order::Change(moment, None);
+        Self { dataset, page_size, order, select, conditions: Vec::new() }
+    }
+
+    /// The rows of these groups, by identifier.
+    pub(super) fn of_groups(dataset: &'static Dataset, group: &Group, page_size: usize, values: &[String]) -> Self {
+        let values: Vec<_> = values.iter().map(|value| quote(value)).collect();
+        let mut walk = Self::by_identifier(dataset, page_size);
+        walk.conditions.push(format!("{} IN ({})", group.field, values.join(", ")));
+        walk
+    }
+
+    /// A walk over rows as they come; SODA's own fields tell where the next page begins.
+    fn new(dataset: &'static Dataset, page_size: usize, order: Order) -> Self {
+        let conditions = dataset.filter.map(str::to_owned).into_iter().collect();
+        Self { dataset, page_size, order, select: ":*, *".to_owned(), conditions }
     }
 
     fn query(&self) -> Query {
@@ -54,10 +79,9 @@ impl Walk {
                 (Some(place), ":updated_at, :id")
             }
         };
-        let conditions: Vec<_> = place.into_iter().chain(self.dataset.filter.map(str::to_owned)).collect();
+        let conditions: Vec<_> = place.into_iter().chain(self.conditions.iter().cloned()).collect();
         Query {
-            // SODA's own fields tell where the next page begins.
-            select: Some(":*, *".to_owned()),
+            select: Some(self.select.clone()),
             filter: (!conditions.is_empty()).then(|| conditions.join(" AND ")),
             order: Some(order.to_owned()),
             limit: Some(self.page_size),

@@ -47,6 +47,14 @@ pub(super) async fn prepare(session: &Client, dataset: &Dataset) -> Result<(), t
         .await
 }
 
+/// Notes the groups that are read again.
+pub(super) async fn regroup(session: &Client, groups: &[String]) -> Result<(), tokio_postgres::Error> {
+    session.batch_execute("CREATE TEMP TABLE regrouped (value text PRIMARY KEY)").await?;
+    let statement = "INSERT INTO regrouped SELECT DISTINCT value FROM unnest($1::text[]) AS value";
+    session.execute(statement, &[&groups]).await?;
+    session.batch_execute("ANALYZE regrouped").await
+}
+
 pub(super) fn copy_statement(dataset: &'static Dataset) -> String {
     format!("COPY incoming (soda_id, place, {}) FROM STDIN", Encoder::columns(dataset).join(", "))
 }
@@ -56,6 +64,12 @@ pub(super) const FORGET_OLDER: &str = "DELETE FROM incoming USING (
         SELECT soda_id, max(place) AS last FROM incoming WHERE soda_id IS NOT NULL
         GROUP BY soda_id HAVING count(*) > 1
     ) again WHERE incoming.soda_id = again.soda_id AND incoming.place < again.last";
+
+/// `$1`: identifiers. Those of rows that were taken, and where.
+pub(super) const TAKEN: &str = "SELECT soda_id, max(place) FROM incoming WHERE soda_id = ANY($1) GROUP BY soda_id";
+
+/// `$1`: the identifier of a row that was refused when it was read last.
+pub(super) const FORGET: &str = "DELETE FROM incoming WHERE soda_id = $1";
 
 /// Up to when the dataset's changes are known.
 pub(super) async fn updated_through(
@@ -146,6 +160,12 @@ pub(super) async fn merge(
         changes.deleted = count(&statements.delete).await?;
         guard::deletions(held, changes.deleted, shrink)?;
     }
+    if extent == Extent::Changes
+        && let Some(delete) = &statements.delete_of_groups
+    {
+        // What the city has just been asked for and did not send is gone, however much it is.
+        changes.deleted = count(delete).await?;
+    }
     if let Some(moved) = &statements.moved {
         transaction.execute(moved, &[]).await?;
     }
@@ -159,7 +179,7 @@ pub(super) async fn merge(
     let refused = rows_read - staged;
     let stored = match extent {
         Extent::Whole => staged,
-        Extent::Changes => i64::try_from(held + changes.inserted).unwrap_or(i64::MAX),
+        Extent::Changes => i64::try_from(held + changes.inserted - changes.deleted).unwrap_or(i64::MAX),
     };
     let whole = extent == Extent::Whole;
     transaction
@@ -242,6 +262,8 @@ struct Statements {
     filled_incoming: String,
     filled_ours: String,
     delete: String,
+    /// Deletes what is gone from the groups that were read again.
+    delete_of_groups: Option<String>,
     /// Notes the parcels that rows leave.
     moved: Option<String>,
     update: String,
@@ -296,6 +318,15 @@ impl Statements {
                 ),
                 "ours.",
             ),
+            delete_of_groups: dataset.group.map(|group| {
+                let statement = format!(
+                    "DELETE FROM {table} ours USING regrouped WHERE {} AND ours.{} = regrouped.value
+                        AND NOT EXISTS (SELECT FROM incoming WHERE {same})",
+                    own_rows(dataset),
+                    group.column
+                );
+                touching(dataset, &statement, "ours.")
+            }),
             moved: columns.contains(&"block").then(|| {
                 format!(
                     "INSERT INTO touched SELECT DISTINCT ours.block, ours.lot FROM {table} ours JOIN incoming ON {same}

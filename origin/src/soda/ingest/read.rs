@@ -17,6 +17,8 @@ use crate::soda::row::{Encoder, Refusal};
 pub(super) struct Read {
     dataset: &'static Dataset,
     pub(super) rows: u64,
+    /// Rows that came, those that came again included.
+    places: u64,
     rows_max: u64,
     /// How many walks over the dataset wrote rows: with more than one, a row may be there twice.
     walks: u32,
@@ -25,6 +27,8 @@ pub(super) struct Read {
     pub(super) refused: BTreeMap<Refusal, u64>,
     /// The first refused rows, at most [`REFUSED_KEPT_MAX`].
     pub(super) kept: Vec<(Refusal, Value)>,
+    /// Refused rows by the city's identifier, with their place: one that is read again counts once.
+    refused_at: BTreeMap<String, (Refusal, u64)>,
     pub(super) encoder: Encoder,
 }
 
@@ -34,11 +38,13 @@ impl Read {
         Self {
             dataset,
             rows: 0,
+            places: 0,
             rows_max,
             walks: 0,
             updated_through,
             refused: BTreeMap::new(),
             kept: Vec::new(),
+            refused_at: BTreeMap::new(),
             encoder: Encoder::new(dataset),
         }
     }
@@ -66,7 +72,29 @@ impl Read {
         if self.walks > 0 {
             self.rows -= session.execute(merge::FORGET_OLDER, &[]).await?;
         }
+        // Of a row that was refused once and taken once, too.
+        let identifiers: Vec<_> = self.refused_at.keys().cloned().collect();
+        for row in session.query(merge::TAKEN, &[&identifiers]).await? {
+            let (id, place): (String, i64) = (row.get(0), row.get(1));
+            let Some((refusal, refused)) = self.refused_at.get(&id).copied() else { continue };
+            if place.cast_unsigned() > refused {
+                self.forget_refusal(&id, refusal);
+            } else {
+                session.execute(merge::FORGET, &[&id]).await?;
+            }
+            self.rows -= 1;
+        }
         Ok(())
+    }
+
+    /// Takes back that the row was refused.
+    fn forget_refusal(&mut self, id: &str, refusal: Refusal) {
+        self.refused_at.remove(id);
+        if let Some(count) = self.refused.get_mut(&refusal) {
+            *count -= 1;
+        }
+        self.refused.retain(|_, count| *count > 0);
+        self.kept.retain(|(_, row)| row.get(":id").and_then(Value::as_str) != Some(id));
     }
 
     /// Takes one page, and gives the lines to copy.
@@ -74,6 +102,8 @@ impl Read {
         let mut lines = String::new();
         for row in page.rows {
             self.rows += 1;
+            self.places += 1;
+            let place = self.places;
             if self.rows > self.rows_max {
                 return Err(LoadError::Endless);
             }
@@ -86,10 +116,19 @@ impl Read {
             let start = lines.len();
             lines.push_str(system(":id").filter(|id| plain(id)).unwrap_or("\\N"));
             lines.push('\t');
-            lines.push_str(&self.rows.to_string());
+            lines.push_str(&place.to_string());
             lines.push('\t');
             if let Err(refusal) = self.encoder.encode(&row, &mut lines) {
                 lines.truncate(start);
+                if let Some(id) = row.get(":id").and_then(Value::as_str).filter(|id| plain(id)) {
+                    if let Some((before, _)) = self.refused_at.get(id).copied() {
+                        self.forget_refusal(id, before);
+                        self.rows -= 1;
+                    }
+                    if self.refused_at.len() < REFUSED_KNOWN_MAX {
+                        self.refused_at.insert(id.to_owned(), (refusal, place));
+                    }
+                }
                 *self.refused.entry(refusal).or_default() += 1;
                 if self.kept.len() < REFUSED_KEPT_MAX {
                     self.kept.push((refusal, row));
@@ -99,6 +138,9 @@ impl Read {
         Ok(lines)
     }
 }
+
+/// Refused rows whose identifiers are remembered; a load that refuses so many fails for that.
+const REFUSED_KNOWN_MAX: usize = 500_000;
 
 /// Whether `COPY` takes the text as it is.
 fn plain(text: &str) -> bool {

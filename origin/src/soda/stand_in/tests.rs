@@ -25,6 +25,7 @@ fn client(server: &Server, app_token: Option<&str>, timeout: Duration) -> Client
         app_token: app_token.map(|token| Secret::new(token.to_owned())),
         timeout,
         page_size: 100,
+        in_reports: true,
     };
     Client::new(&config, Config::new(Settings { min_calls: 3, ..Settings::default() }).unwrap()).unwrap()
 }

@@ -45,6 +45,7 @@ impl Spender {
         record.number("seq", &mut self.seq)?;
         record.at("clock", &mut self.clock)?;
         record.at("denied-until", &mut self.denied_until)?;
+        record.flag("short", &mut self.short)?;
         record.at("room-at", &mut self.room_at)?;
         let mut waits = self.asked.is_some();
         record.flag("asked", &mut waits)?;

@@ -1,4 +1,4 @@
-//! `$where`: comparisons joined by `AND` and `OR`, with parentheses.
+//! `$where`: comparisons and `IN`, joined by `AND` and `OR`, with parentheses.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -174,7 +174,11 @@ fn one(words: &mut Words<'_>, table: &Table, depth: usize) -> Result<Condition, 
         Some(Word::Name(name)) => name,
         _ => return Err(words.expected("a field")),
     };
-    let test = match words.next()? {
+    let after = words.next()?;
+    if after.as_ref().is_some_and(|word| word.is("IN")) {
+        return one_of(words, &column(&name, table)?);
+    }
+    let test = match after {
         Some(Word::Operator(operator)) => match words.next()? {
             Some(Word::Text(value)) => Test::Compare(operator, Literal::Text(value)),
             Some(Word::Number(value)) => Test::Compare(operator, Literal::Number(value)),
@@ -190,6 +194,26 @@ fn one(words: &mut Words<'_>, table: &Table, depth: usize) -> Result<Condition, 
     Ok(Condition::Field(Comparison { field: column(&name, table)?, test }))
 }
 
+/// The rest of `field IN ('a', 'b')`.
+fn one_of(words: &mut Words<'_>, field: &str) -> Result<Condition, Problem> {
+    let mut values = Vec::new();
+    let mut separator = words.next()?;
+    let begins = |word: &Option<Word>, first: bool| match word {
+        Some(Word::Open) => first,
+        Some(Word::Comma) => !first,
+        _ => false,
+    };
+    while begins(&separator, values.is_empty()) {
+        let Some(Word::Text(value)) = words.next()? else { return Err(words.expected("a text in single quotes")) };
+        values.push(Condition::equal(field.to_owned(), &value));
+        separator = words.next()?;
+    }
+    match separator {
+        Some(Word::Close) if !values.is_empty() => Ok(Condition::Any(values)),
+        _ => Err(words.expected("texts in parentheses")),
+    }
+}
+
 enum Word {
     Name(String),
     Text(String),
@@ -197,6 +221,7 @@ enum Word {
     Operator(Operator),
     Open,
     Close,
+    Comma,
 }
 
 impl Word {
@@ -221,6 +246,7 @@ impl Words<'_> {
         let word = match first {
             '(' => Word::Open,
             ')' => Word::Close,
+            ',' => Word::Comma,
             '\'' => Word::Text(self.quoted()?),
             '`' => {
                 let name = self.run(String::new(), |c| c != '`');

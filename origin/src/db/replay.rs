@@ -1,0 +1,51 @@
+//! Whether the replica has replayed what the primary has written.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::time::Instant;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::session_within;
+use crate::config;
+
+/// How long a replica may be behind before whoever waits gives up and comes again later. It is behind by milliseconds on most
+/// days, and by seconds while a whole dataset is loaded.
+const BEHIND_MAX: Duration = Duration::from_secs(30);
+
+/// How often it is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Longest question.
+const STATEMENT_MAX: Duration = Duration::from_secs(5);
+
+/// What the session is called in `pg_stat_activity`.
+const NAME: &str = "seawall-replay";
+
+/// Waits until the replica has all that was committed at the primary before this call: pages that are read from it then show
+/// it. Nobody waits where there is no replica, or one that replays no log, or one that does not answer: pages are read from
+/// the primary while that is so.
+///
+/// # Errors
+/// When the replica is behind for longer than [`BEHIND_MAX`], or the primary fails.
+pub(crate) async fn wait(config: &config::Database, primary: &Client) -> anyhow::Result<()> {
+    let Some(url) = &config.replica_url else { return Ok(()) };
+    // Where the next record goes: also what was committed without waiting for the disk lies before it.
+    let rows = primary.query_typed("SELECT pg_current_wal_insert_lsn()::text", &[]).await?;
+    let written: String = rows.first().context("the primary does not say how far it has written")?.try_get(0)?;
+    let there = config::Database { url: url.clone(), direct_url: None, ..config.clone() };
+    let Ok(replica) = session_within(&there, NAME, STATEMENT_MAX).await else { return Ok(()) };
+    let replayed = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, true)";
+    let deadline = Instant::now() + BEHIND_MAX;
+    loop {
+        let Ok(rows) = replica.query_typed(replayed, &[(&written, Type::TEXT)]).await else { return Ok(()) };
+        if rows.first().map_or(Ok(true), |row| row.try_get(0))? {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            bail!("the replica is more than {BEHIND_MAX:?} behind the primary");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
