@@ -12,7 +12,7 @@ mod own;
 mod places;
 mod shared;
 
-use std::rc::Rc;
+use alloc::{rc::Rc, vec::Vec};
 
 use seawall_core::{
     limit::{Admission, LeaseId, LimitId},

@@ -1,7 +1,11 @@
 //! The last stage: what the client gets, with the fields that say what was done and why.
 
+use alloc::{
+    borrow::Cow,
+    format,
+    string::{String, ToString},
+};
 use core::time::Duration;
-use std::borrow::Cow;
 
 use seawall_core::{
     cache::{CacheStatus, TARGETED, append_status, conditional, groups::TAG_FIELD, range::ContentRange},

@@ -8,6 +8,8 @@
 
 mod shard;
 
+use alloc::{string::String, vec::Vec};
+
 use seawall_core::{
     breaker::shared,
     limit::{

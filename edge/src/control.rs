@@ -9,7 +9,7 @@ mod health;
 mod orders;
 mod purge;
 
-use std::{borrow::Cow, rc::Rc};
+use alloc::{borrow::Cow, rc::Rc, string::String};
 
 use seawall_core::{
     headers::Fields,

@@ -1,5 +1,10 @@
 //! The jobs of the policy, at their times: each is one request to the origin, tried again while that may help.
 
+use alloc::{
+    borrow::ToOwned,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::{fmt, time::Duration};
 
 use seawall_core::{
@@ -143,7 +148,7 @@ impl fmt::Display for JobsFailed {
     }
 }
 
-impl std::error::Error for JobsFailed {}
+impl core::error::Error for JobsFailed {}
 
 /// The outcome of a job that the origin took.
 const DONE: &str = "ok";

@@ -1,11 +1,11 @@
 //! What one isolate keeps between requests.
 
+use alloc::{rc::Rc, vec::Vec};
 use core::{
     cell::{Cell, RefCell},
     num::NonZeroUsize,
     ops::Deref,
 };
-use std::rc::Rc;
 
 use seawall_core::{
     breaker::{Breaker, shared::Member},

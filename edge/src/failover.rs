@@ -1,5 +1,6 @@
 //! Several origins that answer the same: the next one when the one before does not.
 
+use alloc::string::ToString;
 use core::{cell::RefMut, ops::Range, time::Duration};
 
 use seawall_core::{

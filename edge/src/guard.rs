@@ -3,8 +3,8 @@
 
 pub(crate) mod notes;
 
+use alloc::{format, rc::Rc, vec, vec::Vec};
 use core::{ops::RangeInclusive, time::Duration};
-use std::rc::Rc;
 
 use seawall_core::{
     breaker::{

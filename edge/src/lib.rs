@@ -4,6 +4,10 @@
 //! fetch, store, answer. Each stage is a module; the branching between them stands in `pipeline.rs`. What may be
 //! decided without I/O is decided by `seawall-core`.
 #![forbid(unsafe_code)]
+// A platform may have no std, and then brings its own allocator and its own word for a panic.
+#![cfg_attr(not(any(test, feature = "fake")), no_std)]
+
+extern crate alloc;
 
 pub mod authority;
 pub mod body;

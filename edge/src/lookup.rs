@@ -5,8 +5,8 @@
 //! are stored, has an index under its own key, which knows the request fields that choose and the parts; the responses are
 //! under the keys of their variants and parts.
 
+use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 use core::time::Duration;
-use std::rc::Rc;
 
 use seawall_core::{
     cache::{

@@ -1,5 +1,7 @@
 //! The site is down on purpose.
 
+use alloc::string::{String, ToString};
+
 use seawall_core::{headers::Fields, policy::Route, problem::Problem, time::seconds_ceil};
 
 use crate::{

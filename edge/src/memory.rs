@@ -9,6 +9,8 @@
 //! sketch that forgets by halves (TinyLFU, Einziger et al. 2017). Addresses that are asked for once, however many,
 //! push nothing out.
 
+use alloc::{boxed::Box, vec::Vec};
+
 use seawall_core::{
     cache::{Metadata, VaryOptions, key::CacheKey, variants::Variants},
     headers::Fields,

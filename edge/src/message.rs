@@ -1,6 +1,7 @@
 //! Requests and responses as the pipeline sees them: a few plain parts, and headers and body left as the host
 //! has them.
 
+use alloc::{borrow::ToOwned, string::String};
 use core::net::IpAddr;
 
 use seawall_core::{cache::key::Target, headers::Fields};

@@ -7,8 +7,15 @@ mod cached;
 mod explain;
 mod refused_at_once;
 
+use alloc::{
+    borrow::ToOwned,
+    boxed::Box,
+    format,
+    rc::Rc,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::{mem, pin::pin};
-use std::rc::Rc;
 
 use futures_util::{
     FutureExt,

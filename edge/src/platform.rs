@@ -1,7 +1,7 @@
 //! What a host gives the pipeline.
 
-use core::time::Duration;
-use std::{fmt, future::ready};
+use alloc::{string::String, vec::Vec};
+use core::{fmt, future::ready, time::Duration};
 
 use seawall_core::{cache::key::CacheKey, limit::lua, time::Timestamp};
 
@@ -232,4 +232,4 @@ impl fmt::Display for AuthorityError {
     }
 }
 
-impl std::error::Error for AuthorityError {}
+impl core::error::Error for AuthorityError {}

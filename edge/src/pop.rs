@@ -7,6 +7,7 @@
 //! Who is to wait waits by itself and looks into the store of its place, so nothing is held open. An object that is away
 //! is logged, and each isolate goes on by itself.
 
+use alloc::{format, string::String};
 use core::time::Duration;
 
 use seawall_core::{

@@ -1,5 +1,6 @@
 //! Fields that every answer gets at the end, whoever made it: those of security, and how long it took.
 
+use alloc::string::ToString;
 use core::time::Duration;
 
 use seawall_core::policy::{Diagnostics, Policy, Route, SecurityFields};

@@ -9,8 +9,8 @@
 
 pub(crate) mod notes;
 
+use alloc::{format, rc::Rc, string::String, vec::Vec};
 use core::time::Duration;
-use std::rc::Rc;
 
 use seawall_core::{
     cache::{

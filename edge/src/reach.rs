@@ -1,5 +1,6 @@
 //! Asking an authority: within its deadline, behind a breaker, and once more when the first call broke off.
 
+use alloc::{format, vec::Vec};
 use core::time::Duration;
 
 use seawall_core::{

@@ -3,6 +3,7 @@
 //! No path, query, address or field of the request is in it: they may say who is looking for what. Every word comes from
 //! this code or from the policy, so a line has a bound and its words can be counted.
 
+use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use seawall_core::{

@@ -2,6 +2,8 @@
 //!
 //! Whatever two parsers could read in two ways is refused rather than repaired.
 
+use alloc::{format, string::String};
+
 use seawall_core::{cache::query::hex_digit, headers::Fields};
 
 use crate::{

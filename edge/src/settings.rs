@@ -1,5 +1,6 @@
 //! What the host's configuration says beside the policy: secrets, switches, and which build this is.
 
+use alloc::string::String;
 use core::fmt;
 
 use subtle::ConstantTimeEq;

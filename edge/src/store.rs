@@ -4,8 +4,8 @@
 //! on the note beside the response, so a store's own ideas of caching get no say. What each implementation must do is
 //! written down as a test that runs against all of them (`contract`).
 
-use core::time::Duration;
-use std::fmt;
+use alloc::string::String;
+use core::{fmt, time::Duration};
 
 use seawall_core::cache::key::CacheKey;
 
@@ -50,4 +50,4 @@ impl fmt::Display for StoreError {
     }
 }
 
-impl std::error::Error for StoreError {}
+impl core::error::Error for StoreError {}

@@ -4,6 +4,7 @@
 //! the answer here, and a request that takes the whole way writes the counts, at most [`TALLY_FOR`] or [`TALLY_MAX`]
 //! answers later; what comes after that takes the whole way for this reason alone. An isolate that ends loses its count.
 
+use alloc::{string::ToString, vec::Vec};
 use core::{mem, time::Duration};
 
 use seawall_core::{policy::Policy, time::Timestamp};

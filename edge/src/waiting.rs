@@ -1,5 +1,7 @@
 //! Who waits for which response, for a platform to build [`Platform::wait`](crate::Platform::wait) on.
 
+use alloc::vec::Vec;
+
 use seawall_core::{cache::key::CacheKey, time::Timestamp};
 
 use crate::limits::WAITERS_MAX;

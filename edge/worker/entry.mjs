@@ -8,6 +8,7 @@ import * as edge from "built";
 
 edge.initSync({ module });
 
+let worker = new edge.Worker();
 let hasTrapped = false;
 let life = 0;
 
@@ -22,6 +23,7 @@ function run(work) {
   if (hasTrapped) {
     hasTrapped = false;
     edge.__wbg_reset_state();
+    worker = new edge.Worker();
     life += 1;
   }
   try {
@@ -70,6 +72,6 @@ export const Limiter = durable(edge.Limiter);
 export const Purger = durable(edge.Purger);
 
 export default {
-  fetch: (request, env, context) => run(() => edge.fetch(request, env, context)),
-  scheduled: ({ cron, scheduledTime }, env, context) => run(() => edge.scheduled(cron, scheduledTime, env, context)),
+  fetch: (request, env, context) => run(() => worker.fetch(request, env, context)),
+  scheduled: ({ cron, scheduledTime }, env, context) => run(() => worker.scheduled(cron, scheduledTime, env, context)),
 };

@@ -1,5 +1,7 @@
 //! Limits that are counted by this isolate, or by the platform at this location.
 
+use alloc::vec::Vec;
+
 use seawall_core::{
     limit::{Admission, Algorithm, Check, LeaseId, LimitId, Ruling, Spend, State, Verdict, decide_all},
     policy::StoreFailure,

@@ -1,6 +1,6 @@
 //! Places that are held while a request runs.
 
-use std::rc::Rc;
+use alloc::{rc::Rc, vec::Vec};
 
 use seawall_core::{
     limit::{LeaseId, LimitId, Spend},

@@ -4,8 +4,8 @@
 //! their authority otherwise, and in both all are charged or none. Two authorities are asked one after the other; what
 //! the first charged is given back when the second refuses.
 
+use alloc::{rc::Rc, string::String, vec::Vec};
 use core::time::Duration;
-use std::rc::Rc;
 
 use seawall_core::{
     limit::{

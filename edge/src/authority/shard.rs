@@ -1,7 +1,12 @@
 //! One authority: the counters, leases and breakers of its share of the keys.
 
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec,
+    vec::Vec,
+};
 use core::num::NonZeroUsize;
-use std::collections::{BTreeMap, VecDeque};
 
 use seawall_core::{
     breaker::shared,

@@ -1,6 +1,8 @@
 //! What every [`Body`] must do, as a test that runs against each: the fake one natively, the others in the runtime that
 //! has them.
 
+use alloc::{format, string::String};
+
 use super::Body;
 use crate::Platform;
 

@@ -1,5 +1,6 @@
 //! `explain?url=`: the request that an operator asks about.
 
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::net::IpAddr;
 
 use seawall_core::{cache::query::hex_digit, problem::Status};

@@ -1,5 +1,6 @@
 //! How this isolate is.
 
+use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 
 use seawall_core::{

@@ -2,6 +2,11 @@
 //!
 //! A reader of our own: it knows this one shape, and a general one is larger than all of it.
 
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
 /// A value of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {

@@ -1,6 +1,12 @@
 //! `POST /__seawall/purge`: what is stored does not count any more, in every place within five seconds.
 
-use std::rc::Rc;
+use alloc::{
+    borrow::ToOwned,
+    format,
+    rc::Rc,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use seawall_core::{
     cache::{

@@ -4,8 +4,8 @@
 //! long, and finds out by its own probes whether the upstream is well. Of two isolates that write at the same moment one
 //! is not heard, which costs others a few calls.
 
+use alloc::{borrow::ToOwned, format, rc::Rc, string::String, vec::Vec};
 use core::time::Duration;
-use std::rc::Rc;
 
 use seawall_core::{policy::UpstreamId, time::Timestamp};
 use serde::{Deserialize, Serialize};

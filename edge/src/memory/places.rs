@@ -1,5 +1,7 @@
 //! What the URLs of the last requests come to, so that it is worked out once for those that are asked for often.
 
+use alloc::{boxed::Box, vec::Vec};
+
 use seawall_core::cache::key::{CacheKey, Target};
 
 use crate::limits::{PLACE_URL_BYTES_MAX, PLACES_REMEMBERED};

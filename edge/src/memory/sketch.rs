@@ -1,5 +1,7 @@
 //! How often keys were asked for lately, roughly, in 4 KiB.
 
+use alloc::boxed::Box;
+
 /// A count-min sketch: each key has one counter in each row, and its count is the lowest of them, so it is never too
 /// low, and too high only where it shares all of its counters with others. Every counter is halved from time to time,
 /// so that what was asked for yesterday does not outweigh what is asked for now.

@@ -3,8 +3,12 @@
 //! It takes the same steps as [`handle`](super::handle), by the same functions, and gives up where one of them would
 //! have to wait, to refuse, or to do anything but send all of what is kept. The whole way then begins anew.
 
+use alloc::{
+    borrow::{Cow, ToOwned},
+    boxed::Box,
+    string::{String, ToString},
+};
 use core::{net::IpAddr, time::Duration};
-use std::borrow::Cow;
 
 use seawall_core::{
     cache::{

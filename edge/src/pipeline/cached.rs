@@ -4,8 +4,15 @@ mod call;
 mod collapse;
 mod pop;
 
+use alloc::{
+    borrow::{Cow, ToOwned},
+    boxed::Box,
+    format,
+    rc::Rc,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
-use std::{borrow::Cow, rc::Rc};
 
 use seawall_core::{
     cache::{

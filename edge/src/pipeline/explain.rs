@@ -1,6 +1,8 @@
 //! What would become of a request, and why: the steps of [`handle`](super::handle) by the same functions, without
 //! counting it and without a call to the origin.
 
+use alloc::string::{String, ToString};
+
 use seawall_core::{
     cache::{Ask, Stored, decide::situation, explain, judge::Origin},
     json::append_string,

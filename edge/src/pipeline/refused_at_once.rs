@@ -3,6 +3,7 @@
 //! Whoever is refused comes again, and fast. So the answer waits for nothing, reads no field of the request but its
 //! client, and is made of what the policy and a counter say. It is the same answer as the whole way gives.
 
+use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use seawall_core::{

@@ -6,6 +6,8 @@
 //! there. Purges merge in any order and as often as one likes, so a repair can never do harm
 //! (docs/decisions/0033-purges-without-an-authority.md).
 
+use alloc::vec::Vec;
+
 use seawall_core::cache::purge::Purges;
 
 use crate::{

@@ -4,6 +4,12 @@
 //! It knows no clock: that an entry ends is decided by the note beside it, so a store may keep it longer, and must not
 //! drop it sooner.
 
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use futures_util::future::join;

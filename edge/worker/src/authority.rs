@@ -1,5 +1,11 @@
 //! The authority of shared limits as a Durable Object: one clock and one set of counters for all isolates.
 
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use js_sys::{Array, Object};
@@ -52,7 +58,7 @@ impl Limiter {
     #[wasm_bindgen(constructor)]
     pub fn new(state: State) -> Result<Self, JsValue> {
         let policy = crate::policy();
-        let mut shard = Shard::new(&policy, host::random()?, host::now());
+        let mut shard = Shard::new(&policy, glue::random()?, host::now());
         restore(&state, &policy, &mut shard)?;
         Ok(Self { state, policy, shard, is_armed: false })
     }
@@ -64,7 +70,7 @@ impl Limiter {
     pub fn answer(&mut self, question: &str) -> Result<Option<String>, JsValue> {
         let Ok(question) = Question::decode(question, &self.policy) else { return Ok(None) };
         // The upper half of a random number is as random as the whole.
-        let random = (host::random()? >> 32) as u32;
+        let random = (glue::random()? >> 32) as u32;
         let heard = self.shard.hear(&self.policy, &question, host::now(), random);
         for kept in &heard.keep {
             // 64-bit numbers do not survive the way through JavaScript, their digits do.

@@ -1,5 +1,7 @@
 //! Cloudflare's rate-limiting binding: a counter in each of its locations, which says yes or no.
 
+use alloc::{format, string::String};
+
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;

@@ -1,6 +1,6 @@
 //! Bodies: JavaScript's streams handed on as they are.
 
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 use js_sys::Uint8Array;
 use seawall_edge::body::within;

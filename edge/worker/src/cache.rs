@@ -4,6 +4,10 @@
 //! a 200 under a made-up URL with a lifetime of ours, and the fields that would make the API act are carried under
 //! other names.
 
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 use core::time::Duration;
 
 use seawall_core::cache::key::CacheKey;

@@ -12,6 +12,30 @@ export function head(request, names) {
   return head;
 }
 
+// Numbers that nobody has had. The runtime gives many at a time, because each call to it costs more than making them.
+const numbers = new BigUint64Array(64);
+let numbersLeft = 0;
+
+export function random() {
+  if (numbersLeft === 0) {
+    crypto.getRandomValues(numbers);
+    numbersLeft = numbers.length;
+  }
+  numbersLeft -= 1;
+  return numbers[numbersLeft];
+}
+
+// The point of presence that this isolate is in, as its first request says.
+let colo;
+
+export function learnPlace(request) {
+  colo ??= request.cf?.colo ?? "";
+}
+
+export function place() {
+  return colo ?? "";
+}
+
 // All bytes of a stream, or null when there are more than `most`.
 export async function collect(stream, most) {
   const parts = [];

@@ -1,5 +1,6 @@
 //! The few lines of JavaScript beside the Worker, in `glue.js`.
 
+use alloc::{boxed::Box, string::String};
 use core::{pin::Pin, time::Duration};
 
 use js_sys::{Array, Function, Object, Promise, Uint8Array};
@@ -12,6 +13,21 @@ extern "C" {
     /// What decides how a request is answered, in one call: a line for the method, one for the URL, and one for each of
     /// `names`, which is empty when the field is absent and begins with `=` otherwise.
     pub(crate) fn head(request: &web_sys::Request, names: &Array) -> String;
+
+    /// A random number that nobody has had.
+    ///
+    /// # Errors
+    /// Outside a request, where the runtime gives none.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn random() -> Result<u64, JsValue>;
+
+    /// Takes in what a request says of the place that it came to. An isolate is in one place, so the first one is enough.
+    #[wasm_bindgen(js_name = learnPlace)]
+    pub(crate) fn learn_place(request: &web_sys::Request);
+
+    /// The point of presence that this isolate is in; locally there is one, without a name.
+    #[wasm_bindgen(js_name = place)]
+    pub(crate) fn place() -> String;
 
     /// All bytes of a stream, or null when there are more than `most`.
     #[wasm_bindgen(js_name = collect)]

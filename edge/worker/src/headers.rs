@@ -3,7 +3,11 @@
 //! Each call across it costs about as much as looking through a dozen fields, and a request looks for many. So the
 //! fields come over in one call, are read and changed here, and go back in one.
 
-use std::borrow::Cow;
+use alloc::{
+    borrow::{Cow, ToOwned},
+    string::String,
+    vec::Vec,
+};
 
 use seawall_core::headers::Fields;
 use seawall_edge::message::Headers;

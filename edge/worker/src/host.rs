@@ -1,7 +1,7 @@
 //! One request's view of workerd.
 
-use core::{cell::RefCell, pin::Pin, time::Duration};
-use std::rc::Rc;
+use alloc::{borrow::ToOwned, boxed::Box, rc::Rc, string::String, vec::Vec};
+use core::{pin::Pin, time::Duration};
 
 use js_sys::{Date, Object, Promise};
 use seawall_core::{cache::key::CacheKey, time::Timestamp};
@@ -18,7 +18,7 @@ use web_sys::WorkerGlobalScope;
 
 use crate::{
     authority, binding, body::Body, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, pop, purge,
-    ready::Ready, settings, waiters,
+    ready::Ready, settings, waiters::Waiters,
 };
 
 /// The platform of one request.
@@ -30,6 +30,7 @@ struct Inner {
     context: Context,
     /// The addresses of origins that answer the same, in order, without a slash at the end; at least one.
     origins: Vec<String>,
+    waiters: Rc<Waiters>,
 }
 
 impl Host {
@@ -37,20 +38,20 @@ impl Host {
     ///
     /// # Errors
     /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
-    pub(crate) fn new(env: Object, context: Context) -> Result<Self, JsValue> {
+    pub(crate) fn new(env: Object, context: Context, waiters: Rc<Waiters>) -> Result<Self, JsValue> {
         let missing = "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example";
         let origins = addresses(&env, ORIGIN).ok_or_else(|| JsValue::from_str(missing))?;
-        Ok(Self(Rc::new(Inner { env, context, origins })))
+        Ok(Self(Rc::new(Inner { env, context, origins, waiters })))
     }
 
     /// The host of jobs, which may have an origin of their own.
     ///
     /// # Errors
     /// When the variable `ORIGIN` is missing.
-    pub(crate) fn for_jobs(env: Object, context: Context) -> Result<Self, JsValue> {
+    pub(crate) fn for_jobs(env: Object, context: Context, waiters: Rc<Waiters>) -> Result<Self, JsValue> {
         match addresses(&env, CRON_ORIGIN) {
-            Some(origins) => Ok(Self(Rc::new(Inner { env, context, origins }))),
-            None => Self::new(env, context),
+            Some(origins) => Ok(Self(Rc::new(Inner { env, context, origins, waiters }))),
+            None => Self::new(env, context, waiters),
         }
     }
 }
@@ -81,7 +82,7 @@ impl Platform for Host {
 
     fn random(&self) -> u64 {
         // Drawing numbers is refused outside a request only, and this is inside one.
-        random().unwrap_or_default()
+        glue::random().unwrap_or_default()
     }
 
     fn origins(&self) -> usize {
@@ -166,11 +167,11 @@ impl Platform for Host {
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {
-        waiters::wait(key, at_most).await;
+        self.0.waiters.wait(key, at_most).await;
     }
 
     fn wake(&self, key: &CacheKey) {
-        waiters::wake(key);
+        self.0.waiters.wake(key);
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
@@ -200,28 +201,6 @@ pub(crate) fn now() -> Timestamp {
     // Milliseconds since 1970 as a float hold every date exactly; a clock before 1970 reads as 1970.
     Timestamp::from_unix_millis(Date::now() as u64)
 }
-
-/// A random number. The runtime gives many at a time, because each call to it costs more than making them.
-pub(crate) fn random() -> Result<u64, JsValue> {
-    POOL.with_borrow_mut(|pool| {
-        if pool.is_empty() {
-            let mut bytes = [0; 8 * RANDOM_AT_A_TIME];
-            global().crypto()?.get_random_values_with_u8_array(&mut bytes)?;
-            let (numbers, _) = bytes.as_chunks();
-            pool.extend(numbers.iter().map(|number| u64::from_le_bytes(*number)));
-        }
-        // It was just filled if it was empty.
-        Ok(pool.pop().unwrap_or_default())
-    })
-}
-
-thread_local! {
-    /// Random numbers that nobody has had.
-    static POOL: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Enough for a dozen requests.
-const RANDOM_AT_A_TIME: usize = 64;
 
 pub(crate) fn global() -> WorkerGlobalScope {
     js_sys::global().unchecked_into()

@@ -4,6 +4,11 @@
 //! nothing for less than a minute, and a place that has asked for a key, found or not, may get the same answer for a
 //! minute: whoever looks too early asks the origin.
 
+use alloc::{
+    borrow::ToOwned,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};

@@ -1,8 +1,14 @@
 //! The edge on Cloudflare Workers: converts what workerd gives into what the pipeline takes, and back.
 //!
-//! Policy lives in policy.toml and the pipeline; here is none.
+//! Policy lives in policy.toml and the pipeline; here is none. Nor is std, because a panic here says
+//! nothing (`bare`).
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+extern crate alloc;
 
 mod authority;
+#[cfg(target_arch = "wasm32")]
+mod bare;
 mod binding;
 mod body;
 mod cache;
@@ -21,7 +27,13 @@ mod settings;
 mod upstash;
 mod waiters;
 
-use std::{cell::OnceCell, rc::Rc};
+use alloc::{
+    borrow::ToOwned,
+    boxed::Box,
+    rc::Rc,
+    string::{String, ToString},
+};
+use core::cell::OnceCell;
 
 use js_sys::{Array, Object, Promise};
 use seawall_core::{headers::Fields, policy::Policy, time::Timestamp};
@@ -38,62 +50,120 @@ use crate::{
     headers::HeaderList,
     host::{Context, Host},
     ready::Ready,
+    waiters::Waiters,
 };
 
-thread_local! {
-    /// What this isolate keeps between requests. Lost with the isolate, and after a panic.
-    static ISOLATE: OnceCell<Rc<Isolate<Host>>> = const { OnceCell::new() };
+/// What this isolate keeps between requests; JavaScript holds it. Lost with the isolate, and after a panic.
+#[wasm_bindgen]
+pub struct Worker(Rc<Kept>);
+
+struct Kept {
+    /// Made by the first request.
+    isolate: OnceCell<Rc<Isolate<Host>>>,
     /// The names of the fields that are read from each request, on the JavaScript side.
-    static NAMES: Array = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
+    names: Array,
+    waiters: Rc<Waiters>,
 }
 
-/// Says in the log what a panic was about: the runtime sees a trap and nothing else.
-#[wasm_bindgen(start)]
-pub fn start() {
-    std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&JsValue::from_str(&panic.to_string()))));
-}
-
-/// Answers one request: at once with a response, or with the promise of one.
 #[wasm_bindgen]
-pub fn fetch(request: web_sys::Request, env: Object, context: Context) -> JsValue {
-    if let Some(response) = at_once(&request) {
-        return response.into();
+impl Worker {
+    /// An isolate that has seen nothing.
+    #[wasm_bindgen(constructor)]
+    #[expect(clippy::new_without_default, reason = "JavaScript is who makes one")]
+    pub fn new() -> Self {
+        let names = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
+        Self(Rc::new(Kept { isolate: OnceCell::new(), names, waiters: Rc::default() }))
     }
-    let answer = async move {
-        let response = match whole(&request, env, context).await {
-            Ok(response) => response,
-            Err(error) => {
-                host::log(&["edge.request failed: ", &glue::message(&error)].concat());
-                glue::answer(500, "", &JsValue::from_str("Internal Server Error"))?
-            }
+
+    /// Answers one request: at once with a response, or with the promise of one.
+    pub fn fetch(&self, request: web_sys::Request, env: Object, context: Context) -> JsValue {
+        if let Some(response) = self.0.at_once(&request) {
+            return response.into();
+        }
+        let kept = Rc::clone(&self.0);
+        let answer = async move {
+            let response = match kept.whole(&request, env, context).await {
+                Ok(response) => response,
+                Err(error) => {
+                    host::log(&["edge.request failed: ", &glue::message(&error)].concat());
+                    glue::answer(500, "", &JsValue::from_str("Internal Server Error"))?
+                }
+            };
+            Ok(response.into())
         };
-        Ok(response.into())
-    };
-    glue::promise(Box::pin(answer)).into()
+        glue::promise(Box::pin(answer)).into()
+    }
+
+    /// Runs the jobs of a timer of `[triggers]` in wrangler.toml. A promise that is refused makes Cloudflare count the run
+    /// as failed.
+    pub fn scheduled(&self, schedule: String, time: f64, env: Object, context: Context) -> Promise {
+        let kept = Rc::clone(&self.0);
+        glue::promise(Box::pin(async move {
+            let host = Host::for_jobs(env.clone(), context, Rc::clone(&kept.waiters))?;
+            // Milliseconds since 1970 as a float hold every date exactly.
+            let tick = Tick { schedule: &schedule, scheduled: Timestamp::from_unix_millis(time as u64) };
+            match cron::run(&*kept.isolate(&env)?, &host, tick).await {
+                Ok(()) => Ok(JsValue::UNDEFINED),
+                Err(failed) => Err(js_sys::Error::new(&failed.to_string()).into()),
+            }
+        }))
+    }
 }
 
-/// Runs the jobs of a timer of `[triggers]` in wrangler.toml. A promise that is refused makes Cloudflare count the run as
-/// failed.
-#[wasm_bindgen]
-pub fn scheduled(schedule: String, time: f64, env: Object, context: Context) -> Promise {
-    glue::promise(Box::pin(async move {
-        let host = Host::for_jobs(env.clone(), context)?;
-        // Milliseconds since 1970 as a float hold every date exactly.
-        let tick = Tick { schedule: &schedule, scheduled: Timestamp::from_unix_millis(time as u64) };
-        match cron::run(&*isolate(&env)?, &host, tick).await {
-            Ok(()) => Ok(JsValue::UNDEFINED),
-            Err(failed) => Err(js_sys::Error::new(&failed.to_string()).into()),
+impl Kept {
+    /// The answer that waits for nothing, if there is one: from isolate memory, or a refusal.
+    fn at_once(&self, request: &web_sys::Request) -> Option<web_sys::Response> {
+        let isolate = self.isolate.get()?;
+        let head = glue::head(request, &self.names);
+        let mut lines = head.split('\n');
+        let (method, url) = (lines.next()?, lines.next()?);
+        let mut field = || lines.next()?.strip_prefix('=');
+        let fields = core::array::from_fn(|_| field());
+        let client = field().and_then(|address| address.parse().ok());
+        let head = Head { method, url, client, fields };
+        let now = host::now();
+        match pipeline::at_once(isolate, now, &head, Ready::send) {
+            Some(sent) => sent.ok(),
+            None => refusal(&pipeline::refused_at_once(isolate, now, &head)?).ok(),
         }
-    }))
+    }
+
+    /// The whole way through the pipeline.
+    async fn whole(
+        &self,
+        request: &web_sys::Request,
+        env: Object,
+        context: Context,
+    ) -> Result<web_sys::Response, JsValue> {
+        let isolate = self.isolate(&env)?;
+        glue::learn_place(request);
+        let host = Host::new(env, context, Rc::clone(&self.waiters))?;
+        let Some(request) = convert(request) else {
+            return Err(JsValue::from_str("the runtime gave a request without an absolute URL"));
+        };
+        let Response { status, headers, body } = pipeline::handle(isolate, host, request).await;
+        host::response(status, &headers, body.as_ref())
+    }
+
+    /// This isolate's memory.
+    fn isolate(&self, env: &Object) -> Result<Rc<Isolate<Host>>, JsValue> {
+        if let Some(isolate) = self.isolate.get() {
+            return Ok(Rc::clone(isolate));
+        }
+        let seed = glue::random()?;
+        let made = Rc::new(Isolate::new(Edge::new(policy(), seed).with_settings(settings::read(env)), seed));
+        Ok(Rc::clone(self.isolate.get_or_init(|| made)))
+    }
 }
 
 /// Runs the contracts of bodies and of stores against every kind; resolves to what went wrong, or to nothing.
 #[cfg(feature = "contract")]
 #[wasm_bindgen]
 pub fn contract(env: Object, context: Context) -> Promise {
+    use alloc::{format, vec::Vec};
     use seawall_edge::{Platform, body, store::contract::check};
     glue::promise(Box::pin(async move {
-        let host = Host::new(env, context)?;
+        let host = Host::new(env, context, Rc::default())?;
         let in_memory = |text: &str| Body::Bytes(js_sys::Uint8Array::from(text.as_bytes()));
         let bytes = body::contract::check(&host, in_memory).await.map_err(|error| format!("bytes: {error}"));
         let streamed = |text: &str| {
@@ -111,52 +181,11 @@ pub fn contract(env: Object, context: Context) -> Promise {
     }))
 }
 
-/// The answer that waits for nothing, if there is one: from isolate memory, or a refusal.
-fn at_once(request: &web_sys::Request) -> Option<web_sys::Response> {
-    let isolate = ISOLATE.with(|isolate| isolate.get().cloned())?;
-    let head = NAMES.with(|names| glue::head(request, names));
-    let mut lines = head.split('\n');
-    let (method, url) = (lines.next()?, lines.next()?);
-    let mut field = || lines.next()?.strip_prefix('=');
-    let fields = core::array::from_fn(|_| field());
-    let client = field().and_then(|address| address.parse().ok());
-    let head = Head { method, url, client, fields };
-    let now = host::now();
-    match pipeline::at_once(&isolate, now, &head, Ready::send) {
-        Some(sent) => sent.ok(),
-        None => refusal(&pipeline::refused_at_once(&isolate, now, &head)?).ok(),
-    }
-}
-
 /// A refusal that waits for nothing either.
 fn refusal(refused: &Refused<'_>) -> Result<web_sys::Response, JsValue> {
     let mut headers = HeaderList::default();
     refused.write(&mut headers);
     host::response(Refused::STATUS, &headers, Some(&Body::Text(refused.body().into())))
-}
-
-/// The whole way through the pipeline.
-async fn whole(request: &web_sys::Request, env: Object, context: Context) -> Result<web_sys::Response, JsValue> {
-    let isolate = isolate(&env)?;
-    pop::learn_place(request);
-    let host = Host::new(env, context)?;
-    let Some(request) = convert(request) else {
-        return Err(JsValue::from_str("the runtime gave a request without an absolute URL"));
-    };
-    let Response { status, headers, body } = pipeline::handle(isolate, host, request).await;
-    host::response(status, &headers, body.as_ref())
-}
-
-/// This isolate's memory, made by its first request.
-fn isolate(env: &Object) -> Result<Rc<Isolate<Host>>, JsValue> {
-    ISOLATE.with(|isolate| {
-        if let Some(isolate) = isolate.get() {
-            return Ok(Rc::clone(isolate));
-        }
-        let seed = host::random()?;
-        let made = Rc::new(Isolate::new(Edge::new(policy(), seed).with_settings(settings::read(env)), seed));
-        Ok(Rc::clone(isolate.get_or_init(|| made)))
-    })
 }
 
 /// The policy that the build embedded.

@@ -1,6 +1,8 @@
 //! Counters in Workers Analytics Engine, where wrangler.toml binds a data set. What each column holds is described in
 //! docs/operating/cloudflare.md.
 
+use alloc::vec;
+
 use js_sys::{Array, Object, Reflect};
 use seawall_edge::record::Metric;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};

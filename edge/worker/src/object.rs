@@ -1,5 +1,7 @@
 //! What a Durable Object keeps, as workerd offers it: a database and an alarm of its own.
 
+use alloc::string::String;
+
 use js_sys::{Array, JsString, Promise};
 use seawall_core::time::Timestamp;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};

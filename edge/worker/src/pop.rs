@@ -1,30 +1,14 @@
 //! The object by which the isolates of one point of presence share calls to the origin. It lives where its first question
 //! came from, and holds nothing that has to survive it.
 
-use core::{cell::OnceCell, time::Duration};
+use alloc::string::{String, ToString};
+use core::time::Duration;
 
-use js_sys::{Object, Reflect};
+use js_sys::Object;
 use seawall_edge::{platform::AuthorityError, pop::PopFlights};
-use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{glue, host, object::State, settings};
-
-thread_local! {
-    /// The point of presence that this isolate is in.
-    static PLACE: OnceCell<String> = const { OnceCell::new() };
-}
-
-/// Takes in what a request says of the place that it came to. An isolate is in one place, so the first one is enough.
-pub(crate) fn learn_place(request: &web_sys::Request) {
-    PLACE.with(|place| {
-        place.get_or_init(|| {
-            let get = |object: &JsValue, name| Reflect::get(object, &JsValue::from_str(name)).ok();
-            let place = get(request, "cf").and_then(|about| get(&about, "colo")).and_then(|place| place.as_string());
-            // Locally there is one place, without a name.
-            place.unwrap_or_default()
-        });
-    });
-}
 
 /// Whether the objects are bound.
 pub(crate) fn is_bound(env: &Object) -> bool {
@@ -41,7 +25,7 @@ pub(crate) async fn ask(
     let Some(objects) = settings::bound(env, BINDING) else {
         return Err(AuthorityError::Failed(String::from("COLLAPSE is not bound")));
     };
-    let name = PLACE.with(|place| [place.get().map_or("", String::as_str), "-", &shard.to_string()].concat());
+    let name = [&glue::place(), "-", &shard.to_string()].concat();
     match glue::ask(&objects, &name, question, deadline).await {
         Ok(answer) => answer.ok_or(AuthorityError::Late),
         Err(why) => Err(AuthorityError::Failed(why)),

@@ -1,5 +1,6 @@
 //! The log of purges as a Durable Object: one for all isolates, in memory, and in its storage.
 
+use alloc::string::String;
 use core::time::Duration;
 
 use js_sys::{Array, Object};

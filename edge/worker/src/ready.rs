@@ -1,7 +1,7 @@
 //! Responses in the memory of the isolate, with what JavaScript needs to send one made beforehand.
 
-use core::cell::RefCell;
-use std::fmt;
+use alloc::{string::ToString, vec::Vec};
+use core::{cell::RefCell, fmt};
 
 use js_sys::{Reflect, Uint8Array};
 use seawall_core::{

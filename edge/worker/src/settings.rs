@@ -1,5 +1,7 @@
 //! What wrangler.toml and its secrets say, as the pipeline takes it.
 
+use alloc::{borrow::ToOwned, string::String};
+
 use js_sys::{Object, Reflect};
 use seawall_edge::{Settings, settings::Build};
 use wasm_bindgen::{JsCast, JsValue};

@@ -1,5 +1,10 @@
 //! The Redis that counts for everybody, at Upstash over HTTP. Compiled in where the policy has a limit there.
 
+use alloc::{
+    borrow::ToOwned,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use js_sys::{Object, Promise};

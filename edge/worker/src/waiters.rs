@@ -13,28 +13,30 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::{glue, host};
 
-thread_local! {
-    static WAITING: RefCell<Waiting<Function>> = RefCell::default();
-}
+/// The requests that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(RefCell<Waiting<Function>>);
 
-/// Waits until [`wake`] or until `at_most` has passed. Does not wait when too many do.
-pub(crate) async fn wait(key: &CacheKey, at_most: Duration) {
-    let now = host::now();
-    let mut place = None;
-    let woken = glue::pause(glue::millis(at_most), &mut |resolve| {
-        place = WAITING.with_borrow_mut(|waiting| waiting.enter(*key, resolve, now.after(at_most), now));
-    });
-    if let Some(place) = place {
-        let _ = JsFuture::from(woken).await;
-        WAITING.with_borrow_mut(|waiting| waiting.leave(place));
+impl Waiters {
+    /// Waits until [`Waiters::wake`] or until `at_most` has passed. Does not wait when too many do.
+    pub(crate) async fn wait(&self, key: &CacheKey, at_most: Duration) {
+        let now = host::now();
+        let mut place = None;
+        let woken = glue::pause(glue::millis(at_most), &mut |resolve| {
+            place = self.0.borrow_mut().enter(*key, resolve, now.after(at_most), now);
+        });
+        if let Some(place) = place {
+            let _ = JsFuture::from(woken).await;
+            self.0.borrow_mut().leave(place);
+        }
     }
-}
 
-/// Wakes the requests that wait for `key`.
-pub(crate) fn wake(key: &CacheKey) {
-    let waiting = WAITING.with_borrow_mut(|waiting| waiting.take(key));
-    for resolve in waiting {
-        // A promise whose request is gone has nobody to tell.
-        let _ = resolve.call0(&JsValue::UNDEFINED);
+    /// Wakes the requests that wait for `key`.
+    pub(crate) fn wake(&self, key: &CacheKey) {
+        let waiting = self.0.borrow_mut().take(key);
+        for resolve in waiting {
+            // A promise whose request is gone has nobody to tell.
+            let _ = resolve.call0(&JsValue::UNDEFINED);
+        }
     }
 }

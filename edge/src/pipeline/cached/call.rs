@@ -1,5 +1,7 @@
 //! The call to the origin for something stored or to be stored, and what core says of the answer.
 
+use alloc::{boxed::Box, string::ToString, vec::Vec};
+
 use seawall_core::{
     cache::{
         Content, HttpDate, Keep, Known, Metadata,

@@ -1,5 +1,6 @@
 //! What the isolates of one place share: a call that one of them makes.
 
+use alloc::rc::Rc;
 use core::time::Duration;
 
 use seawall_core::cache::{
@@ -87,7 +88,7 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Tells the place how a lead ended, without anyone waiting.
     pub(super) fn land_there(&self, flight: CacheKey, ticket: Ticket, landing: Landing) {
-        let (edge, platform) = (std::rc::Rc::clone(&self.edge.edge), self.platform.clone());
+        let (edge, platform) = (Rc::clone(&self.edge.edge), self.platform.clone());
         let collapse = self.gathering();
         self.platform.spawn(async move {
             pop::land(&edge, &platform, &flight, (ticket, landing), collapse).await;
