@@ -106,7 +106,7 @@ fn a_hit_allocates_nothing_and_reads_what_it_needs() {
         let (served, allocations) = counted(|| {
             let key = CacheKey::new(&target);
             let request = noted(fields, false);
-            let variant = variants.select(&key, &request, &options.vary);
+            let variant = variants.select(&key, &request, None, &options.vary);
             let ask = Ask { target, key: &key, request: &request, purges: &purges, origin: Origin::Reachable, now };
             let served = matches!(decide(&ask, Stored::Response(&metadata), &options), Decision::Serve(_));
             (served, variant, rule.key(&target).is_some())

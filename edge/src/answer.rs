@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::borrow::Cow;
 
 use seawall_core::{
-    cache::{CacheStatus, TARGETED, append_status, conditional, groups::TAG_FIELD},
+    cache::{CacheStatus, TARGETED, append_status, conditional, groups::TAG_FIELD, range::ContentRange},
     headers::Fields,
     limit::{Admission, LimitId, fields},
     policy::Policy,
@@ -44,6 +44,12 @@ pub(crate) struct Conditions([Option<String>; CONDITIONS.len()]);
 impl Conditions {
     pub(crate) fn of(request: &impl Fields) -> Self {
         Self(CONDITIONS.map(|name| request.field(name).map(Cow::into_owned)))
+    }
+
+    /// What the client wants a part of.
+    pub(crate) fn range(&self) -> Option<&str> {
+        let (_, range) = CONDITIONS.iter().zip(&self.0).find(|(name, _)| **name == "range")?;
+        range.as_deref()
     }
 }
 
@@ -128,7 +134,13 @@ fn cut<P: Platform>(response: &mut Response<P>, how: conditional::Answer) {
         conditional::Answer::Full => return,
         conditional::Answer::Part(range) => {
             let Some(body) = response.body.take() else { return };
-            match body.slice(range.first, range.length()) {
+            // What is stored may be a part itself, and then it begins where it says.
+            let own = response.headers.field("content-range").and_then(|value| ContentRange::parse(&value));
+            let own = own.filter(|_| response.status == 206);
+            if own == Some(range) {
+                return response.body = Some(body);
+            }
+            match body.slice(range.first - own.map_or(0, |own| own.first), range.length()) {
                 Ok(part) => response.body = Some(part),
                 Err(whole) => return response.body = Some(whole),
             }

@@ -1,8 +1,9 @@
 //! What is stored for a request, in which tier, and how it is written down.
 //!
 //! Isolate memory is asked first, then the store nearby, then the far one. The stores are plain: every HTTP caching rule
-//! is applied by `seawall-core` on the metadata kept beside each response. A URL whose responses vary has an index under
-//! its own key, which knows the request fields that choose; the responses are under the keys of their variants.
+//! is applied by `seawall-core` on the metadata kept beside each response. A URL whose responses vary, or of which parts
+//! are stored, has an index under its own key, which knows the request fields that choose and the parts; the responses are
+//! under the keys of their variants and parts.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -74,19 +75,20 @@ pub(crate) async fn look_up<P: Platform>(
     platform: &P,
     key: &CacheKey,
     request: &Request<P>,
+    range: Option<&str>,
     options: &CacheOptions,
 ) -> Lookup<P> {
     if let Some(found) = recall(isolate, platform, key, request, &options.vary) {
         return Lookup::Found(Box::new(found));
     }
-    if let Some(lookup) = look_below(platform, key, request, options).await {
+    if let Some(lookup) = look_below(platform, key, request, range, options).await {
         return lookup;
     }
     // The origin may have said that another query is the same one (No-Vary-Search §6): the URL itself came first.
     let same = isolate.state.borrow().searches.rule(&request.target()).and_then(|rule| rule.key(&request.target()));
     match same {
         Some(same) if options.no_vary_search => {
-            look_below(platform, &same, request, options).await.unwrap_or(Lookup::Nothing)
+            look_below(platform, &same, request, range, options).await.unwrap_or(Lookup::Nothing)
         }
         _ => Lookup::Nothing,
     }
@@ -97,11 +99,13 @@ async fn look_below<P: Platform>(
     platform: &P,
     key: &CacheKey,
     request: &Request<P>,
+    range: Option<&str>,
     options: &CacheOptions,
 ) -> Option<Lookup<P>> {
-    let near = look_in(platform, &platform.near(), Tier::Near, key, &request.headers, &options.vary).await;
+    let (request, options) = (&request.headers, &options.vary);
+    let near = look_in(platform, &platform.near(), Tier::Near, key, request, range, options).await;
     match platform.far() {
-        Some(far) if near.is_none() => look_in(platform, &far, Tier::Far, key, &request.headers, &options.vary).await,
+        Some(far) if near.is_none() => look_in(platform, &far, Tier::Far, key, request, range, options).await,
         _ => near,
     }
 }
@@ -135,13 +139,16 @@ async fn look_in<P: Platform>(
     tier: Tier,
     key: &CacheKey,
     request: &P::Headers,
+    range: Option<&str>,
     options: &VaryOptions,
 ) -> Option<Lookup<P>> {
     let found = |response, metadata, variant| Lookup::Found(Box::new(Found { response, metadata, variant, tier }));
     match load(platform, store, key).await? {
         (response, Note::Response(metadata)) => Some(found(response, metadata, None)),
         (_, Note::Variants(variants)) => {
-            let Some(variant) = variants.select(key, request, options) else { return Some(Lookup::OtherVariants) };
+            let Some(variant) = variants.select(key, request, range, options) else {
+                return Some(Lookup::OtherVariants);
+            };
             match load(platform, store, &variant).await {
                 Some((response, Note::Response(metadata))) => {
                     Some(found(response, metadata, Some((variant, variants))))
@@ -289,7 +296,7 @@ async fn save_in<P: Platform>(
     let now = platform.now();
     let keep_for = metadata.keep_for(now).min(keep_max);
     let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
-    if metadata.vary.is_empty() {
+    if metadata.vary.is_empty() && matches!(metadata.content, Content::Whole { .. }) {
         return store.save(key, stored, keep_for).await;
     }
     let mut variants = match load(platform, store, key).await {

@@ -94,7 +94,7 @@ impl<P: Platform> Responses<P> {
     ) -> Option<(&Metadata, &P::Ready)> {
         match self.kept(key, now)? {
             Kept::Response(metadata, ready) => Some((metadata, ready)),
-            Kept::Variants(variants) => match self.kept(&variants.select(key, request, options)?, now)? {
+            Kept::Variants(variants) => match self.kept(&variants.select(key, request, None, options)?, now)? {
                 Kept::Response(metadata, ready) => Some((metadata, ready)),
                 Kept::Variants(_) => None,
             },

@@ -197,11 +197,11 @@ async fn through_the_cache<P: Platform>(
     cached: &Cached<'_, P>,
     request: Request<P>,
 ) -> (Admitted, Answer<P>) {
-    let Cached { edge, platform, options, key, .. } = cached;
+    let Cached { edge, platform, options, key, conditions, .. } = cached;
     let looked = cached.moment();
     let (mut admitted, step) = {
         // Nor does the log of purges wait for either; most of the time it has nothing to be asked.
-        let found = look_up(edge, *platform, key, &request, options);
+        let found = look_up(edge, *platform, key, &request, conditions.range(), options);
         let mut looking = pin!(join(found, purge::keep_up(&edge.edge, *platform)).map(|(found, ())| found));
         match looking.as_mut().now_or_never() {
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {

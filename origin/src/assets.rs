@@ -3,24 +3,23 @@
 //! Pages link to the second (`/static/site.<hash>.css`), which browsers and the edge may keep forever; the first
 //! is for people. Which lifetime each gets is policy.toml's business.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
-use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, ETAG};
 
+use crate::documents::Page;
 use crate::error::Error;
-use crate::http::cache::{HASH_DIGITS, digest, entity_tag};
+use crate::http::cache::{HASH_DIGITS, digest};
 
 /// A file of the site.
 struct Asset {
     name: &'static str,
     hashed_name: String,
     content_type: &'static str,
-    etag: HeaderValue,
-    content: &'static [u8],
+    page: Arc<Page>,
 }
 
 /// Names and contents; the extension decides the type.
@@ -44,7 +43,7 @@ impl Asset {
             "svg" => "image/svg+xml",
             _ => "application/octet-stream",
         };
-        Self { name, hashed_name: format!("{stem}.{hash}.{extension}"), content_type, etag: entity_tag(&hash), content }
+        Self { name, hashed_name: format!("{stem}.{hash}.{extension}"), content_type, page: Page::new(content) }
     }
 
     /// Whether `name` is the hashed name of another version of this file.
@@ -72,8 +71,11 @@ pub(crate) async fn serve(Path(name): Path<String>) -> Result<Response, Error> {
             current.ok_or_else(|| Error::not_found("There is no such file. Pages link to the current ones."))?;
         return Ok(Redirect::temporary(&format!("/static/{}", current.name)).into_response());
     };
-    let fields = [(CONTENT_TYPE, HeaderValue::from_static(asset.content_type)), (ETAG, asset.etag.clone())];
-    Ok((fields, Bytes::from_static(asset.content)).into_response())
+    let fields =
+        [(CONTENT_TYPE, HeaderValue::from_static(asset.content_type)), (ETAG, asset.page.entity_tag().clone())];
+    let mut response = (fields, asset.page.text().clone()).into_response();
+    response.extensions_mut().insert(Arc::clone(&asset.page));
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use seawall_core::breaker;
 use tokio::sync::mpsc;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -246,6 +247,16 @@ async fn open(
             format!("the database did not answer within DB_CONNECT_TIMEOUT ({:?})", config.connect_timeout)
         })?
         .context("the database cannot be reached; check DATABASE_URL")
+}
+
+/// Whether the same statements may succeed later: the connection was lost, the server was full or restarting, or others
+/// were in the way.
+pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
+    let Some(state) = error.code() else { return true };
+    // Tables and columns come with a migration, which a release may be running.
+    let comes = *state == SqlState::UNDEFINED_TABLE || *state == SqlState::UNDEFINED_COLUMN;
+    // 08 connection, 40 rolled back for others, 53 resources, 55 in use or locked, 57 operator intervention.
+    comes || state.code().get(..2).is_some_and(|class| ["08", "40", "53", "55", "57"].contains(&class))
 }
 
 /// Longest statement of a session that listens: all of them look at a few rows.

@@ -20,7 +20,7 @@ mod result;
 mod worker;
 
 pub(crate) use self::kind::Kind;
-pub(crate) use self::lease::{Lease, LeaseLost};
+pub(crate) use self::lease::{Hopeless, Lease, LeaseLost};
 #[cfg(test)]
 pub(crate) use self::queue::ResultInfo;
 pub(crate) use self::queue::{Ask, Asked, Job, Queue, put};

@@ -3,14 +3,16 @@
 //! A route's limits are charged together or not at all. Those of scope `isolate` are counted in this process; those of
 //! scope `shared` in Redis by core's script, in one round trip. Without `REDIS_URL` they are counted here too. While
 //! Redis does not answer, each does as its `on_store_failure` says; a breaker keeps requests from waiting for it, and
-//! lets a probe through now and then, so that counting goes back to Redis by itself.
+//! lets a probe through now and then, so that counting goes back to Redis by itself. Who was refused is refused from memory
+//! until there can be room again.
 
 mod client;
 mod memory;
+mod refused;
 mod shared;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -28,6 +30,7 @@ use subtle::ConstantTimeEq as _;
 use self::client::Client;
 pub(crate) use self::client::Peer;
 use self::memory::Memory;
+use self::refused::Refused;
 use self::shared::Shared;
 use crate::config;
 use crate::error::Error;
@@ -49,6 +52,7 @@ pub(crate) struct Limiter {
     settings: config::Limits,
     memory: Memory,
     shared: Option<Shared>,
+    refused: Refused,
     unavailable: Seldom,
     misconfigured: Seldom,
 }
@@ -79,7 +83,15 @@ impl Limiter {
                 "TRUSTED_PROXY_HOPS is set and EDGE_SECRET is not: who reaches this process past the edge says who it is"
             );
         }
-        Ok(Self { policy, settings, memory, shared, unavailable: Seldom::default(), misconfigured: Seldom::default() })
+        Ok(Self {
+            policy,
+            settings,
+            memory,
+            shared,
+            refused: Refused::new(),
+            unavailable: Seldom::default(),
+            misconfigured: Seldom::default(),
+        })
     }
 
     /// Where the breaker of Redis stands; `None` without Redis.
@@ -98,8 +110,16 @@ impl Limiter {
             admission.extend(self.memory.charge(&shared, client, lease, now()));
             return admission;
         };
+        let asked = Instant::now();
+        if let Some(standing) = self.refused.standing(&shared, client, asked) {
+            admission.extend(standing);
+            return admission;
+        }
         match redis.charge(&shared, client, lease).await {
-            Ok(answer) => admission.extend(answer),
+            Ok(answer) => {
+                self.refused.note(&shared, client, &answer, asked);
+                admission.extend(answer);
+            }
             Err(error) => {
                 self.unavailable.say(SAY_EVERY, |unsaid| {
                     tracing::warn!(

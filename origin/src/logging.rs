@@ -5,21 +5,33 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{Config, LogFormat};
+use crate::telemetry::Telemetry;
 
-/// Starts logging for the process, on standard error: standard output belongs to what a command prints.
+/// Starts logging for the process, on standard error: standard output belongs to what a command prints. With `telemetry`
+/// spans are exported too.
 ///
 /// # Errors
 /// When something else already logs in this process.
-pub fn start(config: &Config) -> anyhow::Result<()> {
+pub fn start(config: &Config, telemetry: Option<&Telemetry>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log_filter).context("RUST_LOG is not a filter")?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
-    let started = match config.log_format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());
+    let lines = match config.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let spans = telemetry.map(|telemetry| {
+        let spans = tracing_opentelemetry::layer().with_tracer(telemetry.tracer());
+        // Spans of requests, whatever the lines are; libraries and lines of the log are not exported.
+        let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("seawall_origin"));
+        spans.with_location(false).with_threads(false).with_tracked_inactivity(false).with_filter(ours)
+    });
+    let started = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init();
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }
 

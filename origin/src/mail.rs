@@ -87,7 +87,9 @@ impl Mailer {
         loop {
             match server.send(message.clone()).await {
                 Ok(_) => return Ok(()),
-                Err(error) if error.status().is_some_and(is_refusal) => return Err(MailError::Refused(error.into())),
+                Err(error) if error.status().is_some_and(is_refusal) && !is_about_us(&error.to_string()) => {
+                    return Err(MailError::Refused(error.into()));
+                }
                 // What is refused for good is not asked for again: wrong passwords shut accounts.
                 Err(error) if error.is_permanent() || attempt == ATTEMPTS => return Err(MailError::Away(error)),
                 Err(_) => tokio::time::sleep(pause).await,
@@ -125,6 +127,14 @@ fn is_refusal(code: Code) -> bool {
     code.severity == Severity::PermanentNegativeCompletion && code.category == Category::MailSystem
 }
 
+/// Whether a reply names the sender as what is wrong: its address (RFC 3463 §3.2), or that its domain has not been shown to be
+/// ours (RFC 7372, RFC 7505). Then every recipient is refused, and none for good. Servers say so by an enhanced code; without
+/// one the reply counts as about the mail.
+fn is_about_us(reply: &str) -> bool {
+    const CODES: [&str; 9] = ["5.1.7", "5.1.8", "5.7.20", "5.7.21", "5.7.22", "5.7.23", "5.7.25", "5.7.26", "5.7.27"];
+    reply.split_whitespace().any(|word| CODES.contains(&word))
+}
+
 /// As it is where that is allowed (RFC 5322 §2.1.1), so that a link stays on one line for programs that decode nothing.
 fn body(text: &str) -> Body {
     if text.is_ascii() && text.lines().all(|line| line.len() <= LINE_BYTES_MAX) {
@@ -149,6 +159,8 @@ mod tests {
             ("550 5.1.1 no such user", true),
             ("552 5.2.2 mailbox full", true),
             ("554 5.7.1 looks like spam", true),
+            ("553 5.1.8 sender's domain does not exist", false),
+            ("550 5.7.26 this message does not pass authentication checks", false),
             ("450 4.2.0 greylisted", false),
             ("421 4.3.2 shutting down", false),
             ("503 5.5.1 wrong order", false),
@@ -157,7 +169,7 @@ mod tests {
             ("535 5.7.8 wrong password", false),
         ] {
             let code = format!("{reply}\r\n").parse::<Response>().unwrap().code();
-            assert_eq!(is_refusal(code), refuses, "{reply}");
+            assert_eq!(is_refusal(code) && !is_about_us(reply), refuses, "{reply}");
         }
     }
 

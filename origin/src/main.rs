@@ -12,6 +12,7 @@ use seawall_origin::config::Config;
 use seawall_origin::soda::client::Client;
 use seawall_origin::soda::datasets::{DATASETS, Dataset};
 use seawall_origin::soda::{generated, ingest, stand_in};
+use seawall_origin::telemetry::Telemetry;
 use seawall_origin::{cron, db, explain, logging, policy, purge, sample, server};
 
 /// San Francisco permits: search and property reports from the city's open data.
@@ -115,7 +116,14 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
-            server::serve(configured()?).await?;
+            let config = Config::from_env()?;
+            let telemetry = Telemetry::start(&config.telemetry)?;
+            logging::start(&config, telemetry.as_ref())?;
+            let served = server::serve(config).await;
+            if let Some(telemetry) = telemetry {
+                telemetry.end().await;
+            }
+            served?;
         }
         Command::Check => server::check(Config::from_env()?.listen).await?,
         Command::Migrate => migrate(&configured()?).await?,
@@ -163,7 +171,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 fn configured() -> anyhow::Result<Config> {
     let config = Config::from_env()?;
-    logging::start(&config)?;
+    logging::start(&config, None)?;
     Ok(config)
 }
 

@@ -4,6 +4,9 @@
 //! anew. Who comes first to an entry that is missing takes a lease in its row and computes; others wait for that, within
 //! this process and in others. When the computing fails or takes too long, what was there before is served, however old it
 //! is. All times are the database's.
+//!
+//! An entry says by tags what it is made of; [`invalidate_tagged`] makes old what a load has changed. That there is nothing
+//! is remembered too, for a shorter time and in a bounded number.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 use crate::db::{Pool, Reader};
 use crate::error::Error;
@@ -38,6 +41,16 @@ pub(crate) trait Entry: Clone + Send + Sync + 'static {
     /// How long it lives.
     fn lifetime(&self) -> Lifetime;
 
+    /// What it is made of, as [`crate::purge`] names it.
+    fn tags(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether this says that there is nothing, or that somebody could not be asked, and so lives for a minute.
+    fn is_passing(&self, _: &Payload) -> bool {
+        false
+    }
+
     /// Makes it.
     fn compute(&self) -> impl Future<Output = Result<Payload, Error>> + Send;
 }
@@ -48,6 +61,16 @@ pub(crate) struct PageCache {
     pool: Pool,
     flights: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
     counts: Arc<Counts>,
+    stored: Arc<AtomicU64>,
+}
+
+/// What the cache has for who holds a version of it already.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The same version.
+    Same,
+    /// Another, computed at that time; one that is not kept has none.
+    Other(Payload, Option<Timestamp>),
 }
 
 /// What this process asked its cache for since it started.
@@ -60,9 +83,12 @@ struct Counts {
 /// A row as it was found.
 #[derive(Debug)]
 struct Found {
+    /// Absent when there is none, or the caller has it.
     payload: Option<Value>,
     computed_at: Option<Timestamp>,
     standing: Standing,
+    /// Whether it is the version that the caller has.
+    same: bool,
 }
 
 /// What may be done with a row, by the database's clock.
@@ -86,13 +112,20 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest wait for another process; then the visitor is told to come back.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Most bytes of an answer that is kept; a longer one is computed each time. The figures of today have a few thousand.
+/// Most bytes of an answer that is kept; a longer one is computed each time. A page has 100,000 at most, JSON sometimes more.
 const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
-/// Entries that pruning leaves, the newest ones.
+/// Entries that are kept, the newest ones.
 pub(crate) const ENTRIES_MAX: i64 = 10_000;
+/// Of these, entries that live for a minute.
+pub(crate) const PASSING_MAX: i64 = 1_000;
+/// How long one of those lives. What a load brings ends it before that.
+const PASSING: Lifetime = Lifetime { ttl: Duration::from_secs(60), stale: Duration::ZERO };
+/// A process that has stored so many entries deletes what is beyond the bounds, which may be exceeded by that meanwhile.
+const TRIM_EVERY: u64 = 100;
 
+/// `$2`: the version that the caller has.
 const FIND: &str = "
-    SELECT payload, computed_at,
+    SELECT CASE WHEN computed_at IS DISTINCT FROM $2 THEN payload END, computed_at,
            CASE WHEN computed_at IS NULL THEN 'empty'
                 WHEN invalidated_at IS NOT NULL THEN 'old'
                 WHEN now() < computed_at + ttl_seconds * interval '1 second' THEN 'fresh'
@@ -102,26 +135,45 @@ const FIND: &str = "
 
 /// Takes the lease, if nobody has it. The row's own lifetime stays until something is computed.
 const LEASE_IT: &str = "
-    INSERT INTO page_cache (cache_key, ttl_seconds, stale_seconds, computing_until)
-    VALUES ($1, 1, 0, now() + $2 * interval '1 millisecond')
-    ON CONFLICT (cache_key) DO UPDATE SET computing_until = now() + $2 * interval '1 millisecond'
+    INSERT INTO page_cache (cache_key, ttl_seconds, stale_seconds, computing_until, tags)
+    VALUES ($1, 1, 0, now() + $2 * interval '1 millisecond', $3)
+    ON CONFLICT (cache_key) DO UPDATE SET computing_until = now() + $2 * interval '1 millisecond', tags = $3
      WHERE page_cache.computing_until IS NULL OR page_cache.computing_until <= now()
     RETURNING now()";
 
 /// Stores what was computed since `$5`. What was invalidated meanwhile is old already.
 const STORE: &str = "
-    INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds)
-    VALUES ($1, $2, $5, $3, $4)
+    INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds, tags, is_negative)
+    VALUES ($1, $2, $5, $3, $4, $6, $7)
     ON CONFLICT (cache_key) DO UPDATE
-       SET payload = $2, computed_at = $5, ttl_seconds = $3, stale_seconds = $4, computing_until = NULL,
+       SET payload = $2, computed_at = $5, ttl_seconds = $3, stale_seconds = $4, tags = $6, is_negative = $7,
+           computing_until = NULL,
            invalidated_at = CASE WHEN page_cache.invalidated_at >= $5 THEN page_cache.invalidated_at END";
 
 const RELEASE: &str =
     "UPDATE page_cache SET computing_until = now() + $2 * interval '1 millisecond' WHERE cache_key = $1";
 
+/// Deletes entries beyond the bounds, the oldest ones; what is being computed for the first time has no age yet and stays.
+/// `$1` are kept in all, and `$2` of those that live for a minute.
+pub(crate) const TRIM: &str = "
+    DELETE FROM page_cache WHERE cache_key IN (
+        (SELECT cache_key FROM page_cache WHERE computed_at IS NOT NULL ORDER BY computed_at DESC OFFSET $1)
+        UNION ALL
+        (SELECT cache_key FROM page_cache WHERE is_negative ORDER BY computed_at DESC OFFSET $2))
+    RETURNING 1";
+
+/// Makes the entries old that are made of one of `tags`. Says how many.
+///
+/// # Errors
+/// When the database does not take it.
+pub(crate) async fn invalidate_tagged(client: &Client, tags: &[String]) -> Result<u64, tokio_postgres::Error> {
+    let sql = "UPDATE page_cache SET invalidated_at = clock_timestamp() WHERE tags && $1";
+    client.execute_typed(sql, &[(&tags, Type::TEXT_ARRAY)]).await
+}
+
 impl PageCache {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, flights: Arc::default(), counts: Arc::default() }
+        Self { pool, flights: Arc::default(), counts: Arc::default(), stored: Arc::default() }
     }
 
     /// The entry, computed if need be. What comes from the cache has `_cached` and `_cached_at`.
@@ -131,13 +183,34 @@ impl PageCache {
     /// # Errors
     /// When it cannot be computed and was not there, or another process takes too long.
     pub(crate) async fn get_cached_or_compute<E: Entry>(&self, entry: &E) -> Result<Payload, Error> {
+        match self.look(entry, None).await? {
+            (Answer::Other(mut payload, computed_at), true) => {
+                payload.insert("_cached".to_owned(), true.into());
+                payload.insert("_cached_at".to_owned(), computed_at.map(|at| at.to_string()).into());
+                Ok(payload)
+            }
+            (Answer::Other(payload, _), false) => Ok(payload),
+            (Answer::Same, _) => Err(Error::bug("the page cache left out what its caller does not have")),
+        }
+    }
+
+    /// The same for who has the version that was computed at `known`.
+    ///
+    /// # Errors
+    /// As [`PageCache::get_cached_or_compute`].
+    pub(crate) async fn get_other_than<E: Entry>(&self, entry: &E, known: Option<Timestamp>) -> Result<Answer, Error> {
+        self.look(entry, known).await.map(|(answer, _)| answer)
+    }
+
+    /// The answer, and whether it was there.
+    async fn look<E: Entry>(&self, entry: &E, known: Option<Timestamp>) -> Result<(Answer, bool), Error> {
         let key = entry.key();
         self.counts.asked.fetch_add(1, Ordering::Relaxed);
-        let found = match self.find(&key).await {
+        let found = match self.find(&key, known).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(event = "cache.unreadable", key, %error, "the page cache cannot be read");
-                return entry.compute().await;
+                return entry.compute().await.map(|payload| (Answer::Other(payload, None), false));
             }
         };
         match found.standing {
@@ -154,13 +227,11 @@ impl PageCache {
                 }
                 self.hit(found)
             }
-            Standing::Old if found.payload.is_some() => {
-                match tokio::time::timeout(WAIT_MAX, self.fill(entry, &key)).await {
-                    Ok(Ok(filled)) => Ok(filled),
-                    Ok(Err(_)) | Err(_) => found.served(),
-                }
-            }
-            Standing::Old | Standing::Empty => self.fill(entry, &key).await,
+            Standing::Old => match tokio::time::timeout(WAIT_MAX, self.fill(entry, &key)).await {
+                Ok(Ok(filled)) => Ok(filled),
+                Ok(Err(_)) | Err(_) => found.served(),
+            },
+            Standing::Empty => self.fill(entry, &key).await,
         }
     }
 
@@ -169,7 +240,7 @@ impl PageCache {
         (self.counts.hits.load(Ordering::Relaxed), self.counts.asked.load(Ordering::Relaxed))
     }
 
-    fn hit(&self, found: Found) -> Result<Payload, Error> {
+    fn hit(&self, found: Found) -> Result<(Answer, bool), Error> {
         self.counts.hits.fetch_add(1, Ordering::Relaxed);
         found.served()
     }
@@ -177,7 +248,7 @@ impl PageCache {
     /// Computes the entry anew unless someone else does. Says whether it did.
     pub(crate) async fn refresh<E: Entry>(&self, entry: &E) -> Result<bool, Error> {
         let key = entry.key();
-        let Some(since) = self.lease(&key).await? else { return Ok(false) };
+        let Some(since) = self.lease(entry, &key).await? else { return Ok(false) };
         self.compute(entry, &key, since).await.map(|_| true)
     }
 
@@ -192,23 +263,23 @@ impl PageCache {
 
     /// Waits for who computes it, or does so. One of this process at a time looks after one entry. Whatever the reason for
     /// which it fails, the caller serves what was there before.
-    async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<Payload, Error> {
+    async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<(Answer, bool), Error> {
         let (flight, asked) = (self.flight(key), Instant::now());
         let _alone = tokio::time::timeout(WAIT_MAX, flight.lock()).await.map_err(|_| slow())?;
         loop {
-            let found = self.find(key).await?;
+            let found = self.find(key, None).await?;
             match found.standing {
                 Standing::Fresh | Standing::Stale => return found.served(),
                 Standing::Old | Standing::Empty => {}
             }
-            if let Some(since) = self.lease(key).await? {
+            if let Some(since) = self.lease(entry, key).await? {
                 // Someone may have been done between the look and the lease.
-                let again = self.find(key).await?;
+                let again = self.find(key, None).await?;
                 if again.standing == Standing::Fresh {
                     self.release(key, Duration::ZERO).await;
                     return again.served();
                 }
-                return self.compute(entry, key, since).await;
+                return self.compute(entry, key, since).await.map(|answer| (answer, false));
             }
             // Another process computes, or has just failed to.
             if asked.elapsed() >= WAIT_MAX {
@@ -219,19 +290,20 @@ impl PageCache {
     }
 
     /// Computes with the lease in hand, and gives that up.
-    async fn compute<E: Entry>(&self, entry: &E, key: &str, since: Timestamp) -> Result<Payload, Error> {
+    async fn compute<E: Entry>(&self, entry: &E, key: &str, since: Timestamp) -> Result<Answer, Error> {
         match entry.compute().await {
             Ok(payload) => {
                 if bytes(&payload) > PAYLOAD_BYTES_MAX {
-                    tracing::warn!(event = "cache.too_long", key, "{key} is too long to be kept");
+                    tracing::debug!(event = "cache.too_long", key, "{key} is too long to be kept");
                     self.release(key, Duration::ZERO).await;
-                    return Ok(payload);
+                    return Ok(Answer::Other(payload, None));
                 }
-                if let Err(error) = self.store(key, &payload, entry.lifetime(), since).await {
+                if let Err(error) = self.store(entry, key, &payload, since).await {
                     tracing::warn!(event = "cache.not_stored", key, %error, "{key} was computed and not kept: {error}");
                     self.release(key, Duration::ZERO).await;
+                    return Ok(Answer::Other(payload, None));
                 }
-                Ok(payload)
+                Ok(Answer::Other(payload, Some(since)))
             }
             Err(error) => {
                 let internal = error.internal().unwrap_or_default();
@@ -247,30 +319,44 @@ impl PageCache {
         }
     }
 
-    async fn find(&self, key: &str) -> Result<Found, Error> {
-        let rows = self.ask(FIND, &[(&key, Type::TEXT)]).await?;
-        let empty = Found { payload: None, computed_at: None, standing: Standing::Empty };
-        Ok(rows.first().map(Found::read).transpose()?.unwrap_or(empty))
+    async fn find(&self, key: &str, known: Option<Timestamp>) -> Result<Found, Error> {
+        let rows = self.ask(FIND, &[(&key, Type::TEXT), (&known, Type::TIMESTAMPTZ)]).await?;
+        let empty = Found { payload: None, computed_at: None, standing: Standing::Empty, same: false };
+        Ok(rows.first().map(|row| Found::read(row, known)).transpose()?.unwrap_or(empty))
     }
 
-    async fn lease(&self, key: &str) -> Result<Option<Timestamp>, Error> {
-        let millis = millis(LEASE);
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::TEXT), (&millis, Type::INT4)];
+    async fn lease<E: Entry>(&self, entry: &E, key: &str) -> Result<Option<Timestamp>, Error> {
+        let (millis, tags) = (millis(LEASE), entry.tags());
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&key, Type::TEXT), (&millis, Type::INT4), (&tags, Type::TEXT_ARRAY)];
         let rows = self.ask(LEASE_IT, &parameters).await?;
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
 
-    async fn store(&self, key: &str, payload: &Payload, lifetime: Lifetime, since: Timestamp) -> Result<(), Error> {
+    async fn store<E: Entry>(&self, entry: &E, key: &str, payload: &Payload, since: Timestamp) -> Result<(), Error> {
+        let (is_passing, tags) = (entry.is_passing(payload), entry.tags());
+        let lifetime = if is_passing { PASSING } else { entry.lifetime() };
         let payload = Value::Object(payload.clone());
         let (ttl, stale) = (seconds(lifetime.ttl), seconds(lifetime.stale));
-        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
             (&key, Type::TEXT),
             (&payload, Type::JSONB),
             (&ttl, Type::INT4),
             (&stale, Type::INT4),
             (&since, Type::TIMESTAMPTZ),
+            (&tags, Type::TEXT_ARRAY),
+            (&is_passing, Type::BOOL),
         ];
-        self.ask(STORE, &parameters).await.map(|_| ())
+        self.ask(STORE, &parameters).await?;
+        if (self.stored.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(TRIM_EVERY) {
+            let cache = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = cache.ask(TRIM, &[(&ENTRIES_MAX, Type::INT8), (&PASSING_MAX, Type::INT8)]).await {
+                    tracing::warn!(event = "cache.not_trimmed", %error, "the page cache is not kept within its bounds");
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Gives the lease up, or holds it a little longer. What is not given up ends by itself.
@@ -303,23 +389,24 @@ impl PageCache {
 }
 
 impl Found {
-    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+    fn read(row: &Row, known: Option<Timestamp>) -> Result<Self, tokio_postgres::Error> {
         let standing = match row.try_get(2)? {
             "fresh" => Standing::Fresh,
             "stale" => Standing::Stale,
             "old" => Standing::Old,
             _ => Standing::Empty,
         };
-        Ok(Self { payload: row.try_get(0)?, computed_at: row.try_get(1)?, standing })
+        let computed_at: Option<Timestamp> = row.try_get(1)?;
+        let same = computed_at.is_some() && computed_at == known;
+        Ok(Self { payload: row.try_get(0)?, computed_at, standing, same })
     }
 
-    fn served(self) -> Result<Payload, Error> {
-        let Some(Value::Object(mut payload)) = self.payload else {
-            return Err(Error::bug("an entry of the page cache is no object"));
-        };
-        payload.insert("_cached".to_owned(), true.into());
-        payload.insert("_cached_at".to_owned(), self.computed_at.map(|at| at.to_string()).into());
-        Ok(payload)
+    fn served(self) -> Result<(Answer, bool), Error> {
+        match self.payload {
+            _ if self.same => Ok((Answer::Same, true)),
+            Some(Value::Object(payload)) => Ok((Answer::Other(payload, self.computed_at), true)),
+            _ => Err(Error::bug("an entry of the page cache is no object")),
+        }
     }
 }
 

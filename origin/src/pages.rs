@@ -104,9 +104,15 @@ impl Frame {
 }
 
 fn render(template: &impl Template) -> Result<Response, Error> {
-    let html = template.render().map_err(Error::bug)?;
-    Ok(Html(html).into_response())
+    Ok(Html(html(template)?).into_response())
 }
+
+fn html(template: &impl Template) -> Result<String, Error> {
+    template.render().map_err(Error::bug)
+}
+
+/// The type of every page.
+const HTML: &str = "text/html; charset=utf-8";
 
 /// A page with a form that was filled in wrongly: 400, with what is wrong beside its field.
 fn wrongly_filled(mut page: Response) -> Response {

@@ -13,8 +13,9 @@ use serde_json::json;
 use tokio_postgres::types::Type;
 
 use crate::config::{Config, Purge};
+use crate::documents::TRUSTED_FOR;
 use crate::permits::parcel::Parcel;
-use crate::{db, tls};
+use crate::{db, page_cache, tls};
 
 /// What the edge purges by (docs/operating/purge.md).
 static CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
@@ -88,17 +89,13 @@ const TOLD: &str = "
           JOIN unnest($1::text[], $2::timestamptz[]) AS told (tag, queued_at) USING (tag, queued_at)
            FOR UPDATE OF waiting SKIP LOCKED)";
 
-/// Tells the edge of everything that is queued, and returns how many tags it has taken. Without an edge to tell, the
-/// queue is emptied.
+/// Makes old what the page cache keeps of everything that is queued, then tells the edge of it, and returns how many tags
+/// that has taken. Without an edge to tell, the queue is emptied.
 ///
 /// # Errors
 /// When the database fails, or the edge does not take a portion; what it has not taken stays queued.
 pub async fn drain(config: &Config) -> anyhow::Result<usize> {
     let session = db::session_within(&config.database, "seawall-purge", DEADLINE).await?;
-    let Some(edge) = &config.purge else {
-        session.execute("DELETE FROM purge_queue", &[]).await?;
-        return Ok(0);
-    };
     drop(tls::provider());
     let http = reqwest::Client::builder().timeout(DEADLINE).build().context("the HTTP client cannot be made")?;
     session.query_typed(WIDEN, &[(&(PARCELS_MAX as i64), Type::INT8), (&REPORTS, Type::TEXT)]).await?;
@@ -112,19 +109,29 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
         // Whoever asks once the edge has forgotten a page is given it as the replica has it, for as long as pages live.
         db::replay::wait(&config.database, &session).await.context("the edge is not told what the replica lacks")?;
         let tags: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        let (wide, narrow): (Vec<_>, Vec<_>) =
-            tags.iter().partition(|tag| [SEARCH, REPORTS, LOADS, VELOCITY].contains(&tag.as_str()));
-        // What everybody asks for is served as it was while it is made anew; a changed parcel shows its change at once.
-        for (tags, soft) in [(wide, true), (narrow, false)] {
-            if !tags.is_empty() {
-                order(&http, edge, &json!({ "tags": tags, "soft": soft })).await?;
-            }
+        page_cache::invalidate_tagged(&session, &tags).await?;
+        if let Some(edge) = &config.purge {
+            // What a process has in memory is old to it too then, so the edge gets nothing that was just made old.
+            tokio::time::sleep(2 * TRUSTED_FOR).await;
+            tell(&http, edge, &tags).await?;
+            taken += tags.len();
         }
         let times: Vec<jiff::Timestamp> = rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
         session.execute(TOLD, &[&tags, &times]).await?;
-        taken += tags.len();
     }
     Ok(taken)
+}
+
+/// What everybody asks for is served as it was while it is made anew; a changed parcel shows its change at once.
+async fn tell(http: &reqwest::Client, edge: &Purge, tags: &[String]) -> anyhow::Result<()> {
+    let (wide, narrow): (Vec<_>, Vec<_>) =
+        tags.iter().partition(|tag| [SEARCH, REPORTS, LOADS, VELOCITY].contains(&tag.as_str()));
+    for (tags, soft) in [(wide, true), (narrow, false)] {
+        if !tags.is_empty() {
+            order(http, edge, &json!({ "tags": tags, "soft": soft })).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Sends one order, again after a failure that may pass.

@@ -26,6 +26,7 @@ use crate::accounts::{self, Accounts, Desk};
 use crate::config::{Config, CronWorker};
 use crate::cron::{self, Access};
 use crate::db::Databases;
+use crate::documents::Documents;
 use crate::error::Error;
 use crate::health::{self, Watch};
 use crate::http::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, FILES_BESIDE};
@@ -50,6 +51,7 @@ pub(crate) struct Site {
     pub(crate) jobs: Queue,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) cache: PageCache,
+    pub(crate) documents: Documents,
     /// The city, for reports.
     pub(crate) live: Live,
     pub(crate) accounts: Arc<Accounts>,
@@ -63,6 +65,7 @@ impl Site {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
         let live = Live::new(config.soda.in_reports.then(|| soda.clone()));
         let cache = PageCache::new(databases.primary().clone());
+        let documents = Documents::new(cache.clone(), config.site.page_memory_bytes);
         let jobs = Queue::new(databases.primary().clone());
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
         let accounts = Accounts::new(config.accounts.clone())?;
@@ -78,7 +81,19 @@ impl Site {
             mailer,
         });
         let watch = Watch::new(config.database.clone());
-        Ok(Arc::new(Self { databases, watch, context, jobs, limiter, cache, live, accounts, desk, security_contact }))
+        Ok(Arc::new(Self {
+            databases,
+            watch,
+            context,
+            jobs,
+            limiter,
+            cache,
+            documents,
+            live,
+            accounts,
+            desk,
+            security_contact,
+        }))
     }
 }
 
@@ -227,6 +242,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .layer(from_fn_with_state(Arc::new(access), cron::guard))
         .layer(from_fn(errors::layer))
         .layer(from_fn_with_state(policy, cache::layer))
+        .layer(from_fn(encoding::compressed))
         .layer(encoding::compression())
         .layer(from_fn(encoding::weaken))
         .layer(from_fn(security::layer))

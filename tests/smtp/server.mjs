@@ -3,12 +3,16 @@
 //   later-…  the first attempt is told to come back
 //   never-…  is refused for good
 //   held-…   is taken when the folder has a file "go"; until then the sender waits
+// With a certificate and its key as further arguments it takes mail over TLS only: after STARTTLS, or from the start where
+// the last argument is "implicit". A session that does not get that far leaves a file "broken".
 
+import { readFileSync } from "node:fs";
 import { access, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SMTPServer } from "smtp-server";
 
-const folder = process.argv[2];
+const [folder, certificate, key, from] = process.argv.slice(2);
+const encrypted = certificate && { cert: readFileSync(certificate), key: readFileSync(key), secure: from === "implicit" };
 const seen = new Set();
 let taken = 0;
 
@@ -24,7 +28,10 @@ async function released() {
 
 const server = new SMTPServer({
   authOptional: true,
-  disabledCommands: ["STARTTLS"],
+  ...(encrypted || { disabledCommands: ["STARTTLS"] }),
+  onMailFrom(address, session, done) {
+    done(encrypted && !session.secure ? refusal(530, "TLS first") : null);
+  },
   onRcptTo({ address }, session, done) {
     const [kind] = address.split("-");
     if (kind === "never") return done(refusal(550, "no such mailbox"));
@@ -52,4 +59,5 @@ const server = new SMTPServer({
   },
 });
 
+server.on("error", () => writeFile(join(folder, "broken"), ""));
 server.listen(0, "127.0.0.1", () => console.log(`smtp listening on ${server.server.address().port}`));

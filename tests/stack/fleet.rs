@@ -1,7 +1,13 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bytes::Bytes;
 use futures_util::future::try_join_all;
+use http_body_util::channel::Channel;
 use tokio::task::JoinHandle;
 
 use crate::support::upstash::RestStandIn;
@@ -165,6 +171,47 @@ async fn a_limit_at_upstash_counts_for_all_isolates_and_falls_back_when_it_is_aw
     upstash.hang(false);
     fleet.move_clock(0, 11_000).await?;
     assert_eq!(session.get("/redis").await?.status, 429, "the count of before");
+    Ok(())
+}
+
+/// An answer that does not end is read as far as an answer may be long, and no longer than the deadline; then each isolate
+/// counts by itself.
+#[tokio::test]
+async fn an_answer_of_upstash_that_does_not_end_is_cut() -> Result<()> {
+    const CHUNK: &[u8] = &[b' '; 16 << 10];
+    let upstream = pages().await?;
+    for pours in [true, false] {
+        let sent = Arc::new(AtomicUsize::default());
+        let counted = Arc::clone(&sent);
+        let upstash = Upstream::start(move |_| {
+            let ((mut body, answer), sent) = (Channel::new(1), Arc::clone(&counted));
+            tokio::spawn(async move {
+                while body.send_data(Bytes::from_static(CHUNK)).await.is_ok() {
+                    sent.fetch_add(CHUNK.len(), Ordering::Relaxed);
+                    if !pours {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            });
+            Reply::of(answer)
+        })
+        .await?;
+        let url = upstash.url();
+        let bindings = [("UPSTASH_REDIS_REST_URL", url.as_str()), ("UPSTASH_REDIS_REST_TOKEN", "a-token")];
+        let fleet = Fleet::before(&upstream.url(), 1, &bindings)?;
+        let mut session = fleet.sessions().await?.remove(0);
+        let (mut seen, began) = (Seen::default(), Instant::now());
+        for _ in 0..50 {
+            seen.count(session.get("/redis").await?.status);
+        }
+        let (sent, took) = (sent.load(Ordering::Relaxed), began.elapsed());
+        println!("Upstash answering without end, pouring {pours}: {seen:?} in {took:?}, {sent} bytes sent");
+        assert_eq!(seen, Seen { admitted: 5, refused: 45, failed: 0 });
+        assert_eq!(upstash.calls().len(), 3, "it is left alone");
+        // What is read is 64 KiB; the rest lies in buffers between the two.
+        assert!(sent <= 3 * (8 << 20), "{sent}");
+        assert!(pours || took >= Duration::from_millis(600), "{took:?}");
+    }
     Ok(())
 }
 

@@ -30,3 +30,7 @@ mod page_cache;
 mod pool;
 /// Projects like one another, with pgvector and without.
 mod similar;
+/// What a collector of OpenTelemetry is told, and what it costs when it does not listen.
+mod telemetry;
+/// Servers over TLS, and who they say that they are.
+mod tls;

@@ -51,6 +51,11 @@ async fn an_origin_that_dies_under_load_shows_on_no_kept_page() -> Result<()> {
         }
         edge.advance(pause).await?;
     }
+    upstream.answer(|_| Reply::text("an error page").status(500));
+    let seen = crowd(&edge, Instant::now() + away_for()? / 3).await?;
+    println!("origin answering 500 for {:?}: {seen:?}", away_for()? / 3);
+    assert_eq!(seen.keys().copied().collect::<Vec<u16>>(), [200], "{seen:?}");
+
     let port = upstream.port();
     drop(upstream);
     let seen = crowd(&edge, Instant::now() + away_for()?).await?;

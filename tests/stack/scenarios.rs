@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures_util::future::{try_join, try_join_all};
-use seawall_scenarios::{Ask, Authority, Crowd, Platform, Subject, all, run};
+use seawall_scenarios::{Ask, Authority, Crowd, Platform, SECRET, Subject, all, run};
 
 use crate::support::{self, Answer, Edge, Gate, LOOK_EVERY, Reply, Upstream};
 
@@ -26,6 +26,10 @@ impl Subject for Process {
     async fn ask(&mut self, ask: &Ask, target: &str) -> Result<seawall_scenarios::Answer> {
         let request = self.edge.visitor(ask.from).ask(&ask.method, target);
         let request = ask.send.iter().fold(request, |request, (name, value)| request.field(name, value));
+        let request = match &ask.send_body {
+            Some(body) => request.text(body),
+            None => request,
+        };
         Ok(converted(request.send().await?))
     }
 
@@ -84,12 +88,13 @@ fn converted(answer: Answer) -> seawall_scenarios::Answer {
     seawall_scenarios::Answer { status: answer.status, fields, body: answer.text() }
 }
 
-/// Plays all scenarios, each on an edge of its own, and says everything that is not as it should be.
-pub(crate) async fn play_all(platform: Platform, start: impl Fn(&str) -> Result<Edge>) -> Result<()> {
+/// Plays all scenarios, each on an edge of its own, and says everything that is not as it should be. `start` gets the
+/// origin's address, and whether the edge has the operator's secret.
+pub(crate) async fn play_all(platform: Platform, start: impl Fn(&str, bool) -> Result<Edge>) -> Result<()> {
     let mut wrong = Vec::new();
     for scenario in all()? {
         let upstream = Upstream::start(|_| Reply::text("")).await?;
-        let edge = start(&upstream.url())?;
+        let edge = start(&upstream.url(), scenario.secret)?;
         let mut process = Process { platform, edge, upstream };
         if let Err(error) = run(&scenario, &mut process).await {
             wrong.push(format!("{error:#}\nits edge said:\n{}", process.edge.log()));
@@ -101,5 +106,6 @@ pub(crate) async fn play_all(platform: Platform, start: impl Fn(&str) -> Result<
 
 #[tokio::test]
 async fn every_scenario_passes_on_workers() -> Result<()> {
-    play_all(Platform::Workers, Edge::before).await
+    let secret = [("CONTROL_SECRET", SECRET)];
+    play_all(Platform::Workers, |url, has_secret| Edge::before_with(url, if has_secret { &secret } else { &[] })).await
 }

@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use seawall_scenarios::Platform;
+use seawall_scenarios::{Platform, SECRET};
 use seawall_xtask::build;
 use seawall_xtask::process::Logs;
 use seawall_xtask::project::Project;
@@ -14,7 +14,6 @@ use crate::scenarios::play_all;
 use crate::support::edge::{ONE_INSTANCE, Spin, require_spin};
 use crate::support::{Answer, City, Edge, Reply, Upstream, Visitor, until};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PAGE: &str = "/methodology";
 
 /// The names of an answer's fields and their values, without those that differ between two answers of one page.
@@ -34,7 +33,12 @@ async fn purge(visitor: &Visitor, json: &str) -> Result<Answer> {
 
 #[tokio::test]
 async fn every_scenario_passes_on_spin() -> Result<()> {
-    play_all(Platform::Spin, Edge::on_spin).await
+    let secret = format!("control_secret={SECRET}");
+    let with_secret = [&ONE_INSTANCE[..], &["--variable", &secret]].concat();
+    play_all(Platform::Spin, |url, has_secret| {
+        Edge::on_spin_with(url, if has_secret { &with_secret } else { &ONE_INSTANCE })
+    })
+    .await
 }
 
 #[tokio::test]
@@ -147,7 +151,7 @@ async fn a_second_origin_answers_while_the_first_is_away() -> Result<()> {
 /// A page that has to be looked up, under a limit that Redis counts: the two stores answer only when both are asked at
 /// the same time, so a pipeline that asked one after the other would wait for ever.
 #[tokio::test]
-async fn the_look_up_and_the_shared_limits_wait_for_each_other_no_more_than_the_world_makes_them() -> Result<()> {
+async fn the_look_up_and_the_shared_limits_are_asked_at_the_same_time() -> Result<()> {
     let upstream = Upstream::start(|_| Reply::text("found")).await?;
     let edge = Edge::on_spin(&upstream.url())?;
     // Notes are read now, and not again while the clock stands.

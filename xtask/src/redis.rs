@@ -21,7 +21,16 @@ pub struct Redis {
     server: Service,
     socket: PathBuf,
     port: u16,
+    tls: Option<Tls>,
     folder: Scratch,
+}
+
+/// A port for TLS, and what is shown there.
+#[derive(Debug)]
+struct Tls {
+    port: u16,
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 /// How long a Redis may take to start; it takes milliseconds.
@@ -33,11 +42,23 @@ impl Redis {
     /// # Errors
     /// When there is none and it cannot be installed, or it does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// The same with a port for TLS, where it shows the certificate; both files are PEM.
+    ///
+    /// # Errors
+    /// As [`Redis::start`], and when its program knows no TLS.
+    pub fn start_tls(certificate: PathBuf, key: PathBuf) -> Result<Self> {
+        Self::start_with(Some(Tls { port: ports::free()?, certificate, key }))
+    }
+
+    fn start_with(tls: Option<Tls>) -> Result<Self> {
         let folder = scratch::dir("redis")?;
         let socket = folder.path().join("redis.sock");
         let port = ports::free()?;
-        let server = serve(&folder, &socket, port)?;
-        Ok(Self { server, socket, port, folder })
+        let server = serve(&folder, &socket, port, tls.as_ref())?;
+        Ok(Self { server, socket, port, tls, folder })
     }
 
     /// Kills it without warning; what it held is gone.
@@ -56,7 +77,7 @@ impl Redis {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        self.server = serve(&self.folder, &self.socket, self.port)?;
+        self.server = serve(&self.folder, &self.socket, self.port, self.tls.as_ref())?;
         Ok(())
     }
 
@@ -82,6 +103,12 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its port for TLS, if it has one.
+    #[must_use]
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(|tls| tls.port)
+    }
+
     /// Its Unix socket.
     #[must_use]
     pub fn socket(&self) -> &Path {
@@ -89,11 +116,15 @@ impl Redis {
     }
 }
 
-fn serve(folder: &Scratch, socket: &Path, port: u16) -> Result<Service> {
+fn serve(folder: &Scratch, socket: &Path, port: u16, tls: Option<&Tls>) -> Result<Service> {
     let mut command = Command::new(program()?);
     command.current_dir(folder.path()).args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
     command.arg("--unixsocket").arg(socket);
     command.args(["--save", "", "--appendonly", "no"]);
+    if let Some(Tls { port, certificate, key }) = tls {
+        command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+        command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
+    }
     let mut server = Service::start("redis-server", command, Logs::Keep)?;
     server.wait_for_line("eady to accept connections", READY_WITHIN)?;
     Ok(server)

@@ -9,9 +9,9 @@ use super::{
     directives::RequestDirectives,
     judge::{Found, OnError, Origin, RequestKind, Situation, Times, Verdict, Why, judge},
     key::{CacheKey, Target},
-    metadata::Metadata,
-    options::{AuthorizationUse, CacheOptions, RequestDirectiveUse},
-    partial::rest_from,
+    metadata::{Content, Metadata},
+    options::{AuthorizationUse, CacheOptions, PartialUse, RequestDirectiveUse},
+    partial::{Portion, portion},
     purge::{Purged, Purges},
     status::{CacheStatus, ForwardReason},
     validate::Validators,
@@ -83,9 +83,9 @@ pub struct Fetch<'a> {
     pub validators: Validators<'a>,
     /// What to do when the origin fails; see [`stand_in`].
     pub on_error: OnError,
-    /// Where the missing rest of a stored start begins, and the entity tag for `If-Range`.
-    pub rest: Option<(u64, &'a str)>,
-    /// Whether requests for the same key may share the call.
+    /// What part to ask for, in place of all of it ([`PartialUse::Store`]).
+    pub portion: Option<Portion<'a>>,
+    /// Whether requests for the same key, and the same part of it, may share the call.
     pub collapse: bool,
     /// Why.
     pub why: Why,
@@ -97,16 +97,21 @@ pub struct Fetch<'a> {
 pub fn decide<'a>(ask: &Ask<'_, impl Fields>, stored: Stored<'a>, options: &CacheOptions) -> Decision<'a> {
     let situation = situation(ask, stored, options);
     let fetch = |reason, on_error, why| {
-        let (validators, rest) = match stored {
+        let is_get = ask.target.method == "GET";
+        let known = match stored {
             // A purged response is asked nothing about, and HEAD changes no body.
-            Stored::Response(metadata) if situation.found != Found::Purged && ask.target.method == "GET" => {
-                (Validators::of(metadata), rest_from(metadata))
-            }
-            _ => (Validators::default(), None),
+            Stored::Response(metadata) if situation.found != Found::Purged && is_get => Some(metadata),
+            _ => None,
         };
-        let collapse = ask.target.method == "GET"
-            && !matches!(why, Why::Authorization | Why::RequestNoStore | Why::Preconditions | Why::Partial);
-        Decision::Fetch(Fetch { reason, validators, on_error, rest, collapse, why })
+        // A part that is not what is asked for would be none though it were valid.
+        let answers = |metadata: &&Metadata| {
+            matches!(metadata.content, Content::Whole { .. })
+                || evaluate(metadata, "GET", ask.request, options.origin_preconditions) != Evaluation::Missing
+        };
+        let validators = known.filter(answers).map(Validators::of).unwrap_or_default();
+        let portion = if is_get && options.partial == PartialUse::Store { portion(ask.request, known) } else { None };
+        let collapse = is_get && !matches!(why, Why::Authorization | Why::RequestNoStore | Why::Preconditions);
+        Decision::Fetch(Fetch { reason, validators, on_error, portion, collapse, why })
     };
     match (judge(&situation), stored, situation.found) {
         (Verdict::Serve { refresh, why }, Stored::Response(metadata), Found::Response(times)) => {
@@ -215,10 +220,7 @@ mod tests {
 
     use super::*;
     use crate::cache::{
-        metadata::{
-            Content,
-            tests::{STORED, metadata},
-        },
+        metadata::tests::{STORED, metadata},
         options::OriginPreconditions,
         purge::{Selector, Strength},
         range::ContentRange,
@@ -312,10 +314,24 @@ mod tests {
         site.stored.content = Content::Part { first: 0, last: 4, complete: Some(11) };
         let Decision::Serve(serve) = site.ask(1, &[("range", "bytes=1-2")]) else { panic!("inside") };
         assert_eq!(serve.answer.status(206), 206);
-        for request in [vec![("range", "bytes=3-7")], vec![]] {
-            let Decision::Fetch(fetch) = site.ask(1, &request) else { panic!("{request:?}") };
-            assert_eq!((fetch.reason, fetch.rest), (ForwardReason::Partial, Some((5, "\"a\""))));
+        for partial in [PartialUse::Ignore, PartialUse::Store] {
+            site.options.partial = partial;
+            let rest = Portion::Rest { first: 5, etag: "\"a\"" };
+            for (request, portion) in [(vec![("range", "bytes=3-7")], Portion::AsAsked), (vec![], rest)] {
+                for after in [1, 100] {
+                    let Decision::Fetch(fetch) = site.ask(after, &request) else { panic!("{request:?}") };
+                    assert!(fetch.validators.is_empty(), "what it would validate is not enough");
+                    let reason = if after == 1 { ForwardReason::Partial } else { ForwardReason::Stale };
+                    let portion = Some(portion).filter(|_| partial == PartialUse::Store);
+                    assert_eq!((fetch.reason, fetch.portion), (reason, portion));
+                }
+            }
         }
+        let Decision::Fetch(fetch) = site.ask(100, &[("range", "bytes=1-2")]) else { panic!("stale") };
+        assert_eq!((fetch.validators.etag, fetch.portion), (Some("\"a\""), Some(Portion::AsAsked)));
+        site.method = "HEAD";
+        let Decision::Fetch(fetch) = site.ask(1, &[]) else { panic!("of a HEAD nothing is known") };
+        assert_eq!(fetch.portion, None);
     }
 
     #[test]

@@ -99,6 +99,12 @@ impl CacheKey {
         Self(made.digest())
     }
 
+    /// The name of a part of it, by what names the part.
+    #[must_use]
+    pub fn part(&self, part: &[u8]) -> Self {
+        self.below(PART_DOMAIN, |name| name.part(part))
+    }
+
     /// A name below this one, for what `write_parts` writes; `domain` keeps kinds apart.
     pub(super) fn below(&self, domain: &[u8], write_parts: impl FnOnce(&mut Name)) -> Self {
         let mut name = Name::of(domain);
@@ -152,7 +158,8 @@ fn sorted<'a, 'b>(value: &'a str, places: &'b mut [&'a str]) -> &'b [&'a str] {
 }
 
 // Targets, paths and variants hash in separate domains; the number changes when what is stored changes its form.
-const TARGET_DOMAIN: &[u8] = b"target 4\0";
+const TARGET_DOMAIN: &[u8] = b"target 5\0";
+const PART_DOMAIN: &[u8] = b"part 1\0";
 const PATH_DOMAIN: &[u8] = b"path 4\0";
 const VARIANT_DOMAIN: &[u8] = b"variant 4\0";
 

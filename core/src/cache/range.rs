@@ -105,6 +105,21 @@ pub fn asked(range: Option<&str>, stored: Content) -> Asked {
     }
 }
 
+/// Whether a `Range` asks for one part and can be read. Only such a one is worth asking an origin for: with several, or
+/// with what is no range, everything is.
+pub(super) fn is_single(value: &str) -> bool {
+    ranges(value).is_some_and(|set| place(set.trim_matches([' ', '\t']), u64::MAX).is_some())
+}
+
+/// Whether what a `Range` asks for lies in a stored part or follows on it, before or behind.
+pub(super) fn touches(range: &str, stored: Content) -> bool {
+    let Content::Part { first, last, complete } = stored else { return true };
+    match asked(Some(range), Content::Whole { length: complete }) {
+        Asked::Part(wanted) => wanted.first <= last.saturating_add(1) && first <= wanted.last.saturating_add(1),
+        Asked::Everything | Asked::Unsatisfiable { .. } | Asked::Missing => false,
+    }
+}
+
 /// The range set of a `Range` value in bytes; `None` for anything else.
 pub(super) fn ranges(value: &str) -> Option<&str> {
     let (unit, set) = value.trim_matches([' ', '\t']).split_once('=')?;
@@ -173,6 +188,11 @@ mod tests {
         ] {
             assert_eq!(asked(Some(range), WHOLE), expect, "{id}");
         }
+        for (range, single) in
+            [("bytes=0-1", true), ("bytes= -5 ", true), ("bytes=7-", true), ("bytes=0-1,2-3", false), ("bytes=", false)]
+        {
+            assert_eq!(is_single(range), single, "{range}");
+        }
         assert_eq!(asked(None, WHOLE), Asked::Everything);
         assert_eq!(asked(Some("bytes=0-1"), Content::Whole { length: None }), Asked::Everything);
         assert_eq!(asked(Some("bytes=0-"), Content::Whole { length: Some(0) }), Asked::Unsatisfiable { complete: 0 });
@@ -189,6 +209,11 @@ mod tests {
             ("part-none", "lines=1-2", Asked::Everything),
         ] {
             assert_eq!(asked(Some(range), stored), expect, "{id}");
+        }
+        for (range, expect) in
+            [("bytes=3-5", true), ("bytes=0-3", true), ("bytes=0-2", false), ("bytes=-1", true), ("bytes=20-", false)]
+        {
+            assert_eq!(touches(range, stored), expect, "{range}");
         }
         let unknown = Content::Part { first: 0, last: 4, complete: None };
         assert_eq!(asked(Some("bytes=0-1"), unknown), Asked::Missing);

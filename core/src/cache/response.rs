@@ -12,6 +12,7 @@ use super::{
     options::CacheOptions,
     partial::{Join, Plan, join},
     purge::{Purged, Purges},
+    range::ContentRange,
     store::{self, Exchange, Reason},
     validate::{Selection, Updated, head_agrees, select},
 };
@@ -134,6 +135,7 @@ fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
             Selection::Unnamed => confirm(exchange, &known, options),
             Selection::Strong | Selection::Weak | Selection::Only => update(exchange, &known, options),
         },
+        _ if exchange.status == 206 && !is_measured(exchange.response) => Keep::Refuse(Reason::Partial),
         Some(Known { metadata: stored, .. }) if exchange.status == 206 => match store::decide(exchange, options) {
             store::Decision::Store(mut new, _) => match join(stored, &new) {
                 Join::Combine(plan) => {
@@ -154,6 +156,14 @@ fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
             store::Decision::Refuse(reason) => Keep::Refuse(reason),
         },
     }
+}
+
+/// Whether a part is as long as the bytes that it says it is. Of any other, the bytes that are put together would not be
+/// those of the whole.
+fn is_measured(response: &impl Fields) -> bool {
+    let length = response.field("content-length").and_then(|value| value.trim_matches([' ', '\t']).parse().ok());
+    let range = response.field("content-range").and_then(|value| ContentRange::parse(&value));
+    length.zip(range).is_some_and(|(length, range): (u64, ContentRange)| range.length() == length)
 }
 
 /// RFC 9111 §4.3.5: what a 200 to HEAD says of a stored 200 to GET.
@@ -365,12 +375,24 @@ mod tests {
         site.options.partial = PartialUse::Store;
         site.stored.status = 206;
         site.stored.content = Content::Part { first: 0, last: 4, complete: Some(11) };
-        let part = |range| [("content-range", range), ("etag", "\"a\""), ("cache-control", "max-age=60")];
+        let part = |range: &'static str| {
+            let length = match ContentRange::parse(range).unwrap().length() {
+                2 => "2",
+                3 => "3",
+                _ => "6",
+            };
+            [("content-range", range), ("content-length", length), ("etag", "\"a\""), ("cache-control", "max-age=60")]
+        };
         let Keep::Join(joined, _) = site.answer(206, &part("bytes 5-10/11")) else { panic!("a join") };
         assert_eq!((joined.status, joined.content), (200, Content::Whole { length: Some(11) }));
         let Keep::Join(joined, _) = site.answer(206, &part("bytes 5-6/11")) else { panic!("a join") };
         assert_eq!((joined.status, joined.content), (206, Content::Part { first: 0, last: 6, complete: Some(11) }));
         assert!(matches!(site.answer(206, &part("bytes 8-10/11")), Keep::Store(_)));
+        for length in ["5", "7", "", "six"] {
+            let mut wrong = part("bytes 5-10/11");
+            wrong[1].1 = length;
+            assert_eq!(site.answer(206, &wrong), Keep::Refuse(Reason::Partial), "{length}");
+        }
         site.stored.content = Content::Whole { length: Some(11) };
         assert_eq!(site.answer(206, &part("bytes 8-10/11")), Keep::Refuse(Reason::Partial));
     }

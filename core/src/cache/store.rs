@@ -19,7 +19,7 @@ use super::{
     list::{is_space, members, without},
     metadata::{Content, Metadata, initial_age},
     options::{AuthorizationUse, CacheOptions, PartialUse, Qualified, RequestDirectiveUse, SetCookieUse, Statuses},
-    partial,
+    partial::{self, PART_BYTES_MAX},
     range::ContentRange,
     search::SearchRule,
     vary::{UnusableVary, VaryBy},
@@ -83,7 +83,8 @@ pub enum Reason {
     Groups,
     /// It redirects to its own address.
     RedirectLoop,
-    /// It is partial, and the policy stores none, or it is not one readable range.
+    /// It is partial, and the policy stores none, or it is not one readable range, or one of unknown place or length, or a
+    /// very long one.
     Partial,
     /// Nobody says how long it is fresh.
     NoLifetime,
@@ -168,7 +169,7 @@ struct Heard<'a> {
 }
 
 fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>, Source), Reason> {
-    let Heard { target, status, fields, request_time, response_time, .. } = *heard;
+    let Heard { target, mut status, fields, request_time, response_time, .. } = *heard;
     let stated = Stated::read(fields, options);
     let directives = &stated.directives;
     let listed = Listed::of(&stated, options);
@@ -176,6 +177,10 @@ fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>,
     let vary = fields.vary().map(as_text);
     let vary = VaryBy::parse(vary.as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
     let content = content(status, fields)?;
+    if status == 206 && matches!(content, Content::Whole { .. }) {
+        // All of it, to a request for a part.
+        status = 200;
+    }
     let cache_groups = fields.cache_groups().filter(|_| options.groups).map(as_text);
     let cache_tag = fields.cache_tag().map(as_text);
     let groups = groups::of_response(&target, cache_groups.as_deref(), cache_tag.as_deref());
@@ -198,7 +203,7 @@ fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>,
     let (lifetime, source) = stated
         .lifetime(fields.expires(), date, response_time)
         .or_else(guess)
-        .or_else(|| options.fresh.filter(|_| status == 200).map(|lifetime| (lifetime, Source::Policy)))
+        .or_else(|| options.fresh.filter(|_| matches!(status, 200 | 206)).map(|lifetime| (lifetime, Source::Policy)))
         .ok_or(Reason::NoLifetime)?;
     let longest =
         if status >= 400 { options.lifetime_max.min(options.negative_lifetime_max) } else { options.lifetime_max };
@@ -287,6 +292,10 @@ fn content(status: u16, fields: &ResponseFields<'_>) -> Result<Content, Reason> 
     }
     let range = fields.content_range().map(as_text);
     let range = range.and_then(|range| ContentRange::parse(&range)).ok_or(Reason::Partial)?;
+    // Of a part of unknown place nothing could be served, and a very long one is no part to keep.
+    if range.complete.is_none() || range.length() > PART_BYTES_MAX {
+        return Err(Reason::Partial);
+    }
     Ok(partial::content(range.first, range.last, range.complete))
 }
 

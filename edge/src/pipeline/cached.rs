@@ -5,21 +5,23 @@ mod collapse;
 mod pop;
 
 use core::time::Duration;
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use seawall_core::{
     cache::{
         Ask, CacheOptions, CacheStatus, Decision, ForwardReason, Metadata, Stored,
-        collapse::{Landing, Role},
+        collapse::{Landing, Lone, Role},
         conditional::{self, Evaluation, evaluate},
         decide,
         decide::stand_in,
         judge::{OnError, Origin},
         key::{CacheKey, Target},
+        partial::{Portion, portion},
         purge::Purges,
         response::is_origin_failure,
         store::unstored,
     },
+    headers::Fields,
     policy::Route,
     problem::{Problem, Status},
 };
@@ -87,18 +89,24 @@ impl<P: Platform> Cached<'_, P> {
             if !needed.collapse {
                 break;
             }
+            let flight = self.flight(&needed);
             // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
-            if !self.landed_since(looked) {
-                let wait = match self.join(waited) {
+            if !self.landed_since(&flight, looked) {
+                let wait = match self.join(&flight, waited) {
                     Role::Lead(ticket) => return self.lead(needed, request, ticket).await,
                     Role::Follow { wait } => wait,
+                    Role::Alone(Lone::Uncacheable) if needed.portion.is_none() && !needed.validate => {
+                        // All of it would be fetched for a part, and by the next who asks again.
+                        needed.portion = portion(self.conditions, None).map(|asked| self.ranged(asked));
+                        break;
+                    }
                     Role::Alone(_) | Role::Stale => break,
                 };
-                self.platform.wait(&self.key, wait).await;
+                self.platform.wait(&flight, wait).await;
                 waited = waited.saturating_add(self.platform.now().since(since));
             }
             looked = self.moment();
-            let found = look_up(self.edge, self.platform, &self.key, &request, &self.options).await;
+            let found = self.look_up(&request).await;
             needed = match self.usable(found, &request) {
                 Step::Answer(mut answer) => {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
@@ -112,7 +120,7 @@ impl<P: Platform> Cached<'_, P> {
                 }
                 Step::Fetch(needed) => needed,
             };
-            if let Some(failure) = self.failure_since(since) {
+            if let Some(failure) = self.failure_since(&flight, since) {
                 return self.share_failure(needed, &request, failure);
             }
         }
@@ -147,6 +155,7 @@ impl<P: Platform> Cached<'_, P> {
                     on_error: fetch.on_error,
                     validate: !fetch.validators.is_empty(),
                     collapse: fetch.collapse,
+                    portion: fetch.portion.map(|portion| self.ranged(portion)),
                     found: None,
                 }),
                 Decision::Refuse(why) => {
@@ -165,12 +174,33 @@ impl<P: Platform> Cached<'_, P> {
                 let answer = Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer };
                 if serve.refresh { Step::Stale(answer) } else { Step::Answer(answer) }
             }
-            (Err(needed), Lookup::Found(found)) if needed.validate || needed.on_error == OnError::Serve => {
+            (Err(needed), Lookup::Found(found))
+                if needed.validate || needed.on_error == OnError::Serve || needed.portion.is_some() =>
+            {
                 Step::Fetch(Needed { found: Some(found), ..needed })
             }
             (Err(needed), _) => Step::Fetch(needed),
             // Only what was found is served.
             (Ok(_), Lookup::OtherVariants | Lookup::Nothing) => Step::Fetch(Needed::response(ForwardReason::Miss)),
+        }
+    }
+
+    async fn look_up(&self, request: &Request<P>) -> Lookup<P> {
+        look_up(self.edge, self.platform, &self.key, request, self.conditions.range(), &self.options).await
+    }
+
+    /// A part as the origin is asked for it.
+    fn ranged(&self, portion: Portion<'_>) -> Ranged {
+        let asked = |name| self.conditions.field(name).map(Cow::into_owned);
+        match portion {
+            Portion::AsAsked => {
+                Ranged { range: asked("range").unwrap_or_default(), if_range: asked("if-range"), completes: false }
+            }
+            Portion::Rest { first, etag } => Ranged {
+                range: ["bytes=", &first.to_string(), "-"].concat(),
+                if_range: Some(etag.to_owned()),
+                completes: true,
+            },
         }
     }
 
@@ -190,10 +220,11 @@ impl<P: Platform> Cached<'_, P> {
     /// when it is known that no other isolate makes the call, and one who is refused then gets what is stored and starts
     /// nothing.
     pub(super) fn refresh_aside(&self, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
-        let Role::Lead(ticket) = self.join(Duration::ZERO) else { return false };
+        let Role::Lead(ticket) = self.join(&self.key, Duration::ZERO) else { return false };
         let fare = fare();
         let refresh = request.again("GET");
-        let detached = self.detached(Conditions::default());
+        // Of a part, the same part is asked for.
+        let detached = self.detached(self.conditions.clone());
         self.platform.spawn(async move {
             let cached = detached.cached();
             let (edge, platform, route) = (&cached.edge.edge, cached.platform, cached.route);
@@ -203,7 +234,7 @@ impl<P: Platform> Cached<'_, P> {
             } else if fare.pay(edge, platform, route).await {
                 cached.refresh(refresh).await;
             }
-            cached.land(Some(Lead { here: ticket, pop: pop.flatten() }), Landing::Open);
+            cached.land(Some(Lead { flight: cached.key, here: ticket, pop: pop.flatten() }), Landing::Open);
         });
         true
     }
@@ -211,15 +242,18 @@ impl<P: Platform> Cached<'_, P> {
     /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
     /// the origin answers with what may not be shared, it is no longer right and goes.
     async fn refresh(&self, request: Request<P>) {
-        let found = match look_up(self.edge, self.platform, &self.key, &request, &self.options).await {
+        let found = match self.look_up(&request).await {
             Lookup::Found(found) => Some(found),
             Lookup::OtherVariants | Lookup::Nothing => None,
         };
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
+        let stored = found.as_ref().map(|found| &found.metadata).filter(|metadata| metadata.status == 206);
+        let portion =
+            stored.and_then(|stored| portion(self.conditions, Some(stored))).map(|portion| self.ranged(portion));
         let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
         let reason = ForwardReason::Stale;
         let asked = request.again("GET");
-        match self.call(Needed { reason, on_error, validate, collapse: true, found }, request).await {
+        match self.call(Needed { reason, on_error, validate, collapse: true, portion, found }, request).await {
             Called::Kept { metadata, response, .. } => {
                 // Nobody waits for a refresh, so nobody has to know whether the store took it.
                 let _ = self.save(&asked, &metadata, response).await;
@@ -360,11 +394,21 @@ pub(super) struct Needed<P: Platform> {
     validate: bool,
     /// Whether requests for the key may share the call.
     collapse: bool,
+    /// What part to ask for, in place of all of it.
+    portion: Option<Ranged>,
     found: Option<Box<Found<P>>>,
+}
+
+/// A part as the origin is asked for it.
+struct Ranged {
+    range: String,
+    if_range: Option<String>,
+    /// Whether the client wants all of it, and this is what is missing.
+    completes: bool,
 }
 
 impl<P: Platform> Needed<P> {
     const fn response(reason: ForwardReason) -> Self {
-        Self { reason, on_error: OnError::Fail, validate: false, collapse: true, found: None }
+        Self { reason, on_error: OnError::Fail, validate: false, collapse: true, portion: None, found: None }
     }
 }

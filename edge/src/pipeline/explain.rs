@@ -58,7 +58,7 @@ pub(crate) async fn explain<P: Platform>(isolate: &Isolate<P>, platform: &P, mut
             let (key, forward) = for_the_cache(request, options);
             member(&mut json, "key", &key.to_string());
             member(&mut json, "key_query", &forward.query);
-            let found = look_up(isolate, platform, &key, &forward, options).await;
+            let found = look_up(isolate, platform, &key, &forward, conditions.range(), options).await;
             let stored = match &found {
                 Lookup::Found(found) => Stored::Response(&found.metadata),
                 Lookup::OtherVariants => Stored::OtherVariants,

@@ -6,11 +6,12 @@
 
 use core::time::Duration;
 
+use futures_util::future::join;
 use seawall_core::cache::key::{CacheKey, Target};
 
 use super::{Store, Stored};
 use crate::{
-    Platform,
+    Body as _, Platform,
     message::{Headers, Response},
 };
 
@@ -60,6 +61,18 @@ pub async fn check<P: Platform>(platform: &P, store: &impl Store<P>) -> Result<(
     done("first", store.save(&one, first.stored(platform), KEEP_FOR).await)?;
     done("second", store.save(&one, second.stored(platform), KEEP_FOR).await)?;
     expect("what was saved last", &read(platform, store, &one).await?, &Some(second))?;
+
+    let (joined, other_half) = platform.text("one half, ".into()).join(platform.text("the other".into())).tee();
+    let joined =
+        Stored { response: Response::new(200, P::Headers::default(), Some(joined)), note: String::from("00ff") };
+    let (saved, read_beside) =
+        join(store.save(&one, joined, KEEP_FOR), platform.read(other_half, BODY_BYTES_MAX)).await;
+    done("a body that is joined and read beside", saved)?;
+    let wanted = Entry::new(200, Some("one half, the other"), &[]);
+    if read_beside != wanted.body {
+        return Err(format!("what is read beside: {read_beside:?}"));
+    }
+    expect("a body that is joined", &read(platform, store, &one).await?, &Some(wanted))?;
 
     done("removing", store.remove(&one).await)?;
     expect("what was removed", &read(platform, store, &one).await?, &None)

@@ -6,14 +6,15 @@ use std::rc::Rc;
 use anyhow::Result;
 use futures_util::FutureExt as _;
 use seawall_edge::{
-    Isolate,
+    Edge, Isolate, Settings,
     fake::{self, Faults, Host, World},
     message::{Headers as _, Request, Response},
     platform::FetchError,
+    settings::Secret,
 };
-use seawall_scenarios::{Answer, Ask, Authority, Crowd, Platform, Reply, Subject, all, run};
+use seawall_scenarios::{Answer, Ask, Authority, Crowd, Platform, Reply, SECRET, Subject, all, run};
 
-use super::world;
+use super::{policy, world};
 
 struct Fake {
     world: World,
@@ -37,7 +38,8 @@ impl Subject for Fake {
     }
 
     async fn ask(&mut self, ask: &Ask, target: &str) -> Result<Answer> {
-        let request = Request::get(target).method(&ask.method).from(address(ask.from));
+        let mut request = Request::get(target).method(&ask.method).from(address(ask.from));
+        request.body = ask.send_body.clone();
         Ok(self.send(ask.send.iter().fold(request, |request, (name, value)| request.with(name, value))))
     }
 
@@ -93,13 +95,22 @@ fn answer(response: Response<Host>) -> Answer {
     Answer { status: response.status, fields, body: response.body.unwrap_or_default() }
 }
 
+/// A world with a log of purges, whose isolate has the operator's secret.
+fn with_secret() -> (World, Rc<Isolate<Host>>) {
+    let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
+    let edge = Edge::new(policy(), 1).with_settings(settings);
+    let world = World::new(policy(), 1);
+    world.set_purge_log(true);
+    (world, Rc::new(Isolate::new(edge, 1)))
+}
+
 #[test]
 fn every_scenario_passes() {
     let wrong: Vec<String> = all()
         .unwrap()
         .iter()
         .filter_map(|scenario| {
-            let (world, edge) = world();
+            let (world, edge) = if scenario.secret { with_secret() } else { world() };
             // The world runs inside each step, so no step waits.
             let played = run(scenario, &mut Fake { world, edge }).now_or_never().expect("no step waits");
             played.err().map(|error| format!("{error:#}"))

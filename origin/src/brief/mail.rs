@@ -126,14 +126,14 @@ async fn send(context: &Context, lease: &Lease, due: &Due) -> anyhow::Result<Opt
     if !is_ours {
         return Ok(None);
     }
-    let outcome = hand_over(context, due).await?;
+    let outcome = hand_over(context, lease, due).await?;
     let mark: [(&(dyn ToSql + Sync), Type); 3] =
         [(&due.user_id, Type::INT8), (&due.period, Type::DATE), (&outcome, Type::TEXT)];
     context.databases.primary().get().await?.query_typed(MARK, &mark).await?;
     Ok(Some(outcome))
 }
 
-async fn hand_over(context: &Context, due: &Due) -> anyhow::Result<&'static str> {
+async fn hand_over(context: &Context, lease: &Lease, due: &Due) -> anyhow::Result<&'static str> {
     let lookback_days = if due.frequency == Frequency::Weekly { Lookback::WEEK } else { Lookback::DAY };
     let brief = Brief { databases: context.databases.clone(), user_id: due.user_id, lookback_days };
     let brief = Contents::read(brief.compute().await?)?;
@@ -151,6 +151,12 @@ async fn hand_over(context: &Context, due: &Due) -> anyhow::Result<&'static str>
         message_id: Some(format!("<brief.{}.{}@{}>", due.user_id, due.period, accounts.host())),
         unsubscribe: Some(unsubscribe),
     };
+    // The brief took a while to compute. Who lost the lease meanwhile leaves the mail to who has it.
+    let mut connection = context.databases.primary().get().await?;
+    let transaction = connection.transaction().await?;
+    lease.hold(&transaction).await?;
+    transaction.commit().await?;
+    drop(connection);
     match context.mailer.send(&mail).await {
         Ok(()) => Ok("sent"),
         Err(error @ MailError::Refused(_)) => {

@@ -2,7 +2,8 @@
 
 use lettre::message::Mailbox;
 
-use super::{Reader, SECRET_BYTES_MIN, Secret, http_url, var};
+use super::reader::SECRET_BYTES_MIN;
+use super::{Reader, Secret, http_url, var};
 
 /// Who may sign in, and how mail goes out.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             admin_email: self.checked(&var::ADMIN_EMAIL, |value| {
                 value.parse::<lettre::Address>().is_ok().then(|| value.to_ascii_lowercase())
             }),
-            smtp_url: self.checked(&var::SMTP_URL, smtp_url).map(Secret),
+            smtp_url: self.checked(&var::SMTP_URL, smtp_url).map(Secret::new),
             mail_from: self.parse(&var::SMTP_FROM, nobody(), |value| value.parse().ok()),
         };
         if accounts.is_secure() {

@@ -1,5 +1,7 @@
 //! What visitors and those who look for faults are told about the site.
 
+use std::ops::RangeInclusive;
+
 use super::{Reader, http_url, var};
 
 /// What visitors and those who look for faults are told about the site.
@@ -9,13 +11,19 @@ pub struct Site {
     pub static_base_url: Option<String>,
     /// `SECURITY_CONTACT`: whom to tell of a hole.
     pub security_contact: Option<String>,
+    /// `PAGE_MEMORY_MIB`: most bytes of pages that this process keeps in memory.
+    pub page_memory_bytes: u64,
 }
+
+/// With none pages are made for each request; more than this is better spent on the database.
+const PAGE_MEMORY_MIB: RangeInclusive<u64> = 0..=4_096;
 
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     pub(super) fn site(&mut self) -> Site {
         Site {
             static_base_url: self.checked(&var::STATIC_BASE_URL, host),
             security_contact: self.checked(&var::SECURITY_CONTACT, contact),
+            page_memory_bytes: self.number(&var::PAGE_MEMORY_MIB, PAGE_MEMORY_MIB) * 1024 * 1024,
         }
     }
 }

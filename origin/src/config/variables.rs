@@ -48,6 +48,7 @@ pub const VARIABLES: &[&Variable] = &[
     &BASE_URL,
     &STATIC_BASE_URL,
     &SECURITY_CONTACT,
+    &PAGE_MEMORY_MIB,
     &SESSION_KEYS,
     &INVITE_CODES,
     &ADMIN_EMAIL,
@@ -62,6 +63,10 @@ pub const VARIABLES: &[&Variable] = &[
     &SODA_PAGE_SIZE,
     &SODA_IN_REPORTS,
     &POLICY_FILE,
+    &OTEL_EXPORTER_OTLP_ENDPOINT,
+    &OTEL_EXPORTER_OTLP_HEADERS,
+    &OTEL_SERVICE_NAME,
+    &OTEL_TRACES_SAMPLER_ARG,
     &LOG_FORMAT,
     &RUST_LOG,
 ];
@@ -226,6 +231,14 @@ pub(super) const SECURITY_CONTACT: Variable = Variable {
     secret: false,
 };
 
+pub(super) const PAGE_MEMORY_MIB: Variable = Variable {
+    name: "PAGE_MEMORY_MIB",
+    default: Some("32"),
+    meaning: "Memory in MiB for pages that are asked for often, beside the page cache in the database. With 0 pages are made for each request and kept nowhere",
+    expected: "a whole number from 0 to 4096",
+    secret: false,
+};
+
 pub(super) const SESSION_KEYS: Variable = Variable {
     name: "SESSION_KEYS",
     default: None,
@@ -351,6 +364,38 @@ pub(super) const POLICY_FILE: Variable = Variable {
     default: None,
     meaning: "A traffic policy that replaces the built-in `policy.toml`",
     expected: "a path, or nothing",
+    secret: false,
+};
+
+pub(super) const OTEL_EXPORTER_OTLP_ENDPOINT: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    default: None,
+    meaning: "A collector of OpenTelemetry that is told of requests as spans, by OTLP over HTTP; `/v1/traces` is added. Without it nothing is recorded or sent",
+    expected: "an http or https URL without a query, such as http://localhost:4318; or nothing",
+    secret: false,
+};
+
+pub(super) const OTEL_EXPORTER_OTLP_HEADERS: Variable = Variable {
+    name: "OTEL_EXPORTER_OTLP_HEADERS",
+    default: None,
+    meaning: "Header fields of each request to the collector, such as its key",
+    expected: "pairs such as name=value, separated by commas; or nothing",
+    secret: true,
+};
+
+pub(super) const OTEL_SERVICE_NAME: Variable = Variable {
+    name: "OTEL_SERVICE_NAME",
+    default: Some("seawall-origin"),
+    meaning: "What spans say that they are from",
+    expected: "a name",
+    secret: false,
+};
+
+pub(super) const OTEL_TRACES_SAMPLER_ARG: Variable = Variable {
+    name: "OTEL_TRACES_SAMPLER_ARG",
+    default: Some("0.1"),
+    meaning: "The part of requests that are exported, of those whose caller did not choose by `traceparent`",
+    expected: "a part from 0 to 1 with three decimals at most",
     secret: false,
 };
 

@@ -1,12 +1,15 @@
 //! Loads every dataset of the city, each in its own transaction: what loaded stays although another did not, and is not
 //! loaded again when the run is tried again. Most nights only what has changed; whole when that is due.
+//!
+//! A run is tried again when something failed that may pass: the network, the API, the database. Data that was refused is
+//! refused the next time too, so such a run has failed at once.
 
-use anyhow::bail;
+use anyhow::anyhow;
 use serde_json::json;
 
 use super::job::Counts;
 use super::{entities, likeness};
-use crate::jobs::{Context, Lease};
+use crate::jobs::{Context, Hopeless, Lease};
 use crate::purge;
 use crate::soda::datasets::{DATASETS, Dataset};
 use crate::soda::ingest::{self, Extent, LoadError, Progress, Report, Shrink};
@@ -14,6 +17,8 @@ use crate::soda::ingest::{self, Extent, LoadError, Progress, Report, Shrink};
 pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Counts> {
     let mut counts = lease.checkpoint().clone();
     let mut failed = Vec::new();
+    // Whether something failed that may succeed when it is tried again.
+    let mut may_pass = false;
     for (done, dataset) in DATASETS.iter().enumerate() {
         if counts.contains_key(dataset.name) {
             continue;
@@ -30,17 +35,23 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
                 counts.insert(dataset.name.to_owned(), count);
                 lease.leave(counts.clone()).await?;
             }
-            Err(error) => failed.push(format!("{}: {:#}", dataset.name, anyhow::Error::from(error))),
+            Err(error) => {
+                may_pass |= error.is_transient();
+                failed.push(format!("{}: {:#}", dataset.name, anyhow::Error::from(error)));
+            }
         }
     }
     if let Err(error) = entities::run(context, lease).await {
+        may_pass = true;
         failed.push(format!("entities: {error:#}"));
     }
     if let Err(error) = likeness::run(context, lease).await {
+        may_pass = true;
         failed.push(format!("similar projects: {error:#}"));
     }
     // What was computed from the data before is old now, whichever of it changed.
     if let Err(error) = context.cache.invalidate("%").await {
+        may_pass = true;
         failed.push(format!("the page cache still holds what was computed before: {error}"));
     }
     // What the edge is not told now, the next run of compute-caches tells it.
@@ -52,7 +63,8 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         }
     }
     if !failed.is_empty() {
-        bail!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 3, failed.join("; "));
+        let error = anyhow!("{} of {} steps failed: {}", failed.len(), DATASETS.len() + 3, failed.join("; "));
+        return Err(if may_pass { error } else { Hopeless(error).into() });
     }
     Ok(counts)
 }

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use super::job::{Counts, Job};
 use crate::db;
 use crate::jobs::Context;
-use crate::page_cache::ENTRIES_MAX;
+use crate::page_cache::{ENTRIES_MAX, PASSING_MAX, TRIM};
 
 /// Rows that are kept for a while: the table, and which of its rows are too old.
 const KEPT: [(&str, &str); 5] = [
@@ -19,12 +19,6 @@ const KEPT: [(&str, &str); 5] = [
     // A week shows a day beside the same day of the week before.
     ("request_metrics", "recorded_at < now() - interval '8 days'"),
 ];
-
-/// Entries of the page cache beyond its bound, the oldest ones; what is being computed for the first time has no age yet
-/// and stays.
-const PAGE_CACHE: &str = "DELETE FROM page_cache WHERE cache_key IN (
-        SELECT cache_key FROM page_cache WHERE computed_at IS NOT NULL ORDER BY computed_at DESC OFFSET $1)
-    RETURNING 1";
 
 /// Rows deleted by one statement.
 const PORTION: i64 = 5_000;
@@ -46,7 +40,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Counts> {
         }
         counts.insert(table.to_owned(), deleted.into());
     }
-    let beyond = session.query_typed(PAGE_CACHE, &[(&ENTRIES_MAX, Type::INT8)]).await?.len();
+    let beyond = session.query_typed(TRIM, &[(&ENTRIES_MAX, Type::INT8), (&PASSING_MAX, Type::INT8)]).await?.len();
     counts.insert("page_cache".to_owned(), beyond.into());
     Ok(counts)
 }

@@ -64,6 +64,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0013_narrowed_search",
         sql: include_str!("../../migrations/0013_narrowed_search.sql"),
     },
+    Migration {
+        version: 14,
+        name: "0014_page_cache_tags",
+        sql: include_str!("../../migrations/0014_page_cache_tags.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

@@ -209,7 +209,17 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
     ),
     (
         "page_cache",
-        &["cache_key", "payload", "computed_at", "ttl_seconds", "stale_seconds", "invalidated_at", "computing_until"],
+        &[
+            "cache_key",
+            "payload",
+            "computed_at",
+            "ttl_seconds",
+            "stale_seconds",
+            "invalidated_at",
+            "computing_until",
+            "tags",
+            "is_negative",
+        ],
     ),
     ("permit_signals", &["permit_number", "signal_type", "station", "tier", "since"]),
     (

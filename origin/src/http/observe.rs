@@ -5,11 +5,14 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 use tracing::Instrument as _;
+use tracing::field::Empty;
+
+use crate::telemetry::{self, Answered};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
@@ -57,12 +60,17 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let path = shown(request.uri().path()).to_owned();
-    let span = tracing::info_span!("request", request.id = id.as_str());
+    let span = tracing::info_span!("request", request.id = id.as_str(), { telemetry::NAME } = Empty);
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    telemetry::adopt(&span, &method, route.as_ref().map(MatchedPath::as_str), request.headers());
 
     let mut response = next.run(request).instrument(span.clone()).await;
 
     let total = started.elapsed();
     let database = response.extensions().get::<DatabaseTime>().map(|time| time.0);
+    let status = response.status().as_u16();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    telemetry::describe(&span, Answered { method: method.as_str(), route, status, request_id: id.as_str() });
     let headers = response.headers_mut();
     headers.insert(&REQUEST_ID, id.0);
     set(headers, &RESPONSE_TIME, format!("{}ms", tenths(total)));
@@ -71,7 +79,6 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
         None => format!("total;dur={}", tenths(total)),
     };
     set(headers, &SERVER_TIMING, timing);
-    let status = response.status().as_u16();
     let duration_us = u64::try_from(total.as_micros()).unwrap_or(u64::MAX);
     span.in_scope(|| tracing::debug!(event = "request.done", %method, path, status, duration_us, "{method} {path} answered {status}"));
     response

@@ -34,6 +34,11 @@ pub(crate) struct Outcome {
 #[error("the lease has ended, and what was about to be written was not")]
 pub(crate) struct LeaseLost;
 
+/// Work that fails whenever it is tried: what it was asked to do, or to read, is wrong. It is not tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(crate) struct Hopeless(pub(crate) anyhow::Error);
+
 impl Lease {
     pub(super) fn new(queue: Queue, taken: &Taken, progress: Unwritten) -> Self {
         let Taken { job_id, fence, checkpoint, .. } = taken;

@@ -85,8 +85,8 @@ pub(super) struct Taken {
 pub(super) enum Ending {
     /// The work is done.
     Done { counts: Map<String, Value>, result: Option<ResultInfo> },
-    /// It failed, and may be tried again after the pause.
-    Failed { error: String, pause: Duration },
+    /// It failed, and may be tried again after the pause; without one it fails whenever it is tried.
+    Failed { error: String, pause: Option<Duration> },
     /// Its caller does not want it any more.
     Cancelled,
     /// The process ends, and another one is to do it.
@@ -276,18 +276,18 @@ impl Queue {
                 let sql = format!(
                     "WITH next AS (
                         SELECT job_id, CASE WHEN cancel_requested THEN 'cancelled'
-                                            WHEN failures + 1 >= attempts_max THEN 'failed'
+                                            WHEN failures + 1 >= attempts_max OR $4 IS NULL THEN 'failed'
                                             ELSE 'queued' END AS state FROM jobs WHERE {HELD} FOR NO KEY UPDATE
                      )
                      UPDATE jobs SET state = next.state, failures = failures + 1, leased_until = NULL, error = $3,
-                            due_at = now() + $4 * interval '1 millisecond',
+                            due_at = now() + coalesce($4, 0) * interval '1 millisecond',
                             ended_at = CASE WHEN next.state <> 'queued' THEN now() END,
                             expires_at = CASE WHEN next.state <> 'queued'
                                               THEN now() + retention_seconds * interval '1 second' END
                        FROM next WHERE jobs.job_id = next.job_id RETURNING 1"
                 );
                 let error: String = error.chars().take(ERROR_CHARS_MAX).collect();
-                let pause = millis(*pause);
+                let pause = pause.map(millis);
                 let further: [(&(dyn ToSql + Sync), Type); 2] = [(&error, Type::TEXT), (&pause, Type::INT4)];
                 self.changes(&sql, &lease.into_iter().chain(further).collect::<Vec<_>>()).await
             }

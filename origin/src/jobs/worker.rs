@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_postgres::Client;
 
 use super::kind::Kind;
-use super::lease::{Lease, Outcome, Unwritten};
+use super::lease::{Hopeless, Lease, Outcome, Unwritten};
 use super::queue::{self, Ending, LEASE, Queue, Taken};
 use super::{Context, export, report};
 use crate::cron;
@@ -329,7 +329,8 @@ async fn attempt(context: Arc<Context>, queue: Queue, lease: Lease, taken: Taken
             Ending::Done { counts, result }
         }
         Ok(Err(error)) => {
-            let (error, last) = (format!("{error:#}"), failures + 1 >= terms.attempts_max);
+            let hopeless = error.is::<Hopeless>();
+            let (error, last) = (format!("{error:#}"), hopeless || failures + 1 >= terms.attempts_max);
             tracing::error!(
                 event = if last { "jobs.dead" } else { "jobs.failed" },
                 kind = name,
@@ -339,7 +340,8 @@ async fn attempt(context: Arc<Context>, queue: Queue, lease: Lease, taken: Taken
                 error,
                 "{name} {job_id} failed after {duration_ms} ms: {error}"
             );
-            Ending::Failed { error, pause: terms.pause(failures + 1, rand::random()) }
+            let pause = (!hopeless).then(|| terms.pause(failures + 1, rand::random()));
+            Ending::Failed { error, pause }
         }
         Err(Tell::Cancel) => Ending::Cancelled,
         Err(Tell::Stop) => Ending::Returned,

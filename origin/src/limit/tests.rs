@@ -7,7 +7,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 
-const POLICY: &str = r#"
+pub(super) const POLICY: &str = r#"
 version = 1
 [upstream.origin]
 [limit.two]

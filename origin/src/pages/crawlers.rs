@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
@@ -12,15 +11,16 @@ use jiff::{Timestamp, ToSpan as _};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::place::base_url;
-use crate::db::{ReadOnly, Reader};
+use crate::db::{Databases, ReadOnly, Reader};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::permits::limits::LISTED_MAX;
 use crate::permits::parcel::Parcel;
+use crate::purge;
 use crate::server::Site;
 
 /// Lists of reports: five times the city's parcels.
-const LISTS_MAX: i64 = 20;
+const LISTS_MAX: i64 = 500;
 /// How long security.txt may be trusted, in hours: RFC 9116 §2.5.5 advises less than a year.
 const CONTACT_HOURS: i64 = 90 * 24;
 
@@ -44,32 +44,77 @@ pub(crate) async fn robots() -> Response {
 
 /// `GET /sitemap.xml`: the lists.
 pub(crate) async fn sitemap(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let lists = site.databases.read(&Lists).await?;
-    let reports = (1..=lists.min(LISTS_MAX)).map(|list| format!("reports-{list}"));
-    let names = std::iter::once("pages".to_owned()).chain(reports);
-    let urls = names.map(|name| format!("/sitemaps/{name}.xml"));
-    let mut response = xml("sitemapindex", "sitemap", urls);
-    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
-    Ok(response)
+    site.documents.answer(&Lists(site.databases.clone())).await
+}
+
+/// The lists that there are.
+#[derive(Clone)]
+struct Lists(Databases);
+
+impl Document for Lists {
+    fn name(&self) -> String {
+        "/sitemap.xml".to_owned()
+    }
+
+    fn content_type(&self) -> &'static str {
+        XML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::SEARCH.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let lists = self.0.read(&Listed).await?;
+        let reports = (1..=lists.min(LISTS_MAX)).map(|list| format!("reports-{list}"));
+        let names = std::iter::once("pages".to_owned()).chain(reports);
+        let urls = names.map(|name| format!("/sitemaps/{name}.xml"));
+        Ok(Written { text: xml("sitemapindex", "sitemap", urls), is_passing: false })
+    }
+}
+
+/// One list of reports.
+#[derive(Clone)]
+struct List {
+    databases: Databases,
+    number: i64,
+}
+
+impl Document for List {
+    fn name(&self) -> String {
+        format!("/sitemaps/reports-{}.xml", self.number)
+    }
+
+    fn content_type(&self) -> &'static str {
+        XML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::SEARCH.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let parcels = self.databases.read(&Parcels { list: self.number }).await?;
+        if parcels.is_empty() {
+            return Err(no_list());
+        }
+        Ok(Written { text: xml("urlset", "url", parcels.iter().map(Parcel::path)), is_passing: false })
+    }
+}
+
+fn no_list() -> Error {
+    Error::not_found("There is no such list; /sitemap.xml names them all.")
 }
 
 /// `GET /sitemaps/{list}`: one list of addresses.
 pub(crate) async fn list(State(site): State<Arc<Site>>, Path(list): Path<String>) -> Result<Response, Error> {
     if list == "pages.xml" {
-        return Ok(xml("urlset", "url", PAGES.iter().map(|path| (*path).to_owned())));
+        let text = xml("urlset", "url", PAGES.iter().map(|path| (*path).to_owned()));
+        return Ok(([(CONTENT_TYPE, HeaderValue::from_static(XML))], text).into_response());
     }
-    let none = || Error::not_found("There is no such list; /sitemap.xml names them all.");
-    let number = list.strip_prefix("reports-").and_then(|rest| rest.strip_suffix(".xml")).ok_or_else(none)?;
-    let number: i64 = number.parse().ok().filter(|number| (1..=LISTS_MAX).contains(number)).ok_or_else(none)?;
-    let started = Instant::now();
-    let parcels = site.databases.read(&Parcels { list: number }).await?;
-    if parcels.is_empty() {
-        return Err(none());
-    }
-    let mut response = xml("urlset", "url", parcels.iter().map(Parcel::path));
-    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
-    Ok(response)
+    let number = list.strip_prefix("reports-").and_then(|rest| rest.strip_suffix(".xml")).ok_or_else(no_list)?;
+    let number: i64 = number.parse().ok().filter(|number| (1..=LISTS_MAX).contains(number)).ok_or_else(no_list)?;
+    site.documents.answer(&List { databases: site.databases.clone(), number }).await
 }
 
 /// `GET /.well-known/security.txt` (RFC 9116), where a contact is set.
@@ -85,9 +130,9 @@ pub(crate) async fn security(State(site): State<Arc<Site>>) -> Result<Response, 
 }
 
 /// How many lists of reports there are, as the job `resolve-entities` last made them.
-struct Lists;
+struct Listed;
 
-impl ReadOnly for Lists {
+impl ReadOnly for Listed {
     type Answer = i64;
 
     async fn read(&self, reader: &Reader) -> Result<i64, tokio_postgres::Error> {
@@ -119,7 +164,7 @@ impl ReadOnly for Parcels {
 }
 
 /// A list of addresses below `base_url`. Our own paths hold nothing that XML would read.
-fn xml(list: &str, entry: &str, paths: impl Iterator<Item = String>) -> Response {
+fn xml(list: &str, entry: &str, paths: impl Iterator<Item = String>) -> String {
     let place = base_url();
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{list} xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n"
@@ -128,8 +173,10 @@ fn xml(list: &str, entry: &str, paths: impl Iterator<Item = String>) -> Response
         let _ = writeln!(text, "<{entry}><loc>{place}{path}</loc></{entry}>");
     }
     let _ = writeln!(text, "</{list}>");
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/xml"))], text).into_response()
+    text
 }
+
+const XML: &str = "application/xml";
 
 fn plain(text: String) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response()
@@ -155,9 +202,9 @@ mod tests {
         assert!(PAGES.iter().all(|page| DISALLOWED.iter().all(|path| !page.starts_with(path))));
     }
 
-    #[tokio::test]
-    async fn lists_are_xml_with_one_entry_a_line() {
-        let text = text(xml("urlset", "url", ["/", "/velocity"].into_iter().map(str::to_owned))).await;
+    #[test]
+    fn lists_are_xml_with_one_entry_a_line() {
+        let text = xml("urlset", "url", ["/", "/velocity"].into_iter().map(str::to_owned));
         assert_eq!(text.matches("<url><loc>").count(), 2, "{text}");
         assert!(text.starts_with("<?xml") && text.ends_with("</urlset>\n"), "{text}");
     }

@@ -2,7 +2,6 @@
 //! database it says what would stand here, and is not kept.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
@@ -11,11 +10,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Frame, render};
+use super::{Frame, HTML, html, render};
 use crate::accounts::private;
 use crate::db::{Databases, ReadOnly, Reader};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::page_cache::{Entry, Lifetime, Payload};
+use crate::purge;
 use crate::server::Site;
 
 #[derive(Template)]
@@ -57,8 +57,13 @@ struct Contact {
     permits: i64,
 }
 
+/// The page, with its parcel.
 #[derive(Clone, Debug)]
-struct Demo(Databases);
+struct Demo {
+    databases: Databases,
+    /// The way to an account, which the configuration decides.
+    sign_up: String,
+}
 
 /// The parcel that is shown where it is known: an office tower with permits of every kind.
 const PARCEL: (&str, &str) = ("3507", "004");
@@ -93,38 +98,48 @@ SELECT jsonb_build_object(
          GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 10) people)) AS parcel
   FROM place";
 
-impl Entry for Demo {
-    fn key(&self) -> String {
-        "demo".to_owned()
+impl Document for Demo {
+    fn name(&self) -> String {
+        format!("/demo {}", self.sign_up)
     }
 
-    fn lifetime(&self) -> Lifetime {
-        Lifetime { ttl: Duration::from_secs(15 * 60), stale: Duration::from_secs(24 * 60 * 60) }
+    fn content_type(&self) -> &'static str {
+        HTML
     }
 
-    async fn compute(&self) -> Result<Payload, Error> {
-        self.0.read_to_keep(self).await
+    fn tags(&self) -> Vec<String> {
+        vec![purge::LOADS.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let parcel = self.databases.read_to_keep(&Find).await?;
+        let parcel = parcel.map(serde_json::from_value).transpose().map_err(Error::bug)?;
+        Ok(Written { text: html(&page(parcel, &self.sign_up))?, is_passing: false })
     }
 }
 
-impl ReadOnly for Demo {
-    type Answer = Payload;
+/// Reads what is shown of the parcel; none when there is none.
+struct Find;
 
-    async fn read(&self, reader: &Reader) -> Result<Payload, tokio_postgres::Error> {
+impl ReadOnly for Find {
+    type Answer = Option<Value>;
+
+    async fn read(&self, reader: &Reader) -> Result<Option<Value>, tokio_postgres::Error> {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&PARCEL.0, Type::TEXT), (&PARCEL.1, Type::TEXT)];
         let rows = reader.query_typed(FIND, &parameters).await?;
-        let parcel: Option<Value> = rows.first().map(|row| row.try_get(0)).transpose()?;
-        Ok(Payload::from_iter([("parcel".to_owned(), parcel.unwrap_or(Value::Null))]))
+        rows.first().map(|row| row.try_get(0)).transpose()
     }
+}
+
+fn page(parcel: Option<Parcel>, sign_up: &str) -> DemoPage {
+    DemoPage { frame: Frame::new("What a report looks like").at("/demo"), parcel, sign_up: sign_up.to_owned() }
 }
 
 /// `GET /demo`
 pub(crate) async fn demo(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    let looked_up = site.cache.get_cached_or_compute(&Demo(site.databases.clone())).await;
-    let is_known = looked_up.is_ok();
-    let parcel = looked_up.ok().and_then(|mut payload| payload.remove("parcel"));
-    let parcel = parcel.and_then(|parcel| serde_json::from_value(parcel).ok());
-    let frame = Frame::new("What a report looks like").at("/demo");
-    let page = render(&DemoPage { frame, parcel, sign_up: site.accounts.sign_up_path() })?;
-    Ok(if is_known { page } else { private(page) })
+    let demo = Demo { databases: site.databases.clone(), sign_up: site.accounts.sign_up_path() };
+    match site.documents.answer(&demo).await {
+        Ok(answer) => Ok(answer),
+        Err(_) => Ok(private(render(&page(None, &demo.sign_up))?)),
+    }
 }

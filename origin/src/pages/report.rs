@@ -8,7 +8,6 @@ mod timeline;
 mod view;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -17,11 +16,13 @@ use axum::response::{IntoResponse as _, Response};
 use self::view::{Figure, PermitCard, RecordRow};
 use super::section::Section;
 use super::text::{clip, thousands};
-use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use super::{Frame, HTML, PAGE_BYTES_MAX, html, spend};
+use crate::db::Databases;
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::permits::api;
-use crate::permits::report::live::{self, City};
+use crate::permits::parcel::Parcel;
+use crate::permits::report::live::{self, City, Live};
 use crate::permits::report::{self, Report, Summary};
 use crate::purge;
 use crate::server::Site;
@@ -95,14 +96,35 @@ pub(crate) async fn report(
         Ok(parcel) => parcel,
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
-    let started = Instant::now();
-    let report = report::find_live(&site.databases, &site.live, &parcel).await?;
-    let report = report.ok_or_else(|| api::not_known(&parcel))?;
-    let waited = started.elapsed();
-    let mut response = render(&ReportPage::of(&report)?)?;
-    purge::tag(&mut response, &[purge::REPORTS, &purge::parcel_tag(&parcel)]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    site.documents.answer(&ReportOf { databases: site.databases.clone(), live: site.live.clone(), parcel }).await
+}
+
+/// The page of a parcel.
+#[derive(Clone)]
+struct ReportOf {
+    databases: Databases,
+    live: Live,
+    parcel: Parcel,
+}
+
+impl Document for ReportOf {
+    fn name(&self) -> String {
+        self.parcel.path()
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::REPORTS.to_owned(), purge::parcel_tag(&self.parcel)]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let report = report::find_live(&self.databases, &self.live, &self.parcel).await?;
+        let report = report.ok_or_else(|| api::not_known(&self.parcel))?;
+        Ok(Written { text: html(&ReportPage::of(&report)?)?, is_passing: report.city.is_away() })
+    }
 }
 
 impl ReportPage {

@@ -4,7 +4,6 @@
 //! linked as JSON.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::{Query as Parameters, State};
@@ -12,12 +11,12 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::text::{clip, count, date, encode, money, sentence};
-use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use super::{Frame, HTML, PAGE_BYTES_MAX, html, render, spend};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
-use crate::permits::api::SearchParameters;
+use crate::permits::api::{Asked, SearchParameters};
 use crate::permits::search::query::{Kind, Refusal};
-use crate::permits::search::{self, Found, Hit, Part, Place, Suggestion};
+use crate::permits::search::{Found, Hit, Part, Place, Suggestion};
 use crate::permits::standing::Stage;
 use crate::purge;
 use crate::server::Site;
@@ -100,14 +99,33 @@ pub(crate) async fn search(
     if parameters.q.trim().is_empty() {
         return render(&SearchPage::blank());
     }
-    let query = parameters.query()?;
-    let started = Instant::now();
-    let found = search::find(&site.databases, &query, &part).await?;
-    let waited = started.elapsed();
-    let mut response = render(&SearchPage::of(found, &part)?)?;
-    purge::tag(&mut response, &[purge::SEARCH]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    site.documents
+        .answer(&ResultsPage(Asked { databases: site.databases.clone(), query: parameters.query()?, part }))
+        .await
+}
+
+/// One page of results, for people.
+#[derive(Clone)]
+struct ResultsPage(Asked);
+
+impl Document for ResultsPage {
+    fn name(&self) -> String {
+        format!("/search {}", self.0.name())
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::SEARCH.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let found = self.0.find().await?;
+        let is_passing = found.is_nothing();
+        Ok(Written { text: html(&SearchPage::of(found, &self.0.part)?)?, is_passing })
+    }
 }
 
 impl SearchPage {

@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::QUERY_CHARS_MAX;
 use super::parcel::Parcel;
+use super::report::live::Live;
 use super::search::query::{Query, Refusal};
-use super::search::{Cursor, Part, Suggestion};
+use super::search::{Cursor, Found, Part, Suggestion};
 use super::{report, search};
+use crate::db::Databases;
+use crate::documents::{Document, Written};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
 use crate::purge;
@@ -62,6 +65,79 @@ impl SearchParameters {
     }
 }
 
+/// One page of results, before it is looked up.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) databases: Databases,
+    pub(crate) query: Query,
+    pub(crate) part: Part,
+}
+
+impl Asked {
+    /// The text as it was tidied, and which part of the results; control characters are not in the text.
+    pub(crate) fn name(&self) -> String {
+        format!("{}\n{:?}", self.query.text, self.part)
+    }
+
+    pub(crate) async fn find(&self) -> Result<Found, Error> {
+        search::find(&self.databases, &self.query, &self.part).await
+    }
+}
+
+/// One page of results, for programs.
+#[derive(Clone)]
+struct ResultsJson(Asked);
+
+impl Document for ResultsJson {
+    fn name(&self) -> String {
+        format!("/api/v1/search {}", self.0.name())
+    }
+
+    fn content_type(&self) -> &'static str {
+        JSON
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::SEARCH.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let found = self.0.find().await?;
+        Ok(Written { is_passing: found.is_nothing(), text: serde_json::to_string(&found).map_err(Error::bug)? })
+    }
+}
+
+/// The report of a parcel, for programs.
+#[derive(Clone)]
+struct ReportJson {
+    databases: Databases,
+    live: Live,
+    parcel: Parcel,
+}
+
+impl Document for ReportJson {
+    fn name(&self) -> String {
+        format!("/api/v1{}", self.parcel.path())
+    }
+
+    fn content_type(&self) -> &'static str {
+        JSON
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::REPORTS.to_owned(), purge::parcel_tag(&self.parcel)]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let report = report::find_live(&self.databases, &self.live, &self.parcel).await?;
+        let report = report.ok_or_else(|| not_known(&self.parcel))?;
+        let is_passing = report.city.is_away();
+        Ok(Written { text: serde_json::to_string(&report).map_err(Error::bug)?, is_passing })
+    }
+}
+
+const JSON: &str = "application/json";
+
 /// Reads the parcel of a path under `prefix`: the parcel, or the way to its usual spelling, so that one copy of a
 /// report is stored at the edge.
 pub(crate) fn parcel(prefix: &str, block: &str, lot: &str) -> Result<Result<Parcel, Redirect>, Error> {
@@ -101,12 +177,7 @@ pub(crate) async fn search(
     Parameters(parameters): Parameters<SearchParameters>,
 ) -> Result<Response, Error> {
     let (query, part) = (parameters.query()?, parameters.part()?);
-    let started = Instant::now();
-    let found = search::find(&site.databases, &query, &part).await?;
-    let mut response = Json(found).into_response();
-    purge::tag(&mut response, &[purge::SEARCH]);
-    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
-    Ok(response)
+    site.documents.answer(&ResultsJson(Asked { databases: site.databases.clone(), query, part })).await
 }
 
 /// `GET /api/v1/report/{block}/{lot}`
@@ -118,14 +189,7 @@ pub(crate) async fn report(
         Ok(parcel) => parcel,
         Err(elsewhere) => return Ok(elsewhere.into_response()),
     };
-    let started = Instant::now();
-    let report = report::find_live(&site.databases, &site.live, &parcel).await?;
-    let report = report.ok_or_else(|| not_known(&parcel))?;
-    let waited = started.elapsed();
-    let mut response = Json(report).into_response();
-    purge::tag(&mut response, &[purge::REPORTS, &purge::parcel_tag(&parcel)]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    site.documents.answer(&ReportJson { databases: site.databases.clone(), live: site.live.clone(), parcel }).await
 }
 
 /// 404 for a parcel without rows.

@@ -98,5 +98,6 @@ pub const STUCK_DAYS_MAX: i32 = 365;
 /// Stuck permits that are listed: two screens of a table.
 pub const STUCK_LISTED_MAX: i64 = 60;
 
-/// Addresses of one list of the sitemap (<https://www.sitemaps.org/protocol.html>).
-pub const LISTED_MAX: i64 = 50_000;
+/// Addresses of one list of the sitemap: what the page cache takes. The protocol allows 50,000
+/// (<https://www.sitemaps.org/protocol.html>).
+pub const LISTED_MAX: i64 = 2_000;

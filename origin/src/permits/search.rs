@@ -106,6 +106,13 @@ pub(crate) struct Found {
     pub(crate) results: Vec<Hit>,
 }
 
+impl Found {
+    /// Whether no kind of thing was found, with filters or without.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.kind.is_none()
+    }
+}
+
 /// One permit with every address it was granted for.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Hit {

@@ -55,7 +55,7 @@ async fn every_answer_of_a_site_without_its_database() {
         ("GET", "/sitemaps/pages.xml", 200, "application/xml"),
         ("GET", "/sitemaps/reports-1.xml", 503, html),
         ("GET", "/sitemaps/reports-0.xml", 404, html),
-        ("GET", "/sitemaps/reports-21.xml", 404, html),
+        ("GET", "/sitemaps/reports-501.xml", 404, html),
         ("GET", "/sitemap.xml", 503, html),
         ("GET", "/.well-known/security.txt", 404, html),
         ("GET", "/about-data", 503, html),

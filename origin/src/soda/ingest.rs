@@ -135,6 +135,19 @@ pub enum LoadError {
     Session(anyhow::Error),
 }
 
+impl LoadError {
+    /// Whether the same load may succeed a little later, with nothing changed on our side.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.is_transient(),
+            Self::Database(error) => db::is_transient(error),
+            Self::Busy(_) | Self::Short { .. } | Self::Republished { .. } | Self::Session(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Whether a load may delete more rows than [`DELETED_PERCENT_MAX`], or empty a column that is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shrink {

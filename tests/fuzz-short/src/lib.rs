@@ -3,6 +3,7 @@
 //! Each [`Property`] takes any bytes and panics when something does not hold. `fuzz/` hands them to a coverage-guided
 //! fuzzer; the test beside this file tries the kept inputs of `fuzz/corpus` and mutations of them, drawn from a seed.
 
+mod answers;
 mod bytes;
 mod fields;
 mod slow;
@@ -18,7 +19,7 @@ pub struct Property {
 }
 
 /// All of them.
-pub const PROPERTIES: [Property; 14] = [
+pub const PROPERTIES: [Property; 18] = [
     Property { name: "cache_control", check: fields::cache_control },
     Property { name: "http_date", check: fields::http_date },
     Property { name: "vary", check: fields::vary },
@@ -33,6 +34,10 @@ pub const PROPERTIES: [Property; 14] = [
     Property { name: "policy_bytes", check: bytes::policy },
     Property { name: "lua_reply", check: texts::lua_reply },
     Property { name: "metadata_bytes", check: bytes::metadata },
+    Property { name: "explain_line", check: answers::explain_line },
+    Property { name: "rate_limit", check: answers::rate_limit },
+    Property { name: "reference", check: answers::reference },
+    Property { name: "accept", check: answers::accept },
 ];
 
 /// Checks one input against the property `name`.

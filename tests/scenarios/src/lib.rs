@@ -9,4 +9,4 @@ mod scenario;
 mod table;
 
 pub use self::play::{Answer, Subject, run};
-pub use self::scenario::{Ask, Authority, Crowd, Instead, Platform, Reply, Scenario, Step, all};
+pub use self::scenario::{Ask, Authority, Crowd, Instead, Platform, Reply, SECRET, Scenario, Step, all};

@@ -40,6 +40,9 @@ pub struct Scenario {
     pub id: String,
     /// What is shown.
     pub says: String,
+    /// Whether the edge has [`SECRET`], which opens the operator's paths.
+    #[serde(default)]
+    pub secret: bool,
     /// What happens, in order.
     pub steps: Vec<Step>,
     /// Where a platform must differ.
@@ -97,7 +100,7 @@ pub struct Reply {
 
 /// A request and what it gets.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Ask {
     /// The method.
     #[serde(default = "get")]
@@ -110,6 +113,9 @@ pub struct Ask {
     /// The request's fields.
     #[serde(default)]
     pub send: BTreeMap<String, String>,
+    /// The request's body.
+    #[serde(default)]
+    pub send_body: Option<String>,
     /// How often, `{n}` in the target counting from 1; all get the same.
     #[serde(default = "once")]
     pub times: u32,
@@ -160,6 +166,9 @@ impl Scenario {
         self.instead.get(&platform).map_or(&self.steps, |instead| &instead.steps)
     }
 }
+
+/// The operator's secret of every edge that has one.
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Every scenario of the file.
 ///

@@ -28,6 +28,13 @@ const POLICY: &str = r#"
 version = 1
 [upstream.origin]
 [upstream.data]
+# More at a time than there are clients, however slow the machine is: what is refused is refused for the fault.
+[overload]
+law = "additive"
+latency_max = "8s"
+limit_min = 64
+limit_start = 100
+limit_max = 500
 [upstream.soda.breaker]
 open_base = "100ms"
 open_cap = "200ms"
@@ -167,8 +174,11 @@ impl Stack {
             ("REDIS_URL", &*url),
             ("POLICY_FILE", &policy),
             ("DB_POOL_MAX", "8"),
-            ("DB_CHECKOUT_TIMEOUT", "500ms"),
+            // Shorter than a fault, so that it shows, and longer than a busy machine takes for two pages.
+            ("DB_CHECKOUT_TIMEOUT", "2s"),
             ("DB_CONNECT_TIMEOUT", "2s"),
+            // Every page asks the database; page_cache.rs has what is in memory when it is away.
+            ("PAGE_MEMORY_MIB", "0"),
         ];
         let server = origin.serve(0, &variables, Logs::Keep)?;
         let client = connect(&origin.database_url).await?;

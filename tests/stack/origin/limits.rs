@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
 use seawall_xtask::redis::Redis;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 
 use crate::support::{Database, Site, Visitor, until};
 
@@ -71,6 +73,45 @@ async fn two_processes_on_one_redis_admit_the_limit_between_them() -> Result<()>
     for site in &sites {
         assert_eq!(breaker(site).await?, "closed");
     }
+    Ok(())
+}
+
+/// How many scripts Redis has run.
+pub(super) async fn scripts(redis: &Redis) -> Result<u64> {
+    let mut connection = BufReader::new(UnixStream::connect(redis.socket()).await?);
+    connection.write_all(b"INFO commandstats\r\n").await?;
+    let mut length = String::new();
+    connection.read_line(&mut length).await?;
+    let length: usize = length.trim().strip_prefix('$').context("no length")?.parse()?;
+    let mut text = vec![0; length];
+    connection.read_exact(&mut text).await?;
+    let text = String::from_utf8(text)?;
+    let calls = |line: &str| line.split_once(":calls=")?.1.split_once(',')?.0.parse::<u64>().ok();
+    Ok(text.lines().filter(|line| line.starts_with("cmdstat_evalsha:")).filter_map(calls).sum())
+}
+
+/// Who has just been refused is refused again without a word to Redis, and admitted when the wait is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_refused_costs_redis_one_question() -> Result<()> {
+    let (database, redis) = (Database::create("limits_refused")?, Redis::start()?);
+    let site = patient_site(&database, &redis)?;
+    let visitor = site.visitor();
+    admitted(&[visitor], "192.0.2.1", 2 * BURST).await?;
+    let (started, before) = (Instant::now(), scripts(&redis).await?);
+    let mut admitted_again = 0;
+    for _ in 0..100 {
+        admitted_again += admitted(&[visitor], "192.0.2.1", 1).await?.0;
+    }
+    let given_back = 1 + started.elapsed().as_secs();
+    let asked = scripts(&redis).await? - before;
+    println!(
+        "100 requests of a refused client in {:?}: {asked} questions, {admitted_again} admitted",
+        started.elapsed()
+    );
+    // For each that is given back, one question is answered yes and the next one no.
+    assert!(asked <= 2 * given_back && admitted_again as u64 <= given_back, "{asked} {admitted_again}");
+    until(async || Ok(admitted(&[visitor], "192.0.2.1", 1).await?.0 == 1)).await?;
+    assert_eq!(admitted(&[visitor], "192.0.2.2", 1).await?.0, 1, "another client is not touched");
     Ok(())
 }
 

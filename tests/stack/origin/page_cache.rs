@@ -17,7 +17,8 @@ const COUNTING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND state = 'active' AND query LIKE '%FROM addenda%' AND pid <> pg_backend_pid()";
 
 async fn site(database: &Database) -> Result<Site> {
-    let site = Site::start_with(&database.origin, 0, &[("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)])?;
+    let variables = [("CRON_WORKER", "on"), ("CRON_SECRET", SECRET), ("PAGE_MEMORY_MIB", "8")];
+    let site = Site::start_with(&database.origin, 0, &variables)?;
     until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
     Ok(site)
 }
@@ -139,16 +140,103 @@ async fn jobs_compute_ahead_and_keep_the_cache_within_its_bound() -> Result<()> 
     let client = database.connect().await?;
     client.batch_execute(ROWS).await?;
     let site = site(&database).await?;
-    assert_eq!(run(&site, "compute-caches").await?["counts"], json!({"computed": 1, "errors": 0}));
+    assert_eq!(run(&site, "compute-caches").await?["counts"], json!({"computed": 2, "errors": 0}));
     assert_eq!(stats(&site).await?["_cached"], true);
 
     let more = "INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds)
                 SELECT 'brief:' || n, '{}', now() - interval '1 minute' * n, 60, 0 FROM generate_series(1, 10010) n";
     client.batch_execute(more).await?;
     let pruned = run(&site, "prune").await?;
-    assert_eq!(pruned["counts"]["page_cache"], 11, "{pruned}");
+    assert_eq!(pruned["counts"]["page_cache"], 12, "{pruned}");
     let kept = database.number("SELECT count(*) FROM page_cache WHERE cache_key = 'stats'").await?;
     assert_eq!((kept, database.number("SELECT count(*) FROM page_cache").await?), (1, 10_000));
     client.query_one("SELECT 1 FROM page_cache WHERE cache_key = 'brief:1'", &[]).await.context("the newest stay")?;
+    Ok(())
+}
+
+/// A parcel with a permit, and one more that the report has to count.
+const PARCEL: &str =
+    "INSERT INTO permits (record_id, permit_number, block, lot) VALUES ('1', '202601010001', '3507', '004')";
+const REPORT: &str = "/report/3507/004";
+/// Statements that read the reports' complaints now.
+const REPORTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
+    AND wait_event_type = 'Lock' AND query LIKE '%complaints%' AND pid <> pg_backend_pid()";
+
+/// A document is made once for two processes and their visitors, and served from memory by each; what is made old by its tag
+/// shows its change, and what has no other tag stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_is_made_once_and_purged_by_its_tag() -> Result<()> {
+    let database = Database::create("documents")?;
+    let client = database.connect().await?;
+    client.batch_execute(PARCEL).await?;
+    let sites = [site(&database).await?, site(&database).await?];
+    client.batch_execute("BEGIN; LOCK TABLE complaints").await?;
+    let report = async |site: &Site| {
+        let answer = site.visitor().get(REPORT).await?;
+        ensure!(answer.status == 200, "{}", answer.text());
+        Ok(answer)
+    };
+    let asked = try_join_all((0..40).map(|number| report(&sites[number % 2])));
+    let counted = async {
+        until(async || Ok(database.number(REPORTING).await? == 1)).await?;
+        for _ in 0..20 {
+            ensure!(database.number(REPORTING).await? == 1);
+        }
+        client.batch_execute("COMMIT").await?;
+        Ok(())
+    };
+    let (answers, counted) = join(asked, counted).await;
+    counted?;
+    let answers = answers?;
+    assert!(answers.iter().all(|answer| answer.text() == answers[0].text()));
+
+    // The row says nothing of purges, so nobody sees it before the tag is told.
+    client.batch_execute("UPDATE permits SET status = 'withdrawn'").await?;
+    assert!(!report(&sites[0]).await?.text().contains("withdrawn"));
+    client.batch_execute("INSERT INTO purge_queue (tag) VALUES ('parcel-0001-001')").await?;
+    run(&sites[0], "compute-caches").await?;
+    let old = "SELECT count(*) FROM page_cache WHERE cache_key LIKE 'document:%' AND invalidated_at IS NOT NULL";
+    assert_eq!(database.number(old).await?, 0);
+    client.batch_execute("INSERT INTO purge_queue (tag) VALUES ('parcel-3507-004')").await?;
+    run(&sites[0], "compute-caches").await?;
+    for site in &sites {
+        until(async || Ok(report(site).await?.text().contains("withdrawn"))).await?;
+    }
+    Ok(())
+}
+
+/// What was asked for before is there when the database is not; what nobody asked for says when to come back. That a
+/// parcel is not known is kept in bounded number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn documents_outlast_their_database_and_nothings_are_few() -> Result<()> {
+    let database = Database::create("documents_away")?;
+    let client = database.connect().await?;
+    client.batch_execute(PARCEL).await?;
+    let site = site(&database).await?;
+    let asked = async |target: &str| Ok::<_, anyhow::Error>(site.visitor().get(target).await?);
+    let first = asked(REPORT).await?;
+    for target in ["/search?q=nothing+like+it", "/report/9999/999", "/sitemap.xml", "/demo"] {
+        assert!([200, 404].contains(&asked(target).await?.status), "{target}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 2);
+    let more = "INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds, is_negative)
+                SELECT 'x' || n, '{}', now() - interval '1 minute' * n, 60, 0, true FROM generate_series(1, 1100) n";
+    client.batch_execute(more).await?;
+    assert_eq!(run(&site, "prune").await?["counts"]["page_cache"], 102);
+    assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 1_000);
+
+    for table in ["permits", "page_cache", "complaints"] {
+        client.batch_execute(&format!("ALTER TABLE {table} RENAME TO {table}_away")).await?;
+    }
+    for coding in ["br", "gzip", ""] {
+        let request = site.visitor().ask("GET", REPORT).field("accept-encoding", coding);
+        let answer = request.send().await?;
+        assert_eq!((answer.status, answer.field("content-encoding")), (200, coding.to_owned()));
+        let tag = first.field("etag");
+        assert_eq!(answer.field("etag"), if coding.is_empty() { tag } else { format!("W/{tag}") });
+    }
+    assert_eq!(asked("/report/9999/999").await?.status, 404);
+    let answer = asked("/report/0001/001").await?;
+    assert_eq!((answer.status, answer.field("retry-after").is_empty()), (503, false));
     Ok(())
 }

@@ -212,8 +212,14 @@ impl Site {
     pub(crate) fn start_with(origin: &Origin, port: u16, further: &[(&str, &str)]) -> Result<Self> {
         // Few connections, so that many sites share one server.
         let pool_min = POOL_MIN.to_string();
-        let environment =
-            [("DB_POOL_MIN", &*pool_min), ("DB_POOL_MAX", "8"), ("DB_CONNECT_TIMEOUT", "2s"), ("RATE_LIMITS", "off")];
+        let environment = [
+            ("DB_POOL_MIN", &*pool_min),
+            ("DB_POOL_MAX", "8"),
+            ("DB_CONNECT_TIMEOUT", "2s"),
+            ("RATE_LIMITS", "off"),
+            // Pages show what a test has just written into the database.
+            ("PAGE_MEMORY_MIB", "0"),
+        ];
         Ok(Self { server: origin.serve(port, &[&environment, further].concat(), Logs::Keep)? })
     }
 

@@ -1,5 +1,7 @@
 //! A mail server, and what it has taken.
 
+use std::ffi::OsStr;
+
 use anyhow::{Context as _, Result};
 use seawall_xtask::process::Logs;
 use seawall_xtask::project::Project;
@@ -18,13 +20,28 @@ pub(crate) struct MailServer {
 
 impl MailServer {
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same for mail over TLS only: a certificate and its key, and `implicit` where TLS comes before all else.
+    pub(crate) fn start_with(tls: &[&OsStr]) -> Result<Self> {
         let project = Project::here();
         tools::ensure_packages(&project, &Steps::new())?;
         let folder = scratch::dir("mail")?;
         let mut command = std::process::Command::new(tools::node(&project)?);
-        command.arg("tests/smtp/server.mjs").arg(folder.path()).current_dir(project.root());
+        command.arg("tests/smtp/server.mjs").arg(folder.path()).args(tls).current_dir(project.root());
         let server = stack::listening("mail server", command, "smtp listening on ", Logs::Keep)?;
         Ok(Self { server, folder })
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    /// Whether a client broke a session off.
+    pub(crate) fn was_left(&self) -> bool {
+        self.folder.path().join("broken").exists()
     }
 
     /// Its `SMTP_URL`.

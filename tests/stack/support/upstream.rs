@@ -140,6 +140,10 @@ impl Call {
         Ok(())
     }
 
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.body.borrow().clone()
+    }
+
     pub(crate) fn body(&self) -> String {
         String::from_utf8_lossy(&self.body.borrow()).into_owned()
     }

@@ -198,6 +198,16 @@ fn parts_are_stored_only_on_request() {
     assert_eq!(refusal(&store, 206, &multipart), Some(Reason::Partial));
     let stored = check(&store, 206, &[], &[range, ("cache-control", "max-age=9")]).unwrap().0;
     assert_eq!(stored.content, Content::Part { first: 0, last: 4, complete: Some(10) });
+    let lifetime = check(&store, 206, &[], &[range]).map(|(stored, _)| stored.freshness_lifetime);
+    assert_eq!(lifetime.ok(), policy().fresh, "a part of a 200 lives as long as one");
+    let all = check(&store, 206, &[], &[("content-range", "bytes 0-9/10")]).unwrap().0;
+    assert_eq!((all.status, all.content), (200, Content::Whole { length: Some(10) }));
+    let most = alloc::format!("bytes 1-{PART_BYTES_MAX}/99999999999");
+    assert_eq!(refusal(&store, 206, &[("content-range", &most)]), None);
+    let more = alloc::format!("bytes 0-{PART_BYTES_MAX}/99999999999");
+    for range in [&more, "bytes 0-4/*"] {
+        assert_eq!(refusal(&store, 206, &[("content-range", range)]), Some(Reason::Partial), "{range}");
+    }
 }
 
 #[test]

@@ -356,7 +356,7 @@ impl World {
             None => Err(false),
             Some(Entry::Response { metadata, fields, body }) => Ok((metadata.clone(), fields.clone(), *body)),
             Some(Entry::Variants(variants)) => {
-                let variant = variants.select(key, request, &self.options.vary).ok_or(true)?;
+                let variant = variants.select(key, request, None, &self.options.vary).ok_or(true)?;
                 match self.store.get(&variant) {
                     Some(Entry::Response { metadata, fields, body }) => Ok((metadata.clone(), fields.clone(), *body)),
                     _ => Err(true),

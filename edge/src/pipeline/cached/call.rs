@@ -2,10 +2,12 @@
 
 use seawall_core::{
     cache::{
-        HttpDate, Keep, Known, Metadata,
+        Content, HttpDate, Keep, Known, Metadata,
         judge::OnError,
         on_response,
+        partial::{Order, Plan},
         purge::{Selector, Strength},
+        range::ContentRange,
         store::{Exchange, Reason},
         validate::{Validators, is_fixed_by_body},
     },
@@ -14,22 +16,28 @@ use seawall_core::{
 };
 
 use crate::{
-    Platform,
+    Body, Platform,
     failure::CallFailure,
     guard::{self, Asker, Fetched, Unavailable},
     lookup::Found,
     message::{Headers, Request, Response},
 };
 
-use super::{Cached, Needed};
+use super::{Cached, Needed, Ranged};
 
 impl<P: Platform> Cached<'_, P> {
     /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
     pub(super) async fn call(&self, needed: Needed<P>, mut request: Request<P>) -> Called<P> {
-        let Needed { on_error, validate, mut found, .. } = needed;
+        let Needed { on_error, validate, portion, mut found, .. } = needed;
         let asked = request.again(&request.method);
         if let Some(found) = found.as_ref().filter(|_| validate) {
             set_conditions(&mut request, &Validators::of(&found.metadata));
+        }
+        if let Some(Ranged { range, if_range, .. }) = &portion {
+            request.headers.set("range", range);
+            if let Some(if_range) = if_range {
+                request.headers.set("if-range", if_range);
+            }
         }
         let mut request = Some(request);
         loop {
@@ -70,9 +78,30 @@ impl<P: Platform> Cached<'_, P> {
                 on_response(&exchange, known, &self.key, &state.purges, &self.options).keep
             };
             let uncacheable = keep.is_uncacheable();
+            let ranged = portion.as_ref().filter(|_| is_first);
+            let is_whole = matches!(&keep, Keep::Join(metadata, _) if metadata.status == 200);
+            if ranged.is_some_and(|ranged| ranged.completes) && matches!(status, 206 | 416) && !is_whole {
+                // Who asked for everything gets no part.
+                continue;
+            }
             return match (keep, found.take()) {
                 (Keep::Refetch, _) if is_first => continue,
-                (Keep::Store(metadata), _) => Called::Kept { metadata, response, status },
+                // Any other answer may be about the part alone, and is not what others get.
+                (Keep::Store(_), _) if ranged.is_some() && !matches!(status, 200 | 206) => {
+                    Called::Passed { response, status, detail: Reason::Partial, uncacheable: false }
+                }
+                (Keep::Store(metadata), _) => {
+                    if status == 206 {
+                        describe(&mut response, &metadata);
+                    }
+                    Called::Kept { metadata, response, status }
+                }
+                (Keep::Join(metadata, plan), Some(found)) => {
+                    match self.joined(*found, response, response_time, &metadata, plan) {
+                        Ok(response) => Called::Kept { metadata, response, status },
+                        Err(response) => Called::Passed { response, status, detail: Reason::Partial, uncacheable },
+                    }
+                }
                 (Keep::Update(metadata), Some(found)) => {
                     Called::Kept { metadata, response: self.updated(*found, &response, response_time), status }
                 }
@@ -91,14 +120,46 @@ impl<P: Platform> Cached<'_, P> {
                     self.edge.state.borrow_mut().purges.change(Selector::Key(self.key), Strength::Soft, now);
                     Called::Passed { response, status, detail: Reason::Method, uncacheable: false }
                 }
-                // No platform here joins bodies, and none is asked for parts.
-                (Keep::Join(..), _) => Called::Passed { response, status, detail: Reason::Partial, uncacheable },
                 (Keep::Refuse(detail), _) => Called::Passed { response, status, detail, uncacheable },
-                (Keep::Refetch | Keep::Update(_) | Keep::Confirm(_) | Keep::UpdateUnstored(_), _) => {
+                (Keep::Refetch | Keep::Update(_) | Keep::Confirm(_) | Keep::UpdateUnstored(_) | Keep::Join(..), _) => {
                     Called::Passed { response, status, detail: Reason::Status, uncacheable }
                 }
             };
         }
+    }
+
+    /// The stored part and the new one as one response (RFC 9111 §3.4); the new one as it came where they cannot be put
+    /// together.
+    fn joined(
+        &self,
+        mut found: Found<P>,
+        mut new: Response<P>,
+        response_time: Timestamp,
+        metadata: &Metadata,
+        plan: Plan,
+    ) -> Result<Response<P>, Response<P>> {
+        let (stored, came) = (found.response.body.take(), new.body.take());
+        let (Some(stored), Some(came)) = (stored, came) else { return Err(new) };
+        let body = match plan.order {
+            _ if plan.adds == 0 => {
+                if plan.order == Order::StoredFirst {
+                    stored
+                } else {
+                    came
+                }
+            }
+            Order::StoredFirst => match came.slice(plan.overlap, plan.adds) {
+                Ok(rest) => stored.join(rest),
+                Err(came) => return Err(Response { body: Some(came), ..new }),
+            },
+            Order::NewFirst => match stored.slice(plan.overlap, plan.adds) {
+                Ok(rest) => came.join(rest),
+                Err(_) => return Err(Response { body: Some(came), ..new }),
+            },
+        };
+        let mut response = Response { body: Some(body), ..self.updated(found, &new, response_time) };
+        describe(&mut response, metadata);
+        Ok(response)
     }
 
     /// The stored response with the fields of the answer that validated it (RFC 9111 §3.2).
@@ -149,6 +210,23 @@ impl<P: Platform> Failure<P> {
             Self::Status(response) => CallFailure::Status(response.status),
             Self::Unavailable(unavailable) => CallFailure::Unavailable(*unavailable),
         }
+    }
+}
+
+/// Says of a part, or of what has become whole out of parts, what it is.
+fn describe<P: Platform>(response: &mut Response<P>, metadata: &Metadata) {
+    response.status = metadata.status;
+    response.headers.remove("content-range");
+    let length = match metadata.content {
+        Content::Part { first, last, complete } => {
+            let range = ContentRange { first, last, complete };
+            response.headers.set("content-range", &range.to_string());
+            Some(range.length())
+        }
+        Content::Whole { length } => length,
+    };
+    if let Some(length) = length {
+        response.headers.set("content-length", &length.to_string());
     }
 }
 

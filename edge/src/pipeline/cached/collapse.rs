@@ -8,6 +8,7 @@ use seawall_core::{
         CacheStatus, ForwardReason,
         collapse::{Collapse, Joiner, Landed, Landing, Role, Ticket},
         judge::OnError,
+        key::CacheKey,
     },
     time::Timestamp,
 };
@@ -32,15 +33,17 @@ use super::{
 impl<P: Platform> Cached<'_, P> {
     /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
     pub(super) async fn lead(&self, needed: Needed<P>, request: Request<P>, ticket: Ticket) -> Answer<P> {
-        let reason = needed.reason;
+        let (reason, flight) = (needed.reason, self.flight(&needed));
         let (sender, receiver) = oneshot::channel();
         let detached = self.detached(self.conditions.clone());
         self.platform.spawn(async move {
             let cached = detached.cached();
             let answer = match cached.gather(needed, &request).await {
-                Gathered::Call(needed, pop) => cached.fetch(needed, request, Some(Lead { here: ticket, pop })).await,
+                Gathered::Call(needed, pop) => {
+                    cached.fetch(needed, request, Some(Lead { flight, here: ticket, pop })).await
+                }
                 Gathered::Answer(answer) => {
-                    cached.land(Some(Lead { here: ticket, pop: None }), Landing::Open);
+                    cached.land(Some(Lead { flight, here: ticket, pop: None }), Landing::Open);
                     answer
                 }
             };
@@ -71,21 +74,30 @@ impl<P: Platform> Cached<'_, P> {
         Answer { cache, ..unavailable_answer(self.platform, unavailable, reason) }
     }
 
-    /// The failure of a call for this key that ended at or after `since`.
-    pub(super) fn failure_since(&self, since: Timestamp) -> Option<CallFailure> {
-        let remembered = self.edge.state.borrow().failures.get(self.key.low_bits(), self.platform.now())?;
+    /// The failure of a call that ended at or after `since`.
+    pub(super) fn failure_since(&self, flight: &CacheKey, since: Timestamp) -> Option<CallFailure> {
+        let remembered = self.edge.state.borrow().failures.get(flight.low_bits(), self.platform.now())?;
         (remembered.at >= since).then_some(remembered.failure)
     }
 
     /// Ends the lead of a call that failed, and lets those who waited for it know.
     pub(super) fn land_failed(&self, lead: Option<Lead>, failure: CallFailure) {
-        if lead.is_some() {
+        if let Some(lead) = lead {
             let now = self.platform.now();
             let expires = now.after(FAILURE_REMEMBERED_FOR);
             let remembered = Remembered { at: now, failure };
-            self.edge.state.borrow_mut().failures.put(self.key.low_bits(), remembered, expires, now);
+            self.edge.state.borrow_mut().failures.put(lead.flight.low_bits(), remembered, expires, now);
         }
         self.land(lead, Landing::Open);
+    }
+
+    /// The name of the call that a request needs: that of the response, and of a part of it one of its own, so that nobody
+    /// waits for other bytes than it wants.
+    pub(super) fn flight(&self, needed: &Needed<P>) -> CacheKey {
+        match &needed.portion {
+            Some(portion) => self.key.part(portion.range.as_bytes()),
+            None => self.key,
+        }
     }
 
     /// A moment among the ends of calls.
@@ -93,34 +105,34 @@ impl<P: Platform> Cached<'_, P> {
         self.edge.state.borrow().landings.moment()
     }
 
-    /// Whether a call for this key has ended since.
-    pub(super) fn landed_since(&self, moment: Moment) -> bool {
-        self.edge.state.borrow().landings.landed_since(moment, &self.key, self.platform.now())
+    /// Whether this call has ended since.
+    pub(super) fn landed_since(&self, flight: &CacheKey, moment: Moment) -> bool {
+        self.edge.state.borrow().landings.landed_since(moment, flight, self.platform.now())
     }
 
-    /// Takes the lead for this key, or learns who has it.
-    pub(super) fn join(&self, waited: Duration) -> Role {
+    /// Takes the lead for this call, or learns who has it.
+    pub(super) fn join(&self, flight: &CacheKey, waited: Duration) -> Role {
         let joiner = Joiner { has_stale: false, waited, id: None };
         let (now, collapse) = (self.platform.now(), self.collapse());
-        self.edge.state.borrow_mut().flights.join(&self.key, joiner, now, &collapse)
+        self.edge.state.borrow_mut().flights.join(flight, joiner, now, &collapse)
     }
 
     pub(super) fn land(&self, lead: Option<Lead>, landing: Landing) {
-        let Some(Lead { here: ticket, pop }) = lead else { return };
+        let Some(Lead { flight, here: ticket, pop }) = lead else { return };
         if let Some(ticket) = pop {
-            self.land_there(ticket, landing);
+            self.land_there(flight, ticket, landing);
         }
         let (now, collapse) = (self.platform.now(), self.collapse());
         let landed = {
             let state = &mut *self.edge.state.borrow_mut();
             // What cannot be shared is worth no second look.
             if landing == Landing::Open {
-                state.landings.land(&self.key, now);
+                state.landings.land(&flight, now);
             }
-            state.flights.land(&self.key, ticket, landing, now, &collapse)
+            state.flights.land(&flight, ticket, landing, now, &collapse)
         };
         if landed == Landed::Ended {
-            self.platform.wake(&self.key);
+            self.platform.wake(&flight);
         }
     }
 

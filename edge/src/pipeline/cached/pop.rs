@@ -5,13 +5,13 @@ use core::time::Duration;
 use seawall_core::cache::{
     CollapseScope,
     collapse::{Collapse, Joiner, Landing, Role, Ticket},
+    key::CacheKey,
 };
 
 use crate::{
     Platform,
     answer::Answer,
     limits::{POP_FOLLOWERS_MAX, POP_LOOKS_MAX, POP_MARGIN, UNCOLLAPSED_FOR},
-    lookup::look_up,
     message::Request,
     pop,
 };
@@ -21,6 +21,8 @@ use super::{Cached, Needed, Step, collapse::collapsed};
 /// Who leads a call: in this isolate, and in its whole place where the policy and the host have it so.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lead {
+    /// The name of the call.
+    pub(super) flight: CacheKey,
     pub(super) here: Ticket,
     pub(super) pop: Option<Ticket>,
 }
@@ -47,8 +49,9 @@ impl<P: Platform> Cached<'_, P> {
         }
         let reason = needed.reason;
         let mut joiner = self.joiner(false);
+        let flight = self.flight(&needed);
         for look in 0..POP_LOOKS_MAX {
-            match pop::join(self.edge, self.platform, &self.key, joiner, self.gathering()).await {
+            match pop::join(self.edge, self.platform, &flight, joiner, self.gathering()).await {
                 Ok(Role::Lead(ticket)) => return Gathered::Call(needed, Some(ticket)),
                 Ok(Role::Follow { wait }) => {
                     let since = self.platform.now();
@@ -57,7 +60,7 @@ impl<P: Platform> Cached<'_, P> {
                 }
                 Ok(Role::Alone(_) | Role::Stale) | Err(pop::Away) => break,
             }
-            let found = look_up(self.edge, self.platform, &self.key, request, &self.options).await;
+            let found = self.look_up(request).await;
             needed = match self.usable(found, request) {
                 Step::Answer(mut answer) | Step::Stale(mut answer) => {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
@@ -83,11 +86,11 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     /// Tells the place how a lead ended, without anyone waiting.
-    pub(super) fn land_there(&self, ticket: Ticket, landing: Landing) {
+    pub(super) fn land_there(&self, flight: CacheKey, ticket: Ticket, landing: Landing) {
         let (edge, platform) = (std::rc::Rc::clone(&self.edge.edge), self.platform.clone());
-        let (key, collapse) = (self.key, self.gathering());
+        let collapse = self.gathering();
         self.platform.spawn(async move {
-            pop::land(&edge, &platform, &key, (ticket, landing), collapse).await;
+            pop::land(&edge, &platform, &flight, (ticket, landing), collapse).await;
         });
     }
 

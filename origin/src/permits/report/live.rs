@@ -47,9 +47,16 @@ const CALLS_MAX: usize = 8;
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct City {
     pub(crate) state: State,
-    /// When it answered, at most a quarter of an hour ago.
+    /// When it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) as_of: Option<Timestamp>,
+}
+
+impl City {
+    /// Whether it was asked and did not answer.
+    pub(crate) fn is_away(&self) -> bool {
+        self.state == State::Away
+    }
 }
 
 /// Whether the city was asked.

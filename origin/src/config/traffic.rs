@@ -1,0 +1,58 @@
+//! Who counts requests, who is believed, and who is told which pages are old.
+
+use std::ops::RangeInclusive;
+
+use super::{Reader, Secret, http_url, secret, var};
+
+/// Who counts requests, and where.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `RATE_LIMITS`: whether this process counts at all.
+    pub on: bool,
+    /// `REDIS_URL`: where counters live that all processes share.
+    pub redis_url: Option<Secret>,
+    /// `TRUSTED_PROXY_HOPS`: how many entries of `X-Forwarded-For`, from its end, our own proxies have written.
+    pub trusted_proxy_hops: usize,
+    /// `EDGE_SECRET`: what requests show whose `X-Forwarded-For` is believed.
+    pub edge_secret: Option<Secret>,
+}
+
+/// The edge, as far as it is told which pages are old.
+#[derive(Clone, Debug)]
+pub struct Purge {
+    /// `PURGE_URL`, without a slash at the end.
+    pub url: String,
+    /// `PURGE_SECRET`: its control secret.
+    pub secret: Secret,
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    pub(super) fn limits(&mut self) -> Limits {
+        Limits {
+            on: self.parse(&var::RATE_LIMITS, true, |value| match value {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            }),
+            redis_url: self.checked(&var::REDIS_URL, redis_url).map(Secret::new),
+            trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
+            edge_secret: self.checked(&var::EDGE_SECRET, secret),
+        }
+    }
+
+    pub(super) fn purge(&mut self) -> Option<Purge> {
+        let url = self.checked(&var::PURGE_URL, http_url);
+        let secret = self.checked(&var::PURGE_SECRET, secret);
+        if url.is_some() != secret.is_some() {
+            self.refused.push("  PURGE_URL and PURGE_SECRET need each other: one of them is not set".to_owned());
+        }
+        url.zip(secret).map(|(url, secret)| Purge { url, secret })
+    }
+}
+
+/// More proxies than a request has ever been through.
+const PROXY_HOPS: RangeInclusive<usize> = 0..=8;
+
+fn redis_url(value: &str) -> Option<String> {
+    redis::Client::open(value).is_ok().then(|| value.to_owned())
+}
