@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 folder=$(mktemp -d)
 log=$folder/up.log
 up=
-trap '[ -z "$up" ] || kill -INT "$up" 2>/dev/null || true; wait; rm -rf "$folder"' EXIT
+trap '[ -z "$up" ] || kill -TERM "$up" 2>/dev/null || true; wait; rm -rf "$folder"' EXIT
 
 say() { printf '%-58s %s\n' "$1" "$2"; }
 timed() {
@@ -29,7 +29,7 @@ timed "fresh clone" git clone --quiet "$here" "$folder/seawall"
 cd "$folder/seawall"
 
 serve() {
-  setsid cargo xtask up --port "$port" >"$log" 2>&1 &
+  cargo xtask up --port "$port" >"$log" 2>&1 &
   up=$!
   until grep -q 'Seawall is up' "$log"; do
     kill -0 "$up" 2>/dev/null || { tail -n 40 "$log" >&2; exit 1; }
@@ -39,7 +39,7 @@ serve() {
 timed "cargo xtask up: tools, database, sample city, origin, edge" serve
 smoke() { deploy/smoke.sh "http://127.0.0.1:$port" edge >>"$log"; }
 timed "deploy/smoke.sh: what a visitor sees" smoke
-kill -INT -- "-$up" 2>/dev/null || kill -INT "$up"
+kill -TERM "$up"
 wait "$up" || true
 up=
 

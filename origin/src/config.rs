@@ -232,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn every_secret_has_its_drill() {
+        let drills = include_str!("../../docs/operating/drills.md");
+        let rotation = drills.split("\n## ").find(|section| section.starts_with("Rotate a secret")).unwrap_or_default();
+        for secret in VARIABLES.iter().filter(|variable| variable.secret) {
+            assert!(rotation.contains(&format!("`{}`", secret.name)), "how is {} changed?", secret.name);
+        }
+    }
+
+    #[test]
     fn the_documented_table_is_the_list() {
         let document = include_str!("../../docs/configuration.md");
         let origins = document.split("\n## ").next().unwrap_or_default();

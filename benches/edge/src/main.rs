@@ -1,5 +1,8 @@
 //! An origin, and clients that ask a server as fast as it answers or at a fixed rate.
 //!
+//! Beside the load test (`loadtest/`), which asks as visitors do: this one asks for numbered addresses, for a fixed count of
+//! requests, takes 429 for the answer where that is the case, and gives no request a timer, so that it costs less.
+//!
 //! A program of its own, so that what it costs is not counted as the server's, and one thread, so that the server has
 //! the rest of the machine.
 
