@@ -13,12 +13,17 @@ use seawall_core::{
     policy::Policy,
 };
 use seawall_edge::{
-    Isolate,
+    Edge, Isolate, Settings,
     fake::{Faults, Host, Reply, World},
     message::{Request, Response},
+    settings::Secret,
 };
 
-use super::{body, cache_status, field, seconds};
+use super::{
+    body, cache_status, field,
+    purge::{SECRET, purge},
+    seconds,
+};
 
 const FILM: &str = "/film";
 
@@ -69,8 +74,11 @@ fn world(options: &str, film: &Film) -> (World, Rc<Isolate<Host>>, Log) {
         "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n\
          cache = {{ edge = {{ fresh = \"1m\", {options} }} }}\n"
     );
-    let world = World::new(Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}")), 1);
-    let edge = world.edge();
+    let policy = Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}"));
+    let world = World::new(policy.clone(), 1);
+    world.set_purge_log(true);
+    let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
+    let edge = Rc::new(Isolate::new(Edge::new(policy, 1).with_settings(settings), 1));
     let log = show(&world, film);
     (world, edge, log)
 }
@@ -345,6 +353,27 @@ fn a_stale_part_is_validated_as_a_part() {
         let answer = ask(&world, &edge, "bytes=2-5");
         assert_eq!(got(&answer).1, if hit { &film.text[2..6] } else { "xxxx" });
         assert_eq!(got(&ask(&world, &edge, "bytes=2-5")), (206, "xxxx", "bytes 2-5/3145728".to_owned()));
+    }
+}
+
+/// What was purged is neither joined nor completed, and stands in the way of nothing.
+#[test]
+fn what_was_purged_is_as_if_it_was_never_stored() {
+    let (old, new) = (Film::new(300, "\"v1\""), Film { text: "x".repeat(300), ..Film::new(0, "\"v1\"") });
+    for (stored, range) in
+        [("bytes=0-99", "bytes=100-199"), ("bytes=0-99", "bytes=50-149"), ("bytes=0-99", ""), ("", "bytes=100-199")]
+    {
+        let (world, edge, _) = world(STORE, &old);
+        assert!(matches!(ask(&world, &edge, stored).status, 200 | 206));
+        world.settle();
+        assert_eq!(purge(&world, &edge, r#"{"all": true}"#).status, 200);
+        let log = show(&world, &new);
+        assert!(!is_hit(&ask(&world, &edge, range)), "{stored} {range}");
+        let again = ask(&world, &edge, range);
+        assert_eq!((is_hit(&again), body(&again).trim_matches('x')), (true, ""), "{stored} {range}");
+        let other = ask(&world, &edge, "bytes=60-99");
+        assert_eq!(body(&other).trim_matches('x'), "", "{stored} {range}");
+        assert_eq!(log.borrow()[0], range, "nothing is asked about what was purged");
     }
 }
 

@@ -12,7 +12,7 @@ use seawall_edge::{
 
 use super::{body, cache_status, get, policy, seconds};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PAGE: &str = "/search?q=a";
 
 /// Two isolates of one site with a log of purges; the origin counts its answers.
@@ -39,7 +39,7 @@ fn site_with(log: fn(&World, bool)) -> (World, Rc<Isolate<Host>>, Rc<Isolate<Hos
     (world, here, there)
 }
 
-fn purge(world: &World, edge: &Rc<Isolate<Host>>, json: &str) -> Response<Host> {
+pub(super) fn purge(world: &World, edge: &Rc<Isolate<Host>>, json: &str) -> Response<Host> {
     let request = Request::get("/__seawall/purge").method("POST").with("authorization", &format!("Bearer {SECRET}"));
     world.send(edge, Request { body: Some(json.to_owned()), ..request })
 }

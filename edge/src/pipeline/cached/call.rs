@@ -8,7 +8,7 @@ use seawall_core::{
         judge::OnError,
         on_response,
         partial::{Order, Plan},
-        purge::{Selector, Strength},
+        purge::{Purged, Selector, Strength},
         range::ContentRange,
         store::{Exchange, Reason},
         validate::{Validators, is_fixed_by_body},
@@ -29,24 +29,37 @@ use super::{Cached, Needed, Ranged};
 
 impl<P: Platform> Cached<'_, P> {
     /// Calls the origin, once more without conditions if its answer is about something else, and decides on what came.
-    pub(super) async fn call(&self, needed: Needed<P>, mut request: Request<P>) -> Called<P> {
-        let Needed { on_error, validate, portion, mut found, .. } = needed;
+    pub(super) async fn call(&self, needed: Needed<P>, request: Request<P>) -> Called<P> {
+        let Needed { on_error, validate, mut portion, mut found, .. } = needed;
         let asked = request.again(&request.method);
-        if let Some(found) = found.as_ref().filter(|_| validate) {
-            set_conditions(&mut request, &Validators::of(&found.metadata));
-        }
-        if let Some(Ranged { range, if_range, .. }) = &portion {
-            request.headers.set("range", range);
-            if let Some(if_range) = if_range {
-                request.headers.set("if-range", if_range);
-            }
-        }
         let mut request = Some(request);
         loop {
-            let generation = self.edge.state.borrow_mut().purges.stamp(self.platform.now());
+            let (generation, gone) = {
+                let purges = &mut self.edge.state.borrow_mut().purges;
+                let gone =
+                    |found: &Box<Found<P>>| purges.check(&self.key, &asked.target(), &found.metadata) == Purged::Gone;
+                let gone = found.as_ref().is_some_and(gone);
+                (purges.stamp(self.platform.now()), gone)
+            };
+            if gone {
+                // Nothing that comes is joined with it or compared with it.
+                found = None;
+                portion = portion.filter(|ranged| !ranged.completes);
+            }
             let first = request.take();
             let is_first = first.is_some();
-            let sent = first.unwrap_or_else(|| asked.again(&asked.method));
+            let mut sent = first.unwrap_or_else(|| asked.again(&asked.method));
+            if is_first {
+                if let Some(found) = found.as_ref().filter(|_| validate) {
+                    set_conditions(&mut sent, &Validators::of(&found.metadata));
+                }
+                if let Some(Ranged { range, if_range, .. }) = &portion {
+                    sent.headers.set("range", range);
+                    if let Some(if_range) = if_range {
+                        sent.headers.set("if-range", if_range);
+                    }
+                }
+            }
             let fetched = match guard::fetch(&self.edge.edge, self.platform, self.route, sent, Asker::Visitor).await {
                 Ok(fetched) => fetched,
                 Err(unavailable) => {
