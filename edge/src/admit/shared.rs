@@ -236,7 +236,10 @@ impl Admitting<'_> {
                 };
                 Admitted { admission, source: Source::Authority, charged, later: false }
             }
-            Err(_) => self.without(platform, limits),
+            Err(_) => {
+                lose(self.edge, platform, self.client, &question.asks);
+                self.without(platform, limits)
+            }
         }
     }
 
@@ -276,11 +279,14 @@ impl Admitting<'_> {
         question.asks = asks;
         let (edge, host, client) = (Rc::clone(self.edge), platform.clone(), self.client);
         platform.spawn(async move {
-            // One that fails is made up for by the next.
-            if let Ok(reply) = reach::ask(&edge, &host, client.shard(AUTHORITY_SHARDS), &question).await {
-                for ((id, _), answer) in question.asks.iter().zip(&reply.answers) {
-                    take_answer(&edge, &host, client, *id, answer);
+            match reach::ask(&edge, &host, client.shard(AUTHORITY_SHARDS), &question).await {
+                Ok(reply) => {
+                    for ((id, _), answer) in question.asks.iter().zip(&reply.answers) {
+                        take_answer(&edge, &host, client, *id, answer);
+                    }
                 }
+                // It is made up for by the next.
+                Err(_) => lose(&edge, &host, client, &question.asks),
             }
         });
     }
@@ -431,6 +437,18 @@ fn take_answer<P: Platform>(
         put(edge, client, id, limit, &spender, now);
     }
     Some(verdict(id, &terms, &spender, ruling, now))
+}
+
+/// Lets spenders know that what they asked got no answer.
+fn lose<P: Platform>(edge: &Edge, platform: &P, client: Client, asks: &[(LimitId, Ask)]) {
+    let now = edge.steady(platform.now());
+    for (id, ask) in asks {
+        let known = edge.state.borrow().spenders.as_ref().and_then(|spenders| spenders.get(client.key(*id), now));
+        if let Some((mut spender, limit)) = known.zip(edge.policy.limit(*id)) {
+            spender.lost(ask.seq);
+            put(edge, client, *id, limit, &spender, now);
+        }
+    }
 }
 
 fn put(edge: &Edge, client: Client, id: LimitId, limit: &Limit, spender: &Spender, now: Timestamp) {

@@ -296,6 +296,24 @@ fn without_its_authority_a_limit_does_what_the_policy_says_and_shows_it() {
     }
 }
 
+/// That the authority had too little before it went away refuses nobody for as long as it is away.
+#[test]
+fn a_lease_that_was_short_is_no_word_of_an_authority_that_is_away() {
+    let world = world(&shared("a", "mode = \"lease\"\non_store_failure = \"open\""));
+    let edge = world.edge();
+    for _ in 0..150 {
+        let _ = status(&world, &edge, "/page");
+    }
+    assert_eq!(status(&world, &edge, "/page"), 429);
+    world.faults(Faults { authority: 1000, ..Faults::default() });
+    world.advance(seconds(2));
+    let refused = (0..200).filter(|_| {
+        world.advance(MILLISECOND);
+        status(&world, &edge, "/page") == 429
+    });
+    assert_eq!(refused.count(), 0);
+}
+
 /// What hangs costs three requests the policy's deadline; then its breaker opens, and one request at a time looks
 /// whether it is back.
 #[test]

@@ -227,8 +227,9 @@ impl Spender {
             }
         }
         // An ask that came again after many others is refused though there is room: that says nothing of the next one.
+        let again = |retry_after| answer.holding.is_none() && left > 0 && nanos(retry_after) == rate.interval_ns;
         if let Ruling::Deny { retry_after } = answer.ruling
-            && (left == 0 || nanos(retry_after) > rate.interval_ns)
+            && !again(retry_after)
         {
             self.room_at = now.after(retry_after);
             let patience = self.patience(terms);
@@ -250,6 +251,13 @@ impl Spender {
             Decision::Deny { retry_after } => Ruling::Deny { retry_after },
             Decision::Never => Ruling::Never,
         }
+    }
+
+    /// Hears that the ask with this number got no answer: what the authority said before it went away counts for nothing, so
+    /// each request is decided as its policy says until it is back.
+    pub fn lost(&mut self, seq: u64) {
+        self.asked.take_if(|asked| asked.seq == seq);
+        self.short = false;
     }
 
     /// What to send before this spender is dropped or the isolate stops: what it holds goes back, and what it spent

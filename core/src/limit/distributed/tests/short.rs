@@ -88,3 +88,29 @@ fn the_rest_of_a_burst_is_granted_whole() {
         assert_eq!(hear(&mut ledger, &terms, &ask(isolate, 1, 0, want(9, 0, 0, 0)), 0).holding, holds(0, granted));
     }
 }
+
+/// Three units a request: two that are left are no room for one.
+#[test]
+fn a_refusal_with_a_unit_left_is_remembered() {
+    let terms = terms(Mode::Exact);
+    let mut ledger = Ledger::default();
+    let _ = hear(&mut ledger, &terms, &ask(2, 1, 98, Account::None), 0);
+    let mut spender = Spender::new(at(0));
+    let Step::Ask(asked) = spender.spend(&terms, 1, 3, at(5)) else { panic!("nothing is known yet") };
+    let answer = hear(&mut ledger, &terms, &asked, 5);
+    assert_eq!(spender.answer(&terms, &answer, at(5), 0), refused(5));
+    assert!(matches!(spender.spend(&terms, 1, 3, at(9)), Step::Deny { .. }));
+    assert!(matches!(spender.spend(&terms, 1, 3, at(10)), Step::Ask(_)));
+}
+
+#[test]
+fn an_authority_that_is_away_is_short_of_nothing() {
+    let terms = lease(50);
+    let mut spender = told(&terms, holds(0, 0), refused(10), 1000);
+    let Step::Ask(ask) = spender.spend(&terms, 1, 1, at(280)) else { panic!("it is time to ask") };
+    assert!(matches!(spender.spend(&terms, 1, 1, at(281)), Step::Deny { .. }));
+    spender.lost(ask.seq);
+    for _ in 0..3 {
+        assert!(matches!(spender.spend(&terms, 1, 1, at(281)), Step::Ask(_)));
+    }
+}
