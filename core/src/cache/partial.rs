@@ -118,7 +118,8 @@ pub fn portion<'a>(request: &impl Fields, stored: Option<&'a Metadata>) -> Optio
 
 fn rest(stored: &Metadata) -> Option<Portion<'_>> {
     match stored.content {
-        Content::Part { first: 0, last, .. } => {
+        // Of one that is too long to become whole, all is asked for at once.
+        Content::Part { first: 0, last, complete: Some(..=PART_BYTES_MAX) } => {
             stored.strong_etag().map(|etag| Portion::Rest { first: last.saturating_add(1), etag })
         }
         _ => None,
@@ -200,6 +201,8 @@ mod tests {
             ("portion-short-next", Some("bytes=5-99"), Some(part("\"a\"", 0, 4, short)), Some(Portion::AsAsked)),
             ("portion-rest", None, Some(part("\"a\"", 0, 4, short)), rest),
             ("portion-rest-two-asked", Some("bytes=0-1,8-9"), Some(part("\"a\"", 0, 4, short)), rest),
+            ("portion-rest-longest", None, Some(part("\"a\"", 0, 4, Some(PART_BYTES_MAX))), rest),
+            ("portion-rest-too-long", None, Some(part("\"a\"", 0, 4, Some(PART_BYTES_MAX + 1))), None),
             ("portion-no-start", None, Some(part("\"a\"", 1, 4, short)), None),
             ("portion-weak-start", None, Some(part("W/\"a\"", 0, 4, short)), None),
         ] {
