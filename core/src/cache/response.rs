@@ -136,15 +136,26 @@ fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
             Selection::Strong | Selection::Weak | Selection::Only => update(exchange, &known, options),
         },
         _ if exchange.status == 206 && !is_measured(exchange.response) => Keep::Refuse(Reason::Partial),
-        Some(Known { metadata: stored, .. }) if exchange.status == 206 => match store::decide(exchange, options) {
-            store::Decision::Store(mut new, _) => match join(stored, &new) {
-                Join::Combine(plan) => {
-                    let status = if matches!(plan.content, Content::Whole { .. }) { 200 } else { 206 };
-                    (new.status, new.content) = (status, plan.content);
-                    Keep::Join(new, plan)
+        Some(known) if exchange.status == 206 => match store::decide(exchange, options) {
+            store::Decision::Store(new, _) => match join(known.metadata, &new) {
+                // To join a few bytes writes all that is there once more.
+                Join::Combine(plan)
+                    if is_part(plan.content) && !is_worth_a_join(known.metadata.content, new.content) =>
+                {
+                    Keep::Refuse(Reason::Partial)
                 }
+                // Its fields are those of what is stored, brought up to date (RFC 9111 §3.4).
+                Join::Combine(plan) => match update(exchange, &known, options) {
+                    Keep::Update(mut joined) => {
+                        joined.status = if is_part(plan.content) { 206 } else { 200 };
+                        joined.content = plan.content;
+                        Keep::Join(joined, plan)
+                    }
+                    Keep::UpdateUnstored(reason) => Keep::Refuse(reason),
+                    keep => keep,
+                },
                 // A whole response is worth more than a part of another one, unless it is of no more use.
-                Join::Replace => match stored.content {
+                Join::Replace => match known.metadata.content {
                     Content::Whole { .. } => Keep::Refuse(Reason::Partial),
                     Content::Part { .. } => Keep::Store(new),
                 },
@@ -164,6 +175,19 @@ fn is_measured(response: &impl Fields) -> bool {
     let length = response.field("content-length").and_then(|value| value.trim_matches([' ', '\t']).parse().ok());
     let range = response.field("content-range").and_then(|value| ContentRange::parse(&value));
     length.zip(range).is_some_and(|(length, range): (u64, ContentRange)| range.length() == length)
+}
+
+const fn is_part(content: Content) -> bool {
+    matches!(content, Content::Part { .. })
+}
+
+/// Whether what came is long enough beside what is stored.
+fn is_worth_a_join(stored: Content, new: Content) -> bool {
+    let length = |content| match content {
+        Content::Part { first, last, .. } => last - first + 1,
+        Content::Whole { .. } => 0,
+    };
+    length(new) >= length(stored) / JOINED_PARTS_MAX
 }
 
 /// RFC 9111 §4.3.5: what a 200 to HEAD says of a stored 200 to GET.
@@ -234,6 +258,9 @@ fn confirm<Request: Fields, Response: Fields, StoredFields: Fields>(
     }
 }
 
+/// A part is joined with one that is up to so many times as long: so many bytes are written for each that came.
+pub const JOINED_PARTS_MAX: u64 = 8;
+
 const NO_FIELDS: [(&str, &str); 0] = [];
 
 /// Whether a status is one that `stale-if-error` stands in for (RFC 5861 §4).
@@ -244,6 +271,7 @@ pub const fn is_origin_failure(status: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::{format, string::ToString};
     use core::time::Duration;
 
     use super::*;
@@ -258,8 +286,15 @@ mod tests {
 
     const TARGET: Target<'_> =
         Target { method: "GET", tenant: "", scheme: "https", host: "a.example", path: "/p", query: "" };
-    const FIELDS: [(&str, &str); 4] =
-        [("cache-control", "max-age=60"), ("etag", "\"a\""), ("x", "1"), ("content-length", "11")];
+    const FIELDS: [(&str, &str); 7] = [
+        ("cache-control", "max-age=60"),
+        ("etag", "\"a\""),
+        ("x", "1"),
+        ("content-length", "11"),
+        ("content-range", "bytes 0-4/11"),
+        ("last-modified", "Tue, 01 Apr 2025 00:00:00 GMT"),
+        ("cache-tag", "city"),
+    ];
 
     struct Site {
         options: CacheOptions,
@@ -385,6 +420,7 @@ mod tests {
         };
         let Keep::Join(joined, _) = site.answer(206, &part("bytes 5-10/11")) else { panic!("a join") };
         assert_eq!((joined.status, joined.content), (200, Content::Whole { length: Some(11) }));
+        assert_eq!((joined.groups.len(), joined.last_modified.is_some()), (1, true), "what only the stored part said");
         let Keep::Join(joined, _) = site.answer(206, &part("bytes 5-6/11")) else { panic!("a join") };
         assert_eq!((joined.status, joined.content), (206, Content::Part { first: 0, last: 6, complete: Some(11) }));
         assert!(matches!(site.answer(206, &part("bytes 8-10/11")), Keep::Store(_)));
@@ -395,6 +431,26 @@ mod tests {
         }
         site.stored.content = Content::Whole { length: Some(11) };
         assert_eq!(site.answer(206, &part("bytes 8-10/11")), Keep::Refuse(Reason::Partial));
+    }
+
+    #[test]
+    fn a_few_bytes_are_joined_only_where_they_complete() {
+        let mut site = Site::new();
+        site.options.partial = PartialUse::Store;
+        site.stored.status = 206;
+        for (complete, length, joins) in [(1000, 9, false), (1000, 10, true), (81, 1, true)] {
+            site.stored.content = Content::Part { first: 0, last: 79, complete: Some(complete) };
+            let (range, length) = (format!("bytes 80-{}/{complete}", 79 + length), length.to_string());
+            let fields = [
+                ("content-range", range.as_str()),
+                ("content-length", &length),
+                ("etag", "\"a\""),
+                ("cache-control", "max-age=60"),
+            ];
+            let keep = site.answer(206, &fields);
+            assert_eq!(matches!(keep, Keep::Join(..)), joins, "{range}: {keep:?}");
+            assert!(joins || keep == Keep::Refuse(Reason::Partial), "{range}: {keep:?}");
+        }
     }
 
     #[test]
