@@ -121,6 +121,9 @@ pub const UNCOLLAPSED_KEYS: usize = 1024;
 /// How long such a URL is remembered.
 pub const UNCOLLAPSED_FOR: Duration = Duration::from_secs(120);
 
+/// The same of a part of one, whose ranges are without number: those who wait for it go on, and its place is free again.
+pub const PART_UNCOLLAPSED_FOR: Duration = Duration::from_secs(1);
+
 /// What a client is told to wait when the origin did not answer and no breaker knows better.
 pub const RETRY_AFTER_UNREACHABLE: Duration = Duration::from_secs(5);
 

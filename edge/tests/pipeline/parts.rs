@@ -15,6 +15,7 @@ use seawall_core::{
 use seawall_edge::{
     Edge, Isolate, Settings,
     fake::{Faults, Host, Reply, World},
+    limits::UNCOLLAPSED_KEYS,
     message::{Request, Response},
     settings::Secret,
 };
@@ -375,6 +376,48 @@ fn what_was_purged_is_as_if_it_was_never_stored() {
         assert_eq!(body(&other).trim_matches('x'), "", "{stored} {range}");
         assert_eq!(log.borrow()[0], range, "nothing is asked about what was purged");
     }
+}
+
+/// An answer to `If-Range` leaves out what the client has already, which others have not.
+#[test]
+fn an_answer_to_if_range_is_not_stored() {
+    let film = Film::new(300, "\"v1\"");
+    let film = Film { fields: [film.fields, vec![("content-type", "video/mp4".to_owned())]].concat(), ..film };
+    let (world, edge, _) = world(STORE, &film);
+    let bare = Film { fields: film.fields[..1].to_vec(), ..film.clone() };
+    world.origin(move |request| match request.headers.field("if-range") {
+        Some(_) => bare.answer(request),
+        None => film.answer(request),
+    });
+    let again = Request::get(FILM).with("range", "bytes=100-199").with("if-range", "\"v1\"");
+    let answer = world.send(&edge, again);
+    assert_eq!((answer.status, cache_status(&answer).contains("detail=partial")), (206, true));
+    world.settle();
+    for hit in [false, true] {
+        let answer = ask(&world, &edge, "bytes=100-199");
+        assert_eq!((is_hit(&answer), field(&answer, "content-type").as_str()), (hit, "video/mp4"));
+    }
+}
+
+/// Ranges that nobody else asks for take no place from responses that cannot be shared.
+#[test]
+fn invented_ranges_leave_room_for_calls_to_share() {
+    let film = Film::new(3 * UNCOLLAPSED_KEYS, "\"v1\"");
+    let (world, edge, _) = world(STORE, &film);
+    let of = |cache_control: &str| Film {
+        fields: vec![("etag", "\"v1\"".to_owned()), ("cache-control", cache_control.to_owned())],
+        ..film.clone()
+    };
+    show(&world, &of("no-store"));
+    for number in 0..2 * UNCOLLAPSED_KEYS {
+        assert_eq!(ask(&world, &edge, &format!("bytes={number}-{number}")).status, 206);
+    }
+    world.advance(seconds(2));
+    let answers = of("max-age=60");
+    world.origin(move |request| answers.answer(request).after(seconds(1)));
+    let calls = world.calls().len();
+    let _ = world.send_all(&edge, (0..10).map(|_| Request::get("/other")).collect());
+    assert_eq!(world.calls().len() - calls, 1);
 }
 
 #[test]

@@ -101,8 +101,15 @@ impl<P: Platform> Cached<'_, P> {
             }
             return match (keep, found.take()) {
                 (Keep::Refetch, _) if is_first => continue,
-                // Any other answer may be about the part alone, and is not what others get.
-                (Keep::Store(_), _) if ranged.is_some() && !matches!(status, 200 | 206) => {
+                // Any other answer may be about the part alone, and is not what others get; to `If-Range` a part comes
+                // without the fields that the client has already (RFC 9110 §15.3.7).
+                (Keep::Store(_), _)
+                    if ranged.is_some_and(|ranged| match status {
+                        200 => false,
+                        206 => ranged.if_range.is_some(),
+                        _ => true,
+                    }) =>
+                {
                     Called::Passed { response, status, detail: Reason::Partial, uncacheable: false }
                 }
                 (Keep::Store(metadata), _) => {

@@ -19,7 +19,7 @@ use crate::{
     failure::{CallFailure, Remembered},
     guard::Unavailable,
     landings::Moment,
-    limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOWERS_MAX, UNCOLLAPSED_FOR},
+    limits::{FAILURE_REMEMBERED_FOR, FLIGHT_MARGIN, FOLLOWERS_MAX, PART_UNCOLLAPSED_FOR, UNCOLLAPSED_FOR},
     message::Request,
     platform::FetchError,
 };
@@ -119,10 +119,14 @@ impl<P: Platform> Cached<'_, P> {
 
     pub(super) fn land(&self, lead: Option<Lead>, landing: Landing) {
         let Some(Lead { flight, here: ticket, pop }) = lead else { return };
-        if let Some(ticket) = pop {
-            self.land_there(flight, ticket, landing);
+        let (now, mut collapse) = (self.platform.now(), self.collapse());
+        let is_part = flight != self.key;
+        if is_part {
+            collapse.uncacheable_for = PART_UNCOLLAPSED_FOR;
         }
-        let (now, collapse) = (self.platform.now(), self.collapse());
+        if let Some(ticket) = pop {
+            self.land_there(flight, ticket, if is_part { Landing::Open } else { landing });
+        }
         let landed = {
             let state = &mut *self.edge.state.borrow_mut();
             // What cannot be shared is worth no second look.
