@@ -36,9 +36,8 @@ impl<P: Platform> Cached<'_, P> {
         loop {
             let (generation, gone) = {
                 let purges = &mut self.edge.state.borrow_mut().purges;
-                let gone =
-                    |found: &Box<Found<P>>| purges.check(&self.key, &asked.target(), &found.metadata) == Purged::Gone;
-                let gone = found.as_ref().is_some_and(gone);
+                let check = |metadata| purges.check(&self.key, &asked.target(), metadata);
+                let gone = found.as_ref().is_some_and(|found| check(&found.metadata) == Purged::Gone);
                 (purges.stamp(self.platform.now()), gone)
             };
             if gone {
