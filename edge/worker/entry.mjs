@@ -25,10 +25,11 @@ addEventListener("error", ({ error }) => note(error));
 
 function run(work) {
   if (hasTrapped) {
-    hasTrapped = false;
     edge.__wbg_reset_state();
     worker = new edge.Worker();
     life += 1;
+    // Last: where the new one traps too, the next event tries again.
+    hasTrapped = false;
   }
   try {
     return work();
