@@ -38,7 +38,8 @@ struct Variant {
     date: Timestamp,
     /// When it is of no more use.
     until: Timestamp,
-    /// How much of the response it is, and of a part which response: half a hash of its entity tag.
+    /// How much of the response it is, and of a part which response: half a hash of its entity tag, or of its
+    /// `Last-Modified` where it has none.
     content: Content,
     tag: u128,
 }
@@ -86,7 +87,8 @@ impl Variants {
         now: Timestamp,
     ) -> CacheKey {
         let key = url.variant(&metadata.vary, request, options);
-        let tag = key.part(metadata.etag.as_deref().unwrap_or_default().as_bytes()).low_bits();
+        let modified = metadata.last_modified.unwrap_or(Timestamp::UNIX_EPOCH).as_unix_nanos().to_be_bytes();
+        let tag = key.part(metadata.etag.as_deref().map_or(&modified, str::as_bytes)).low_bits();
         let content = metadata.content;
         self.stored.retain(|variant| {
             let stays = variant.key != key || (variant.tag == tag && variant.is_beside(content));
@@ -278,6 +280,18 @@ mod tests {
         assert_eq!((site.variants.len(), site.find_part(&[], Some("bytes=500-"))), (1, Some(other)));
         let whole = site.store("", &[], 10);
         assert_eq!((site.variants.len(), site.find_part(&[], Some("bytes=0-9"))), (1, Some(whole)));
+    }
+
+    #[test]
+    fn parts_without_an_entity_tag_are_told_apart_by_their_date() {
+        let mut site = Site::new();
+        for (modified, first, parts) in [(10, 0, 1), (10, 500, 2), (20, 900, 1)] {
+            let content = Content::Part { first, last: first + 9, complete: Some(1_000_000) };
+            let stored = metadata(0, 100, 0, 0);
+            let part = Metadata { last_modified: Some(at(modified)), content, response_time: at(100), ..stored };
+            site.variants.insert(&site.url, &part, &[("", ""); 0], &site.options, at(100));
+            assert_eq!(site.variants.len(), parts, "{modified} {first}");
+        }
     }
 
     #[test]
