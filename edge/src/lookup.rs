@@ -223,10 +223,10 @@ pub(crate) async fn save<P: Platform>(
         isolate.state.borrow_mut().searches.learn(&request.target(), rule.clone());
         if let Some(same) = rule.key(&request.target()) {
             let copy = copy(&mut response);
-            save_under(isolate, platform, &same, &request.headers, &options.vary, metadata, copy).await?;
+            save_under(isolate, platform, &same, request, &options.vary, metadata, copy).await?;
         }
     }
-    save_under(isolate, platform, key, &request.headers, &options.vary, metadata, response).await
+    save_under(isolate, platform, key, request, &options.vary, metadata, response).await
 }
 
 /// What a response says of the queries that are the same as its own.
@@ -256,11 +256,15 @@ async fn save_under<P: Platform>(
     isolate: &Isolate<P>,
     platform: &P,
     key: &CacheKey,
-    request: &P::Headers,
+    request: &Request<P>,
     options: &VaryOptions,
     metadata: &Metadata,
     mut response: Response<P>,
 ) -> Result<(), StoreError> {
+    if is_part(metadata) && has_whole(isolate, platform, key, request, options, metadata).await {
+        return Ok(());
+    }
+    let request = &request.headers;
     let far = platform.far().filter(|_| is_worth_the_way(metadata));
     let copy = far.as_ref().map(|_| copy(&mut response));
     let saved = save_in(platform, &platform.near(), key, request, options, metadata, response, Duration::MAX).await;
@@ -274,6 +278,31 @@ async fn save_under<P: Platform>(
         platform.log(&format!("edge.cache.far failed: {error}"));
     }
     Ok(())
+}
+
+/// Whether all of a response is stored by now of which this is a part: it came while the part was under way.
+async fn has_whole<P: Platform>(
+    isolate: &Isolate<P>,
+    platform: &P,
+    key: &CacheKey,
+    request: &Request<P>,
+    options: &VaryOptions,
+    part: &Metadata,
+) -> bool {
+    let near = platform.near();
+    match look_in(platform, &near, Tier::Near, key, &request.headers, None, options).await {
+        Some(Lookup::Found(found)) if !is_part(&found.metadata) => {
+            let whole = &found.metadata;
+            let is_same = whole.etag.is_some() && whole.etag == part.etag;
+            let is_usable = isolate.state.borrow().purges.check(key, &request.target(), whole) == Purged::No;
+            is_usable && (is_same || whole.date >= part.date)
+        }
+        _ => false,
+    }
+}
+
+const fn is_part(metadata: &Metadata) -> bool {
+    matches!(metadata.content, Content::Part { .. })
 }
 
 /// Whether a response goes to the far store: it lives long enough to be read there, and is small enough.
@@ -296,7 +325,7 @@ async fn save_in<P: Platform>(
     let now = platform.now();
     let keep_for = metadata.keep_for(now).min(keep_max);
     let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
-    if metadata.vary.is_empty() && matches!(metadata.content, Content::Whole { .. }) {
+    if metadata.vary.is_empty() && !is_part(metadata) {
         return store.save(key, stored, keep_for).await;
     }
     let mut variants = match load(platform, store, key).await {

@@ -378,6 +378,27 @@ fn what_was_purged_is_as_if_it_was_never_stored() {
     }
 }
 
+/// A part that was under way for longer than the whole does not take its place.
+#[test]
+fn a_late_part_leaves_the_whole_in_place() {
+    for vary in [vec![], vec![("vary", "accept-language".to_owned())]] {
+        let film = Film::new(300, "\"v1\"");
+        let film = Film { fields: [film.fields, vary].concat(), ..film };
+        let (world, edge, _) = world(STORE, &film);
+        let answers = film.clone();
+        world.origin(move |request| {
+            let takes = if request.headers.field("range").is_some() { 3 } else { 1 };
+            answers.answer(request).after(seconds(takes))
+        });
+        let requests = vec![Request::get(FILM).with("range", "bytes=0-9"), Request::get(FILM)];
+        let _ = world.send_all(&edge, requests);
+        world.settle();
+        let calls = world.calls().len();
+        let whole = ask(&world, &edge, "");
+        assert_eq!((is_hit(&whole), body(&whole), world.calls().len() - calls), (true, &*film.text, 0));
+    }
+}
+
 /// An answer to `If-Range` leaves out what the client has already, which others have not.
 #[test]
 fn an_answer_to_if_range_is_not_stored() {
