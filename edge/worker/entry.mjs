@@ -12,8 +12,12 @@ let worker = new edge.Worker();
 let hasTrapped = false;
 let life = 0;
 
+// The stack is all that a panic says.
 function note(error) {
-  hasTrapped ||= error instanceof WebAssembly.RuntimeError;
+  if (error instanceof WebAssembly.RuntimeError) {
+    hasTrapped = true;
+    console.error(error.stack);
+  }
 }
 
 // What nobody waits for ends here.
