@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use self::page::{Coding, Page};
 use crate::digest::hex;
 use crate::error::Error;
+use crate::http::cache::Reuse;
 use crate::http::limits::REQUEST_TIME_MAX;
 use crate::http::observe::DatabaseTime;
 use crate::page_cache::{self, Entry, Lifetime, PageCache, Payload};
@@ -68,6 +69,10 @@ struct Near {
     content: Content,
     computed_at: Option<Timestamp>,
     seen: Instant,
+    /// Whether it lives for a minute, as in [`Written::is_passing`].
+    is_passing: bool,
+    /// Whether a newer one should be there and could not be made.
+    is_old: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +142,8 @@ impl Documents {
         let started = Instant::now();
         let Some(near) = &self.near else {
             let written = document.write().await?;
-            return Ok(respond(document, &Page::new(written.text), started));
+            let reuse = if written.is_passing { Reuse::ForAMinute } else { Reuse::AsThePolicySays };
+            return Ok(respond(document, &Page::new(written.text), reuse, started));
         };
         let kept = Kept { document: document.clone(), build: Arc::clone(&self.build) };
         let key = kept.key();
@@ -157,7 +163,7 @@ impl Documents {
             }
         };
         match &found.content {
-            Content::Page(page) => Ok(respond(document, page, started)),
+            Content::Page(page) => Ok(respond(document, page, found.reuse(), started)),
             Content::Missing(detail) => Err(Error::not_found(detail.to_string())),
         }
     }
@@ -172,14 +178,16 @@ impl Documents {
                 // A look says what was true when it began.
                 let seen = Instant::now();
                 let asked = tokio::time::timeout(REQUEST_TIME_MAX, cache.get_other_than(&kept, known)).await;
-                let found = match asked.map_err(|_| Error::busy("a document took too long"))?? {
+                let (answer, is_old) = asked.map_err(|_| Error::busy("a document took too long"))??;
+                let found = match answer {
                     page_cache::Answer::Same => {
                         // It was known, so it was there.
                         let before = before.ok_or_else(|| Error::bug("a document that nobody had is the same"))?;
-                        Near { content: before.content.clone(), computed_at: known, seen }
+                        Near { content: before.content.clone(), computed_at: known, seen, is_old, ..*before }
                     }
                     page_cache::Answer::Other(payload, computed_at) => {
-                        Near { content: Content::read(&payload)?, computed_at, seen }
+                        let is_passing = is_passing(&payload);
+                        Near { content: Content::read(&payload)?, computed_at, seen, is_passing, is_old }
                     }
                 };
                 let found = Arc::new(found);
@@ -191,9 +199,9 @@ impl Documents {
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(Ok(Ok(found))) => Ok(found),
             // Logged where it failed; what there is, is better than nothing.
-            Ok(Ok(Err(error))) if error.status().is_server_error() => Ok(before),
+            Ok(Ok(Err(error))) if error.status().is_server_error() => Ok(before.unconfirmed()),
             Ok(Ok(Err(error))) => Err(error),
-            Ok(Err(_)) | Err(_) => Ok(before),
+            Ok(Err(_)) | Err(_) => Ok(before.unconfirmed()),
         }
     }
 
@@ -211,6 +219,21 @@ impl Documents {
     }
 }
 
+impl Near {
+    /// The same where the database did not say whether there is a newer one.
+    fn unconfirmed(&self) -> Arc<Self> {
+        Arc::new(Self { content: self.content.clone(), is_old: true, ..*self })
+    }
+
+    fn reuse(&self) -> Reuse {
+        match self {
+            Self { is_old: true, .. } => Reuse::Never,
+            Self { is_passing: true, .. } => Reuse::ForAMinute,
+            _ => Reuse::AsThePolicySays,
+        }
+    }
+}
+
 impl Content {
     fn read(payload: &Payload) -> Result<Self, Error> {
         match (payload.get(TEXT).and_then(Value::as_str), payload.get(MISSING).and_then(Value::as_str)) {
@@ -221,13 +244,14 @@ impl Content {
     }
 }
 
-fn respond<D: Document>(document: &D, page: &Arc<Page>, started: Instant) -> Response {
+fn respond<D: Document>(document: &D, page: &Arc<Page>, reuse: Reuse, started: Instant) -> Response {
     let fields = [(CONTENT_TYPE, HeaderValue::from_static(document.content_type())), (ETAG, page.entity_tag().clone())];
     let mut response = (fields, page.text().clone()).into_response();
     let tags = document.tags();
     purge::tag(&mut response, &tags.iter().map(String::as_str).collect::<Vec<_>>());
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     response.extensions_mut().insert(Arc::clone(page));
+    response.extensions_mut().insert(reuse);
     response
 }
 
@@ -259,7 +283,7 @@ impl<D: Document> Entry for Kept<D> {
     }
 
     fn is_passing(&self, payload: &Payload) -> bool {
-        payload.contains_key(MISSING) || payload.contains_key(PASSING)
+        is_passing(payload)
     }
 
     async fn compute(&self) -> Result<Payload, Error> {
@@ -277,6 +301,10 @@ impl<D: Document> Entry for Kept<D> {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_passing(payload: &Payload) -> bool {
+    payload.contains_key(MISSING) || payload.contains_key(PASSING)
 }
 
 /// Bytes of the digest in a key: nobody finds two names with the same.
@@ -297,7 +325,7 @@ mod tests {
 
     fn near(text_bytes: usize) -> Arc<Near> {
         let content = Content::Page(Page::new("x".repeat(text_bytes)));
-        Arc::new(Near { content, computed_at: None, seen: Instant::now() })
+        Arc::new(Near { content, computed_at: None, seen: Instant::now(), is_passing: false, is_old: false })
     }
 
     #[test]

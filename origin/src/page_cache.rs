@@ -73,6 +73,15 @@ pub(crate) enum Answer {
     Other(Payload, Option<Timestamp>),
 }
 
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Kept,
+    /// Kept, older than it may be, and it could not be made anew.
+    Old,
+    Made,
+}
+
 /// What this process asked its cache for since it started.
 #[derive(Debug, Default)]
 struct Counts {
@@ -153,13 +162,16 @@ const STORE: &str = "
 const RELEASE: &str =
     "UPDATE page_cache SET computing_until = now() + $2 * interval '1 millisecond' WHERE cache_key = $1";
 
-/// Deletes entries beyond the bounds, the oldest ones; what is being computed for the first time has no age yet and stays.
+/// Deletes entries beyond the bounds, the oldest ones, and those of which only a lease is left, since they could not be
+/// computed; what is being computed for the first time has no age yet and stays.
 /// `$1` are kept in all, and `$2` of those that live for a minute.
 pub(crate) const TRIM: &str = "
     DELETE FROM page_cache WHERE cache_key IN (
         (SELECT cache_key FROM page_cache WHERE computed_at IS NOT NULL ORDER BY computed_at DESC OFFSET $1)
         UNION ALL
-        (SELECT cache_key FROM page_cache WHERE is_negative ORDER BY computed_at DESC OFFSET $2))
+        (SELECT cache_key FROM page_cache WHERE is_negative ORDER BY computed_at DESC OFFSET $2)
+        UNION ALL
+        (SELECT cache_key FROM page_cache WHERE computed_at IS NULL AND computing_until < now() - interval '1 hour'))
     RETURNING 1";
 
 /// Makes the entries old that are made of one of `tags`. Says how many.
@@ -184,33 +196,36 @@ impl PageCache {
     /// When it cannot be computed and was not there, or another process takes too long.
     pub(crate) async fn get_cached_or_compute<E: Entry>(&self, entry: &E) -> Result<Payload, Error> {
         match self.look(entry, None).await? {
-            (Answer::Other(mut payload, computed_at), true) => {
+            (Answer::Other(mut payload, computed_at), Source::Kept | Source::Old) => {
                 payload.insert("_cached".to_owned(), true.into());
                 payload.insert("_cached_at".to_owned(), computed_at.map(|at| at.to_string()).into());
                 Ok(payload)
             }
-            (Answer::Other(payload, _), false) => Ok(payload),
+            (Answer::Other(payload, _), Source::Made) => Ok(payload),
             (Answer::Same, _) => Err(Error::bug("the page cache left out what its caller does not have")),
         }
     }
 
-    /// The same for who has the version that was computed at `known`.
+    /// The same for who has the version that was computed at `known`, and whether it is old and could not be made anew.
     ///
     /// # Errors
     /// As [`PageCache::get_cached_or_compute`].
-    pub(crate) async fn get_other_than<E: Entry>(&self, entry: &E, known: Option<Timestamp>) -> Result<Answer, Error> {
-        self.look(entry, known).await.map(|(answer, _)| answer)
+    pub(crate) async fn get_other_than<E: Entry>(
+        &self,
+        entry: &E,
+        known: Option<Timestamp>,
+    ) -> Result<(Answer, bool), Error> {
+        self.look(entry, known).await.map(|(answer, source)| (answer, source == Source::Old))
     }
 
-    /// The answer, and whether it was there.
-    async fn look<E: Entry>(&self, entry: &E, known: Option<Timestamp>) -> Result<(Answer, bool), Error> {
+    async fn look<E: Entry>(&self, entry: &E, known: Option<Timestamp>) -> Result<(Answer, Source), Error> {
         let key = entry.key();
         self.counts.asked.fetch_add(1, Ordering::Relaxed);
         let found = match self.find(&key, known).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(event = "cache.unreadable", key, %error, "the page cache cannot be read");
-                return entry.compute().await.map(|payload| (Answer::Other(payload, None), false));
+                return entry.compute().await.map(|payload| (Answer::Other(payload, None), Source::Made));
             }
         };
         match found.standing {
@@ -229,7 +244,7 @@ impl PageCache {
             }
             Standing::Old => match tokio::time::timeout(WAIT_MAX, self.fill(entry, &key)).await {
                 Ok(Ok(filled)) => Ok(filled),
-                Ok(Err(_)) | Err(_) => found.served(),
+                Ok(Err(_)) | Err(_) => found.served().map(|(answer, _)| (answer, Source::Old)),
             },
             Standing::Empty => self.fill(entry, &key).await,
         }
@@ -240,7 +255,7 @@ impl PageCache {
         (self.counts.hits.load(Ordering::Relaxed), self.counts.asked.load(Ordering::Relaxed))
     }
 
-    fn hit(&self, found: Found) -> Result<(Answer, bool), Error> {
+    fn hit(&self, found: Found) -> Result<(Answer, Source), Error> {
         self.counts.hits.fetch_add(1, Ordering::Relaxed);
         found.served()
     }
@@ -263,7 +278,7 @@ impl PageCache {
 
     /// Waits for who computes it, or does so. One of this process at a time looks after one entry. Whatever the reason for
     /// which it fails, the caller serves what was there before.
-    async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<(Answer, bool), Error> {
+    async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<(Answer, Source), Error> {
         let (flight, asked) = (self.flight(key), Instant::now());
         let _alone = tokio::time::timeout(WAIT_MAX, flight.lock()).await.map_err(|_| slow())?;
         loop {
@@ -279,7 +294,7 @@ impl PageCache {
                     self.release(key, Duration::ZERO).await;
                     return again.served();
                 }
-                return self.compute(entry, key, since).await.map(|answer| (answer, false));
+                return self.compute(entry, key, since).await.map(|answer| (answer, Source::Made));
             }
             // Another process computes, or has just failed to.
             if asked.elapsed() >= WAIT_MAX {
@@ -401,10 +416,10 @@ impl Found {
         Ok(Self { payload: row.try_get(0)?, computed_at, standing, same })
     }
 
-    fn served(self) -> Result<(Answer, bool), Error> {
+    fn served(self) -> Result<(Answer, Source), Error> {
         match self.payload {
-            _ if self.same => Ok((Answer::Same, true)),
-            Some(Value::Object(payload)) => Ok((Answer::Other(payload, self.computed_at), true)),
+            _ if self.same => Ok((Answer::Same, Source::Kept)),
+            Some(Value::Object(payload)) => Ok((Answer::Other(payload, self.computed_at), Source::Kept)),
             _ => Err(Error::bug("an entry of the page cache is no object")),
         }
     }

@@ -125,7 +125,7 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
 /// What everybody asks for is served as it was while it is made anew; a changed parcel shows its change at once.
 async fn tell(http: &reqwest::Client, edge: &Purge, tags: &[String]) -> anyhow::Result<()> {
     let (wide, narrow): (Vec<_>, Vec<_>) =
-        tags.iter().partition(|tag| [SEARCH, REPORTS, LOADS, VELOCITY].contains(&tag.as_str()));
+        tags.iter().partition(|tag| [SEARCH, REPORTS, LOADS, VELOCITY, SIGNALS].contains(&tag.as_str()));
     for (tags, soft) in [(wide, true), (narrow, false)] {
         if !tags.is_empty() {
             order(http, edge, &json!({ "tags": tags, "soft": soft })).await?;

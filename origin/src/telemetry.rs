@@ -83,7 +83,7 @@ impl Telemetry {
         self.provider.tracer("seawall-origin")
     }
 
-    /// Sends what waits, for [`FLUSH_TIME_MAX`] at most.
+    /// Sends what waits, for a few seconds at most.
     pub async fn end(self) {
         // The exporter's thread needs this runtime meanwhile, so this one waits beside it.
         let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH_TIME_MAX)).await;

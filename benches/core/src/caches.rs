@@ -104,7 +104,7 @@ impl Seawall {
     /// The same request again: the variant that fits, the decision, and the two fields of the answer that are new,
     /// `Age` and `Cache-Status`, written to `fields`. `None` when it goes to the origin.
     pub fn again(&self, kept: &Kept, exchange: &Exchange, fields: &mut Line) -> Option<Serve> {
-        kept.variants.select(&kept.url, exchange.request.headers(), &self.options.vary)?;
+        kept.variants.select(&kept.url, exchange.request.headers(), None, &self.options.vary)?;
         let ask = Ask {
             target: target(exchange),
             key: &kept.url,

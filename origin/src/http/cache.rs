@@ -18,6 +18,19 @@ use crate::error::Error;
 /// What Seawall's edge obeys in place of `Cache-Control` (RFC 9213); it goes no further than the edge.
 pub(crate) static EDGE_CACHE_CONTROL: HeaderName = HeaderName::from_static("seawall-cdn-cache-control");
 
+/// How long an answer may be reused; without this in its extensions, as the policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    AsThePolicySays,
+    /// It says that nothing was found, or that somebody could not be asked.
+    ForAMinute,
+    /// It stands in for what should be there and could not be made: a purge that has passed would not reach it.
+    Never,
+}
+
+/// What the edge obeys for [`Reuse::ForAMinute`].
+const A_MINUTE: &str = "max-age=60";
+
 /// Bytes of the digest in an entity tag and in a hashed file name: 64 bits tell any two of our files apart.
 const DIGEST_BYTES: usize = 8;
 
@@ -44,9 +57,14 @@ pub(crate) async fn layer(State(policy): State<Arc<Policy>>, request: Request, n
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         return response;
     };
+    let (browser, edge) = match response.extensions().get().unwrap_or(&Reuse::AsThePolicySays) {
+        Reuse::AsThePolicySays => (rule.browser_cache_control(), rule.edge_cache_control()),
+        Reuse::ForAMinute => ("no-cache".to_owned(), A_MINUTE.to_owned()),
+        Reuse::Never => ("no-store".to_owned(), "no-store".to_owned()),
+    };
     let headers = response.headers_mut();
-    set(headers, CACHE_CONTROL, rule.browser_cache_control());
-    set(headers, EDGE_CACHE_CONTROL.clone(), rule.edge_cache_control());
+    set(headers, CACHE_CONTROL, browser);
+    set(headers, EDGE_CACHE_CONTROL.clone(), edge);
     let response = tagged(response).await;
     if matches!(method, Method::GET | Method::HEAD) && is_known(&known, response.headers()) {
         return not_modified(response);

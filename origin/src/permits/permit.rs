@@ -86,12 +86,14 @@ pub(crate) struct PermitFile {
 const PARCEL_TAGS_MAX: usize = 32;
 
 impl PermitFile {
-    /// What the answers are purged by: a load that changes anything of a permit queues the parcels that it stands on.
+    /// What the answers are purged by: a load that changes anything of a permit queues the parcels that it stands on, and
+    /// the jobs behind its signals and its stations' paces queue theirs.
     pub(crate) fn tags(&self) -> Vec<String> {
         let places = self.records.iter().filter_map(|record| record.block.as_deref().zip(record.lot.as_deref()));
         let parcels = places.filter_map(|(block, lot)| Parcel::parse(block, lot).ok());
         let parcels: BTreeSet<String> = parcels.map(|parcel| purge::parcel_tag(&parcel)).collect();
-        [purge::REPORTS.to_owned()].into_iter().chain(parcels.into_iter().take(PARCEL_TAGS_MAX)).collect()
+        let wide = [purge::REPORTS, purge::SIGNALS, purge::VELOCITY].map(str::to_owned);
+        wide.into_iter().chain(parcels.into_iter().take(PARCEL_TAGS_MAX)).collect()
     }
 }
 

@@ -127,8 +127,12 @@ impl Entry for Whole {
         Lifetime { ttl: Duration::from_secs(3_600), stale: Duration::from_secs(86_400) }
     }
 
+    fn tags(&self) -> Vec<String> {
+        vec![purge::SIGNALS.to_owned(), purge::VELOCITY.to_owned()]
+    }
+
     async fn compute(&self) -> Result<Payload, Error> {
-        self.0.read(self).await
+        self.0.read_to_keep(self).await
     }
 }
 

@@ -126,7 +126,7 @@ impl Live {
         let now = Instant::now();
         // Nothing below panics; if it did, what is kept would still be whole.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, one| now.duration_since(one.since) < KEPT_FOR && !matches!(one.flight.peek(), Some(None)));
+        kept.retain(|_, one| now.duration_since(one.since) < KEPT_FOR);
         let key = parcel.to_string();
         if let Some(one) = kept.get(&key) {
             return Some(one.flight.clone());
@@ -136,17 +136,28 @@ impl Live {
             let oldest = kept.iter().min_by_key(|(_, one)| one.since).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| kept.remove(&oldest));
         }
-        let (client, parcel) = (client.clone(), parcel.clone());
+        let (live, client, parcel) = (self.clone(), client.clone(), parcel.clone());
         let asking = tokio::spawn(async move {
             let answer = fetch(&client, &parcel).await;
             drop(call);
-            answer
-                .inspect_err(|error| tracing::debug!(event = "report.city_away", %parcel, %error, "{parcel}: {error}"))
-                .ok()
+            if let Err(error) = &answer {
+                tracing::debug!(event = "report.city_away", %parcel, %error, "{parcel}: {error}");
+                live.forget(&parcel, now);
+            }
+            answer.ok()
         });
         let flight = async move { asking.await.ok().flatten().map(Arc::new) }.boxed().shared();
         kept.insert(key, Kept { since: now, flight: flight.clone() });
         Some(flight)
+    }
+
+    /// Drops the call that began at `since` and failed, even if nobody waits for it any more: who comes next asks again.
+    fn forget(&self, parcel: &Parcel, since: Instant) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = parcel.to_string();
+        if kept.get(&key).is_some_and(|one| one.since == since) {
+            kept.remove(&key);
+        }
     }
 }
 

@@ -161,9 +161,11 @@ pub(super) async fn merge(
         guard::deletions(held, changes.deleted, shrink)?;
     }
     if extent == Extent::Changes
+        && read.refused.is_empty()
         && let Some(delete) = &statements.delete_of_groups
     {
-        // What the city has just been asked for and did not send is gone, however much it is.
+        // What the city has just been asked for and did not send is gone, however much it is. A refused row was sent, and
+        // ours of its group stay until the next load of all.
         changes.deleted = count(delete).await?;
     }
     if let Some(moved) = &statements.moved {
@@ -262,7 +264,8 @@ struct Statements {
     filled_incoming: String,
     filled_ours: String,
     delete: String,
-    /// Deletes what is gone from the groups that were read again.
+    /// Deletes what is gone from the groups that were read again. One that comes back empty has just had a changed row, so
+    /// the city's answer is not to be believed; it stays until the next load of all.
     delete_of_groups: Option<String>,
     /// Notes the parcels that rows leave.
     moved: Option<String>,
@@ -320,10 +323,11 @@ impl Statements {
             ),
             delete_of_groups: dataset.group.map(|group| {
                 let statement = format!(
-                    "DELETE FROM {table} ours USING regrouped WHERE {} AND ours.{} = regrouped.value
+                    "DELETE FROM {table} ours USING regrouped WHERE {} AND ours.{column} = regrouped.value
+                        AND EXISTS (SELECT FROM incoming WHERE incoming.{column} = regrouped.value)
                         AND NOT EXISTS (SELECT FROM incoming WHERE {same})",
                     own_rows(dataset),
-                    group.column
+                    column = group.column
                 );
                 touching(dataset, &statement, "ours.")
             }),
