@@ -180,6 +180,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_stands_in_for_something_is_reused_for_less_time() {
+        let policy = Arc::new(Policy::compile(crate::policy::BUILT_IN).unwrap());
+        for (reuse, browser, edge) in [
+            (Reuse::ForAMinute, "no-cache", "max-age=60"),
+            (Reuse::Never, "no-store", "no-store"),
+            (
+                Reuse::AsThePolicySays,
+                "private, no-cache",
+                "max-age=3600, stale-while-revalidate=86400, stale-if-error=604800",
+            ),
+        ] {
+            let app = Router::new()
+                .fallback(move || async move { (axum::Extension(reuse), "content").into_response() })
+                .layer(axum::middleware::from_fn_with_state(Arc::clone(&policy), layer));
+            let request = Request::get("/report/3507/004").body(Body::empty()).unwrap();
+            let response = app.oneshot(request).await.unwrap();
+            let field = |name: &HeaderName| response.headers()[name].to_str().unwrap();
+            assert_eq!((field(&CACHE_CONTROL), field(&EDGE_CACHE_CONTROL)), (browser, edge), "{reuse:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_known_tag_answers_304_without_content() {
         let (_, headers, _) = ask("GET", "/", None).await;
         let tag = headers[ETAG].to_str().unwrap().to_owned();

@@ -273,9 +273,9 @@ mod tests {
         let lot = |lot: &str| Some(lot.to_owned());
         let records =
             vec![record("3507", lot("004")), record("3507", lot("4")), record("580", lot("11a")), record("1", None)];
-        assert_eq!(file(records).tags(), ["reports", "parcel-0580-011A", "parcel-3507-004"]);
+        assert_eq!(file(records).tags(), ["reports", "signals", "velocity", "parcel-0580-011A", "parcel-3507-004"]);
         let many = (1..=PARCEL_TAGS_MAX + 1).map(|lot| record("3507", Some(lot.to_string()))).collect();
-        assert_eq!(file(many).tags().len(), 1 + PARCEL_TAGS_MAX);
+        assert_eq!(file(many).tags().len(), 3 + PARCEL_TAGS_MAX);
     }
 
     #[test]
