@@ -117,7 +117,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
             let config = Config::from_env()?;
-            let telemetry = Telemetry::start(&config.telemetry)?;
+            let telemetry = Telemetry::start(&config.telemetry, config.limits.edge_secret.clone())?;
             logging::start(&config, telemetry.as_ref())?;
             let served = server::serve(config).await;
             if let Some(telemetry) = telemetry {

@@ -23,6 +23,7 @@ mod parts;
 mod pass_through;
 mod pop;
 mod purge;
+mod ranged;
 mod scenario;
 mod shared;
 mod simulation;
