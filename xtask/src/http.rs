@@ -62,7 +62,17 @@ impl Connection {
     /// # Errors
     /// When the connection ends, or what answers is no HTTP.
     pub fn get(&mut self, path: &str) -> Result<Response> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", self.port);
+        self.ask("GET", path, &[])
+    }
+
+    /// Any request without a body, with further fields; the body of the answer is read and dropped.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let host = format!("host: 127.0.0.1:{}", self.port);
+        let request = format!("{method} {path} HTTP/1.1\r\n{host}\r\ncontent-length: 0\r\n{fields}\r\n");
         self.stream.get_mut().write_all(request.as_bytes())?;
         let line = self.line()?;
         let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());

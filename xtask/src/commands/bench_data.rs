@@ -17,6 +17,8 @@ use seawall_xtask::step::{Step, Steps};
 use seawall_xtask::{build, interrupt, screen, tools, usage};
 use serde_json::{Value, json};
 
+mod nightly;
+
 const DATABASE: &str = "bench_data";
 const REAL: &str = "bench_real";
 
@@ -38,7 +40,7 @@ const LARGE: &str =
     'entities', 'entity_permits', 'search_terms', 'sitemap_parcels'";
 
 /// What a kind of request is called, and a statement that gives what it asks for: the address up to a text, and the text.
-const KINDS: [(&str, &str); 17] = [
+const KINDS: [(&str, &str); 18] = [
     (
         "search by permit number",
         "SELECT '/api/v1/search?q=', permit_number FROM permits TABLESAMPLE SYSTEM (2) REPEATABLE (1)",
@@ -83,6 +85,11 @@ const KINDS: [(&str, &str); 17] = [
         "search by words",
         "SELECT '/api/v1/search?q=', array_to_string((string_to_array(description, ' '))[1:2], ' ')
            FROM permits TABLESAMPLE SYSTEM (2) REPEATABLE (5) WHERE description LIKE '% % %'",
+    ),
+    (
+        "words narrowed to a rare status",
+        "SELECT '/api/v1/search?status=revoked&q=', array_to_string((string_to_array(description, ' '))[1:2], ' ')
+           FROM permits TABLESAMPLE SYSTEM (2) REPEATABLE (11) WHERE description LIKE '% % %'",
     ),
     (
         "misspelt, similar terms",
@@ -132,6 +139,7 @@ pub(super) fn run(project: &Project, permits: u32, requests: u32, json: Option<&
     steps.run("bring the schema up to date", |step| origin.migrate(step))?;
     let name = format!("generate {permits} permits and all that goes with them, and load them");
     let loaded = steps.run(&name, |step| load(&origin, permits, step))?;
+    nightly::prepare(&cluster, DATABASE, &origin, &steps)?;
     steps.run("tidy up, as autovacuum does in time", |_| {
         cluster.execute_within(DATABASE, "VACUUM (ANALYZE)", VACUUM_MAX)
     })?;
@@ -144,9 +152,11 @@ pub(super) fn run(project: &Project, permits: u32, requests: u32, json: Option<&
         let asked = whole_reads(&cluster)?;
         let site = steps.run("start the origin", |_| origin.serve(0, COMPUTING, Logs::Keep))?;
         for (name, targets) in targets {
-            let case = steps.run(&name, |_| measure(site.port, name.clone(), &targets))?;
+            let case = steps.run(&name, |_| measure(site.port, name.clone(), &targets, &[]))?;
             cases.push(case);
         }
+        cases.push(steps.run("what is stuck", |_| nightly::stuck(&cluster, DATABASE, site.port))?);
+        cases.push(steps.run("briefs", |_| nightly::briefs(site.port))?);
         // What its sessions counted is written when they end.
         drop(site);
         thread::sleep(LOOK_EVERY * 4);
@@ -225,14 +235,14 @@ fn encode(text: &str) -> String {
     })
 }
 
-fn measure(port: u16, name: String, targets: &[String]) -> Result<Case> {
+fn measure(port: u16, name: String, targets: &[String], fields: &[(&str, &str)]) -> Result<Case> {
     let mut connection = Connection::open(port, Ipv4Addr::LOCALHOST)?;
     let mut case = Case { name, times: Vec::new(), failed: 0 };
     // The first one finds cold caches and is not counted.
     for (number, target) in targets.iter().take(1).chain(targets).enumerate() {
         interrupt::check()?;
         let asked = Instant::now();
-        let response = connection.get(target)?;
+        let response = connection.ask("GET", target, fields)?;
         if number > 0 {
             case.times.push(asked.elapsed());
             case.failed += usize::from(response.status != 200);
@@ -279,7 +289,7 @@ fn real(cluster: &Cluster, program: &Path, folder: &Path, step: &Step) -> Result
             bail!("the real rows name no parcel");
         };
         let name = format!("real parcel {parcel}, {records} records of {permits} permits");
-        cases.push(measure(site.port, name, &vec![format!("/api/v1/report/{parcel}"); REPEATS])?);
+        cases.push(measure(site.port, name, &vec![format!("/api/v1/report/{parcel}"); REPEATS], &[])?);
     }
     Ok(cases)
 }
