@@ -417,8 +417,8 @@ async fn a_load_that_would_take_away_too_much_changes_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn a_search_is_bounded_in_contacts_and_in_rows() -> Result<()> {
-    const CONTACTS_MAX: i64 = 5_000;
-    const EXAMINED_MAX: i64 = 20_000;
+    const CONTACTS_MAX: i64 = 2_000;
+    const EXAMINED_MAX: i64 = 8_000;
     const ROWS_MAX: usize = 1_500;
     let database = Database::create("bounds")?;
     let add = async |rows: &str| {

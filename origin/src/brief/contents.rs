@@ -189,6 +189,9 @@ pub(crate) struct City {
     pub(crate) new_permits: i64,
     pub(crate) status_changes: i64,
     pub(crate) cost_revisions: i64,
+    /// Whether there were more changes than are counted.
+    #[serde(default)]
+    pub(crate) at_least: bool,
 }
 
 /// How many of each there are.

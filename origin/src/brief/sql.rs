@@ -1,5 +1,9 @@
 //! The statements of a brief. `$1` is the user, `$2` the days to look back; each part is bounded, and each look-up of a watch
-//! goes through an index: the `LIMIT` in a lateral part keeps the planner from reading a table whole.
+//! goes through an index: the `LIMIT` in a lateral part keeps the planner from reading a table whole. Ninety days of changes
+//! are some hundred thousand, so they are reached from what is watched; of the whole city the newest 100,000 are counted.
+//!
+//! People and firms are found among the newest 2,000 changes, which are more than a night brings, and besides by what happened
+//! to any 200 permits of each.
 
 /// Every part but the last of a brief, a column each.
 pub(super) const BRIEF: &str = "
@@ -28,19 +32,47 @@ mine AS MATERIALIZED (
            ORDER BY filed_date DESC NULLS LAST, record_id LIMIT 500) found
      WHERE w.watch_type = 'address'),
 numbers AS MATERIALIZED (SELECT permit_number, min(label) AS label FROM mine GROUP BY permit_number),
-recent AS MATERIALIZED (SELECT permit_changes.* FROM permit_changes, since WHERE change_date >= since.day),
+newest AS MATERIALIZED (
+    SELECT * FROM permit_changes
+     WHERE change_date >= (SELECT day FROM since) AND EXISTS (SELECT FROM w WHERE watch_type = 'entity')
+     ORDER BY change_date DESC, change_id DESC LIMIT 2000),
+involved AS MATERIALIZED (
+    SELECT newest.change_id, known.*
+      FROM newest CROSS JOIN LATERAL (
+          SELECT lower(name) AS name, lower(firm_name) AS firm_name FROM contacts
+           WHERE contacts.permit_number = newest.permit_number LIMIT 100) known),
 hits AS MATERIALIZED (
-    SELECT recent.*, numbers.label, false AS is_team FROM recent JOIN numbers USING (permit_number)
+    SELECT changed.*, numbers.label, false AS is_team
+      FROM numbers CROSS JOIN LATERAL (
+          SELECT * FROM permit_changes
+           WHERE permit_changes.permit_number = numbers.permit_number AND change_date >= (SELECT day FROM since)
+           ORDER BY change_date DESC LIMIT 100) changed
     UNION ALL
     -- A new permit at a watched place is among its permits already, unless there are more than are read.
-    SELECT recent.*, w.label, false FROM recent JOIN w ON lower(recent.neighborhood) = w.neighborhood
+    SELECT changed.*, w.label, false
+      FROM w CROSS JOIN LATERAL (
+          SELECT * FROM permit_changes
+           WHERE lower(permit_changes.neighborhood) = w.neighborhood AND change_date >= (SELECT day FROM since)
+           ORDER BY change_date DESC, change_id DESC LIMIT 1000) changed
+     WHERE w.neighborhood IS NOT NULL
     UNION ALL
-    SELECT recent.*, w.label, true
-      FROM w JOIN LATERAL (
-          SELECT DISTINCT recent.change_id FROM recent JOIN contacts USING (permit_number)
-           WHERE lower(contacts.name) = w.entity_name OR lower(contacts.firm_name) = w.entity_name) named ON true
-      JOIN recent USING (change_id)
+    SELECT newest.*, w.label, true
+      FROM w JOIN involved ON w.entity_name IN (involved.name, involved.firm_name) JOIN newest USING (change_id)
+     WHERE w.watch_type = 'entity'
+    UNION ALL
+    SELECT changed.*, w.label, true
+      FROM w CROSS JOIN LATERAL (
+          SELECT DISTINCT permit_number FROM (
+              SELECT permit_number FROM contacts
+               WHERE lower(contacts.name) = w.entity_name OR lower(contacts.firm_name) = w.entity_name LIMIT 200) some_of_it) named
+      CROSS JOIN LATERAL (
+          SELECT * FROM permit_changes
+           WHERE permit_changes.permit_number = named.permit_number AND change_date >= (SELECT day FROM since)
+           ORDER BY change_date DESC LIMIT 100) changed
      WHERE w.watch_type = 'entity'),
+counted AS MATERIALIZED (
+    SELECT change_type FROM permit_changes WHERE change_date >= (SELECT day FROM since)
+     ORDER BY change_date DESC, change_id DESC LIMIT 100000),
 events AS MATERIALIZED (
     SELECT DISTINCT ON (is_team, permit_number, change_date, change_type, new_status)
            permit_number, change_date, change_type, old_status, new_status, old_cost, new_cost, permit_type, description,
@@ -170,7 +202,8 @@ SELECT (SELECT coalesce(jsonb_agg(changes), '[]') FROM changes) AS changes,
             'since', (SELECT day FROM since),
             'new_permits', count(*) FILTER (WHERE change_type = 'new_permit'),
             'status_changes', count(*) FILTER (WHERE change_type = 'status_change'),
-            'cost_revisions', count(*) FILTER (WHERE change_type = 'cost_revision')) FROM recent) AS city,
+            'cost_revisions', count(*) FILTER (WHERE change_type = 'cost_revision'),
+            'at_least', count(*) = 100000) FROM counted) AS city,
        jsonb_build_object(
            'total_watches', (SELECT count(*) FROM w),
            'total_properties', (SELECT count(*) FROM places),

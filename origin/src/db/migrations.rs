@@ -70,6 +70,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0014_page_cache_tags.sql"),
     },
     Migration { version: 15, name: "0015_spellings", sql: include_str!("../../migrations/0015_spellings.sql") },
+    Migration { version: 16, name: "0016_bounded_work", sql: include_str!("../../migrations/0016_bounded_work.sql") },
+    Migration {
+        version: 17,
+        name: "0017_indexes_of_less",
+        sql: include_str!("../../migrations/0017_indexes_of_less.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

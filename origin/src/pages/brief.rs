@@ -151,7 +151,9 @@ fn city(city: &City) -> String {
     }
     let changes = format!("{} of status", count(city.status_changes, "change"));
     let costs = format!("{} of cost", count(city.cost_revisions, "revision"));
-    format!("In the whole city since {}: {}, {changes}, {costs}.", city.since, count(city.new_permits, "new permit"))
+    let at_least = if city.at_least { "at least " } else { "" };
+    let new = count(city.new_permits, "new permit");
+    format!("In the whole city since {}: {at_least}{new}, {changes}, {costs}.", city.since)
 }
 
 fn loads(pipeline: &Pipeline) -> String {

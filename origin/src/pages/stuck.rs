@@ -74,6 +74,7 @@ fn days(days: Option<f64>) -> String {
 
 impl StuckPage {
     fn of(stuck: &Stuck) -> Self {
+        let counted = |permits| format!("{}{}", if stuck.at_least { "at least " } else { "" }, thousands(permits));
         Self {
             frame: Frame::new("What is stuck in plan review").at("/stuck").about(
                 "Which building permits in San Francisco wait longer in plan review than nearly all others did, and where."
@@ -81,9 +82,9 @@ impl StuckPage {
             ),
             as_of: clip(&stuck.as_of, FIELD_CHARS_MAX),
             tiles: [
-                ("longer than nine of ten", thousands(stuck.critical)),
-                ("longer than three of four", thousands(stuck.stalled)),
-                ("comments to answer", thousands(stuck.comments)),
+                ("longer than nine of ten", counted(stuck.critical)),
+                ("longer than three of four", counted(stuck.stalled)),
+                ("comments to answer", counted(stuck.comments)),
             ],
             stations: stuck.stations.iter().take(STATIONS_MAX).map(StationRow::of).collect(),
             permits: stuck.permits.iter().map(PermitRow::of).collect(),

@@ -46,6 +46,14 @@ impl Part {
     pub(crate) fn is_filtered(&self) -> bool {
         self.status.is_some() || self.kind.is_some() || self.year.is_some()
     }
+
+    /// The filters, as the database's function `permit_facets` has what a permit is.
+    fn facets(&self) -> Vec<String> {
+        let status = self.status.as_deref().map(|status| format!("status {status}"));
+        let kind = self.kind.as_deref().map(|kind| format!("type {kind}"));
+        let year = self.year.map(|year| format!("year {year}"));
+        [status, kind, year].into_iter().flatten().collect()
+    }
 }
 
 /// A place between two hits: `2015-08-05T11:06:52_201508053399`, or `_M365547` after a permit without a date.
@@ -306,6 +314,9 @@ fn prepare(lookup: &Lookup, part: &Part, limit: i64) -> (&'static Statements, Ve
         Lookup::Street(street) => (&sql::BY_STREET, on(street)),
         Lookup::Neighborhood(names) => (&sql::BY_NEIGHBORHOOD, vec![texts(names)]),
         Lookup::Name(words) => (&sql::BY_NAME, vec![text(pattern(words))]),
+        Lookup::Words(words) if part.is_filtered() => {
+            (&sql::BY_WORDS_NARROWED, vec![text(words.clone()), texts(&part.facets())])
+        }
         Lookup::Words(words) => (&sql::BY_WORDS, vec![text(words.clone())]),
     };
     let after = part.after.as_ref();

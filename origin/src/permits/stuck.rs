@@ -2,7 +2,8 @@
 //!
 //! # Design
 //! The job `signals` finds every wait once a night; here each is held against the pace of its station. That is one pass over
-//! the waits and none over the four million steps, kept in the page cache until the next night.
+//! the newest [`STUCK_EXAMINED_MAX`] waits, by an index, and none over the four million steps, kept in the page cache until
+//! the next night.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::limits::{STATIONS_MAX, STUCK_DAYS_MAX, STUCK_LISTED_MAX};
+use super::limits::{STATIONS_MAX, STUCK_DAYS_MAX, STUCK_EXAMINED_MAX, STUCK_LISTED_MAX};
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 use crate::http::observe::DatabaseTime;
@@ -34,6 +35,9 @@ pub(crate) struct Stuck {
     pub(crate) stalled: i64,
     /// Permits whose applicants have comments to answer.
     pub(crate) comments: i64,
+    /// Whether there are more waits than were looked at, or more comments: then there are at least so many.
+    #[serde(default)]
+    pub(crate) at_least: bool,
     /// The stations with the most waits that are critical first.
     pub(crate) stations: Vec<Station>,
     /// Waits of up to a year, the longest beside what is usual first.
@@ -73,7 +77,7 @@ pub(crate) struct Wait {
     pub(crate) status: String,
 }
 
-/// `$1`: longest wait that is listed, `$2`: so many are, `$3`: stations at most. A permit of several addresses is one, at
+/// `$1`: longest wait that is listed, `$2`: so many are, `$3`: stations at most, `$4`: waits that are looked at. A permit of several addresses is one, at
 /// that of its first record.
 const FIND: &str = "
 WITH today AS (SELECT (now() AT TIME ZONE 'America/Los_Angeles')::date AS day),
@@ -81,9 +85,14 @@ pace AS (
     SELECT DISTINCT ON (station, metric_type) station, metric_type, p50_days, p75_days, p90_days
       FROM station_velocity_v2 ORDER BY station, metric_type, period = 'current' DESC LIMIT $3),
 arrived AS MATERIALIZED (
-    SELECT permit_number, station, since::date AS since, today.day - since::date AS days
-      FROM permit_signals, today
-     WHERE signal_type IN ('hold_stalled', 'hold_stalled_planning', 'station_slow') AND since IS NOT NULL),
+    SELECT permit_number, station, newest.since::date AS since, today.day - newest.since::date AS days
+      FROM today, (
+          SELECT permit_number, station, since FROM permit_signals
+           WHERE signal_type IN ('hold_stalled', 'hold_stalled_planning', 'station_slow') AND since IS NOT NULL
+           ORDER BY since DESC LIMIT $4) newest),
+commented AS MATERIALIZED (
+    SELECT DISTINCT permit_number FROM permit_signals WHERE signal_type = 'hold_comments'
+     ORDER BY permit_number LIMIT $4),
 waits AS MATERIALIZED (
     -- The night's look does not say which kind of review it is. First reviews are nearly all of them, and the slower ones.
     SELECT arrived.*, p50_days, p90_days,
@@ -109,7 +118,8 @@ SELECT jsonb_build_object(
     'as_of', (SELECT day FROM today),
     'critical', (SELECT count(*) FROM each WHERE status = 'CRITICAL'),
     'stalled', (SELECT count(*) FROM each WHERE status = 'STALLED'),
-    'comments', (SELECT count(DISTINCT permit_number) FROM permit_signals WHERE signal_type = 'hold_comments'),
+    'comments', (SELECT count(*) FROM commented),
+    'at_least', $4 IN ((SELECT count(*) FROM arrived), (SELECT count(*) FROM commented)),
     'stations', (SELECT coalesce(jsonb_agg(stations), '[]') FROM stations),
     'permits', (SELECT coalesce(jsonb_agg(listed), '[]') FROM listed)) AS stuck";
 
@@ -140,8 +150,12 @@ impl ReadOnly for Whole {
     type Answer = Payload;
 
     async fn read(&self, reader: &Reader) -> Result<Payload, tokio_postgres::Error> {
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&STUCK_DAYS_MAX, Type::INT4), (&STUCK_LISTED_MAX, Type::INT8), (&STATIONS_MAX, Type::INT8)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&STUCK_DAYS_MAX, Type::INT4),
+            (&STUCK_LISTED_MAX, Type::INT8),
+            (&STATIONS_MAX, Type::INT8),
+            (&STUCK_EXAMINED_MAX, Type::INT8),
+        ];
         let rows = reader.query_typed(FIND, &parameters).await?;
         let found: Option<Value> = rows.first().map(|row| row.try_get(0)).transpose()?;
         Ok(found.and_then(|found| found.as_object().cloned()).unwrap_or_default())

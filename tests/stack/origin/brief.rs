@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
 use super::accounts::{Accounts, BASE, post};
+use crate::permits::{FILL, Reads, reads, reads_after};
 use crate::support::mail::link;
 use crate::support::{Site, until};
 
@@ -144,6 +146,57 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(accounts.database.number(wanting).await?, left, "{target}");
     }
+    Ok(())
+}
+
+/// More waits and more changes than are looked at.
+const MUCH: &str = "
+    INSERT INTO permit_signals (permit_number, signal_type, station, tier, since)
+    SELECT 'P' || n, 'hold_stalled', 'BLDG', 'behind', now() - n * interval '1 second' - interval '100 days'
+      FROM generate_series(1, 60000) n;
+    INSERT INTO permit_signals (permit_number, signal_type, tier) SELECT 'P' || n, 'stale_no_activity', 'slower'
+      FROM generate_series(1, 60000) n;
+    INSERT INTO permit_changes (permit_number, change_type, new_status, neighborhood, change_date)
+    SELECT 'P' || n % 60000, 'status_change', 'issued', 'Area ' || n % 40,
+           (now() AT TIME ZONE 'America/Los_Angeles')::date - n / 2000 FROM generate_series(1, 120000) n;
+    ANALYZE";
+
+/// A brief and the list of what is stuck are made from what an index finds, up to a bound, however much there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_brief_and_what_is_stuck_are_made_without_reading_a_whole_table() -> Result<()> {
+    let accounts = Accounts::start("brief_plans", &[]).await?;
+    let client = accounts.database.connect().await?;
+    client.batch_execute(FILL).await?;
+    client.batch_execute(MUCH).await?;
+    // Autovacuum does it on other days.
+    client.batch_execute("VACUUM permit_signals, permit_changes").await?;
+    let member = accounts.sign_in("many@example.org").await?;
+    for (kind, subject) in [
+        ("parcel", "0123/033"),
+        ("address", "120 street120 st"),
+        ("neighborhood", "mission bay"),
+        ("entity", "Firm 123"),
+    ] {
+        let added = member.submit("/account/watch", &format!("kind={kind}&subject={subject}")).await?;
+        assert_eq!(added.status, 303, "{subject}: {}", added.text());
+    }
+    // Not as the city writes a number.
+    let permit = "INSERT INTO watch_items (user_id, watch_type, subject, label, permit_number)
+        SELECT user_id, 'permit', 'P123', 'P123', 'P123' FROM users";
+    client.batch_execute(permit).await?;
+    let before = reads(&accounts.database).await?;
+    let brief = member.get("/api/v1/brief?lookback=90").await?.json()?;
+    let stuck = accounts.site.visitor().get("/api/v1/stuck").await?.json()?;
+    let after = reads_after(&accounts.database, &before, &["permit_signals", "permit_changes", "contacts"]).await?;
+    for (table, Reads { whole, .. }) in &before {
+        assert_eq!(after[table].whole, *whole, "{table} was read whole");
+    }
+    assert_eq!((&stuck["critical"], &stuck["at_least"]), (&json!(50_000), &json!(true)), "{stuck}");
+    let city = &brief["city"];
+    assert_eq!((&city["status_changes"], &city["at_least"]), (&json!(100_000), &json!(true)), "{city}");
+    // Of a firm also what is older than the newest changes, one of which it has.
+    let firm = brief["changes"].as_array().into_iter().flatten().filter(|change| change["label"] == "Firm 123").count();
+    assert!(firm > 2, "{firm} changes of the firm: {brief}");
     Ok(())
 }
 

@@ -52,9 +52,9 @@ pub(super) static BY_STREET: LazyLock<Statements> = LazyLock::new(|| walk("lower
 /// `$9`: the neighborhood's names.
 pub(super) static BY_NEIGHBORHOOD: LazyLock<Statements> = LazyLock::new(|| walk("lower(neighborhood)", "true"));
 
-/// `$9`: a LIKE pattern. Contacts of permits that are not stored, or that the filters leave out, lead nowhere and do not
-/// count; with filters more contacts are looked at for that. The permits are read one by one through their index, which the
-/// limits in the laterals keep: a join would scan the whole table when a name is common.
+/// `$9`: a LIKE pattern. Contacts of permits that are not stored, or that the filters leave out, lead nowhere; with filters more
+/// contacts are looked at for that. The permits are read one by one through their index, which the limit in the lateral keeps:
+/// a join would scan the whole table when a name is common.
 pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
     let examined = format!("(CASE WHEN {UNFILTERED} THEN {NAME_MATCHES_MAX} ELSE {NAME_EXAMINED_MAX} END)");
     let found = format!(
@@ -62,35 +62,37 @@ pub(super) static BY_NAME: LazyLock<Statements> = LazyLock::new(|| {
             SELECT permit_number, CASE WHEN lower(name) LIKE lower($9) THEN name ELSE firm_name END AS matched
             FROM contacts WHERE lower(name) LIKE lower($9) OR lower(firm_name) LIKE lower($9)
             LIMIT {examined}
-        ), named AS MATERIALIZED (
-            SELECT examined.* FROM examined CROSS JOIN LATERAL (
-                SELECT FROM permits WHERE permits.permit_number = examined.permit_number AND {FILTERS} LIMIT 1
-            ) stored LIMIT {NAME_MATCHES_MAX}
         ), found AS MATERIALIZED (
             SELECT stored.*, named.matched
-            FROM (SELECT permit_number, min(matched) AS matched FROM named GROUP BY permit_number) named
+            FROM (SELECT permit_number, min(matched) AS matched FROM examined GROUP BY permit_number) named
             CROSS JOIN LATERAL (
-                SELECT * FROM permits WHERE permits.permit_number = named.permit_number
+                SELECT * FROM permits WHERE permits.permit_number = named.permit_number AND {FILTERS}
+                LIMIT {PAGE_ROWS_MAX}
             ) stored
         ),"
     );
-    let capped =
-        format!("(SELECT count(*) FROM examined) = {examined} OR (SELECT count(*) FROM named) = {NAME_MATCHES_MAX}");
-    few(&found, "true", "found", "matched", &capped)
+    few(&found, "true", "found", "matched", &format!("(SELECT count(*) FROM examined) = {examined}"))
 });
 
 /// `$9`: words, as a person writes them. To find the newest of all would read every description that has them, so of more
-/// than [`WORD_MATCHES_MAX`] that pass the filters some are looked at, and those are sorted.
-pub(super) static BY_WORDS: LazyLock<Statements> = LazyLock::new(|| {
+/// than [`WORD_MATCHES_MAX`] some are looked at, and those are sorted.
+pub(super) static BY_WORDS: LazyLock<Statements> = LazyLock::new(|| words("true"));
+
+/// The same with filters; `$10`: what they ask for, as the function `permit_facets` has it. One index holds words and facets, so
+/// that the rare is found among the common without reading it.
+pub(super) static BY_WORDS_NARROWED: LazyLock<Statements> =
+    LazyLock::new(|| words("permit_facets(status, permit_type_definition, filed_date) @> $10"));
+
+fn words(narrowed: &str) -> Statements {
     let found = format!(
         "found AS MATERIALIZED (
             SELECT * FROM permits
-            WHERE to_tsvector('english', description) @@ websearch_to_tsquery('english', $9) AND {FILTERS}
+            WHERE to_tsvector('english', description) @@ websearch_to_tsquery('english', $9) AND {narrowed}
             LIMIT {WORD_MATCHES_MAX}
         ),"
     );
     few(&found, "true", "found", "NULL::text", &format!("(SELECT count(*) FROM found) = {WORD_MATCHES_MAX}"))
-});
+}
 
 /// The filters, for a row of permits.
 const FILTERS: &str =
