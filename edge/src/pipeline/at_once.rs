@@ -26,8 +26,13 @@ use seawall_core::{
 };
 
 use crate::{
-    Isolate, Platform, admit, answer::CONDITIONS, client::Client, control, maintenance, memory::Place,
-    message::Headers, protect, sanitise,
+    Isolate, Platform, admit,
+    answer::CONDITIONS,
+    client::Client,
+    control, maintenance,
+    memory::Place,
+    message::{Headers, parts},
+    protect, sanitise,
 };
 
 use super::PREFERENCES;
@@ -164,7 +169,7 @@ pub fn at_once<P: Platform, R>(
     };
     let admission = admit::at_once(isolate, route, Client::new(head.client), now)?;
     let is_encrypted = &*place.scheme == "https";
-    let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission: &admission };
+    let shown = Shown { age, ttl, policy: isolate.policy, route, is_encrypted, admission: &admission };
     let answer = send(ready, &shown);
     memory.responses.see(&key);
     isolate.state.borrow_mut().tally.count(place.route, now);
@@ -195,15 +200,6 @@ fn resolve<P: Platform>(isolate: &Isolate<P>, head: &Head<'_>) -> Option<Place> 
     let key = CacheKey::new(&target);
     let [scheme, host, path, query] = [scheme, &host, &path, &query].map(Box::from);
     Some(Place { scheme, host, path, query, key, route })
-}
-
-/// Scheme, host with port, path and query of an absolute URL, as they stand there.
-pub(super) fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = target.split('#').next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some((scheme, host, path, query))
 }
 
 /// A request as the origin would get it, for what a stored response varies on.

@@ -14,7 +14,13 @@ use seawall_core::{
     time::{Timestamp, seconds_ceil},
 };
 
-use crate::{Edge, admit, client::Client, control, maintenance, message::Headers, protect, sanitise};
+use crate::{
+    Edge, admit,
+    client::Client,
+    control, maintenance,
+    message::{Headers, parts},
+    protect, sanitise,
+};
 
 use super::{Head, LIMITED, TOO_MANY};
 
@@ -34,7 +40,7 @@ pub fn refused_at_once<'a>(edge: &'a Edge, now: Timestamp, head: &Head<'_>) -> O
     if head.method == "HEAD" || edge.policy.site().diagnostics == Diagnostics::Operator {
         return None;
     }
-    let (scheme, host, path, query) = super::at_once::parts(head.url)?;
+    let (scheme, host, path, query) = parts(head.url)?;
     let (host, path) = sanitise::place(host, path, query).ok()?;
     if !edge.policy.site().hosts.take(&host) || control::name(&path).is_some() {
         return None;
@@ -47,7 +53,7 @@ pub fn refused_at_once<'a>(edge: &'a Edge, now: Timestamp, head: &Head<'_>) -> O
     let admission = admit::refused_at_once(edge, route, Client::new(head.client), may_hit, now)?;
     let place = edge.policy.routes().iter().position(|known| core::ptr::eq(known, route))?;
     edge.state.borrow_mut().tally.deny(place, now);
-    Some(Refused { policy: &edge.policy, route, is_encrypted: scheme == "https", admission })
+    Some(Refused { policy: edge.policy, route, is_encrypted: scheme == "https", admission })
 }
 
 impl Refused<'_> {
