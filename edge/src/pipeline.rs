@@ -38,7 +38,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Edge, Isolate, Platform,
+    Edge, Isolate, Platform, Store as _,
     admit::{Admitted, Admitting, Fare, Places},
     answer::{self, Answer, Conditions},
     client::Client,
@@ -165,7 +165,7 @@ async fn answered<'a, P: Platform>(
             (refusal, answer)
         }
         (Ok(admitting), Ok(options)) => {
-            let options = options.clone();
+            let options = CacheOptions { body_bytes_max: platform.near().body_bytes_max(), ..options.clone() };
             let (key, forward) = for_the_cache(request, &options);
             let cached = Cached { edge, platform, route, options, key, conditions: &conditions };
             through_the_cache(&admitting, &cached, forward).await

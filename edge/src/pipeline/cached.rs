@@ -23,7 +23,7 @@ use seawall_core::{
         decide::stand_in,
         judge::{OnError, Origin},
         key::{CacheKey, Target},
-        partial::{Portion, portion},
+        partial::{Portion, part_bytes_max, portion},
         purge::Purges,
         response::is_origin_failure,
         store::unstored,
@@ -104,7 +104,7 @@ impl<P: Platform> Cached<'_, P> {
                     Role::Follow { wait } => wait,
                     Role::Alone(Lone::Uncacheable) if needed.portion.is_none() && !needed.validate => {
                         // All of it would be fetched for a part, and by the next who asks again.
-                        needed.portion = portion(self.conditions, None).map(|asked| self.ranged(asked));
+                        needed.portion = portion(self.conditions, None, part_bytes_max(&self.options)).map(|asked| self.ranged(asked));
                         break;
                     }
                     Role::Alone(_) | Role::Stale => break,
@@ -260,8 +260,8 @@ impl<P: Platform> Cached<'_, P> {
         }
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
         let stored = found.as_ref().map(|found| &found.metadata).filter(|metadata| metadata.status == 206);
-        let portion =
-            stored.and_then(|stored| portion(self.conditions, Some(stored))).map(|portion| self.ranged(portion));
+        let portion = stored.and_then(|stored| portion(self.conditions, Some(stored), part_bytes_max(&self.options)));
+        let portion = portion.map(|portion| self.ranged(portion));
         let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
         let reason = ForwardReason::Stale;
         let asked = request.again("GET");
