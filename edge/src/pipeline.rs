@@ -58,11 +58,11 @@ use self::cached::{Cached, Step};
 pub(crate) use self::explain::explain;
 
 pub use self::{
-    at_once::{HEAD_FIELDS, Head, Shown, at_once},
-    refused_at_once::{Refused, refused_at_once},
+    at_once::{HEAD_FIELDS, Head, Quick, Shown, at_once},
+    refused_at_once::Refused,
 };
 
-/// Writes down what [`at_once`] and [`refused_at_once`] have counted since it was last written down. [`handle`] does so by
+/// Writes down what [`at_once`] has counted since it was last written down. [`handle`] does so by
 /// itself; this is for a host whose isolates may end before they are asked again.
 pub fn write_counts<P: Platform>(edge: &Edge, platform: &P, now: Timestamp) {
     let counted = edge.state.borrow_mut().tally.take(now);
