@@ -28,8 +28,8 @@ use crate::{
     failure::Remembered,
     landings::Landings,
     limits::{
-        AUTHORITY_SHARDS, DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, SPENDERS,
-        UNCOLLAPSED_KEYS,
+        AUTHORITY_SHARDS, DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, SLOW_REMEMBERED,
+        SPENDERS, UNCOLLAPSED_KEYS,
     },
     memory::Memory,
     purge::Feed,
@@ -108,6 +108,10 @@ pub(crate) struct State {
     pub(crate) pop: Breaker,
     /// How the last call for a URL failed, for those who waited for it.
     pub(crate) failures: KeyTable<Remembered>,
+    /// By upstream: how many calls in a row outlived the patience of who asked.
+    pub(crate) silences: Vec<u32>,
+    /// For which URLs a call did so.
+    pub(crate) slow: KeyTable<Timestamp>,
     /// Which calls have ended, for those who looked before.
     pub(crate) landings: Landings,
     /// What this isolate knows to be invalid.
@@ -146,6 +150,8 @@ impl Edge {
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             pop: Breaker::new(),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
+            silences: upstreams.iter().map(|_| 0).collect(),
+            slow: KeyTable::new(const { NonZeroUsize::new(SLOW_REMEMBERED).unwrap() }, seed),
             landings: Landings::new(seed),
             purges: Purges::default(),
             searches: SearchRules::default(),

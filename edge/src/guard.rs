@@ -261,6 +261,9 @@ async fn attempt<P: Platform>(
         if let Some(ticket) = sent.ended() {
             state.throttles[which].record(&upstream.throttle, ticket, End::classify(reply));
         }
+        if matches!(reply, Reply::Status { .. }) {
+            state.silences[which] = 0;
+        }
         let random = (random >> 32) as u32;
         let report = state.breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);
         if !was_closed && state.breakers[which].state(response_time) == State::Closed {

@@ -231,7 +231,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
             let now = platform_.now();
             memory.keep(&key, kept_as, Kept::Response(Box::new(metadata), ready), bytes, now);
             if let Some((_, variants)) = variant {
-                let bytes = variants.len() * BYTES_OF_A_VARIANT;
+                let bytes = variants.bytes();
                 memory.keep(&key, key, Kept::Variants(variants), bytes, now);
             }
         });
@@ -449,9 +449,6 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// About what one variant takes in an index.
-const BYTES_OF_A_VARIANT: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -88,6 +88,7 @@ pub(super) struct Inner {
     pub(super) faults: RefCell<Faults>,
     pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
     pub(super) has_far: Cell<bool>,
+    pub(super) body_bytes_max: Cell<u64>,
     pub(super) has_purge_log: Cell<bool>,
     pub(super) purge_log: RefCell<PurgeLog>,
     pub(super) has_notes: Cell<bool>,
@@ -129,6 +130,7 @@ impl World {
             faults: RefCell::default(),
             shelves: RefCell::default(),
             has_far: Cell::default(),
+            body_bytes_max: Cell::new(u64::MAX),
             has_purge_log: Cell::default(),
             purge_log: RefCell::default(),
             has_notes: Cell::default(),
@@ -165,6 +167,11 @@ impl World {
     /// Gives the world a far store, or takes it away.
     pub fn set_far(&self, has_far: bool) {
         self.0.has_far.set(has_far);
+    }
+
+    /// Lets the stores take no body that is longer.
+    pub fn set_body_bytes_max(&self, bytes: u64) {
+        self.0.body_bytes_max.set(bytes);
     }
 
     /// Gives the world a log of purges.

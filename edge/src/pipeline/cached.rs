@@ -2,6 +2,7 @@
 //! stored or what is stored stands in.
 mod call;
 mod collapse;
+mod patience;
 mod pop;
 
 use alloc::{
@@ -23,10 +24,10 @@ use seawall_core::{
         decide::stand_in,
         judge::{OnError, Origin},
         key::{CacheKey, Target},
-        partial::{Portion, portion},
+        partial::{Portion, part_bytes_max, portion},
         purge::Purges,
         response::is_origin_failure,
-        store::unstored,
+        store::{Reason, unstored},
     },
     headers::Fields,
     policy::Route,
@@ -48,6 +49,7 @@ use crate::{
 use self::{
     call::{Called, Failure},
     collapse::collapsed,
+    patience::Patience,
     pop::Lead,
 };
 use super::{forward, unavailable_answer};
@@ -97,14 +99,22 @@ impl<P: Platform> Cached<'_, P> {
                 break;
             }
             let flight = self.flight(&needed);
+            let patience = self.patience(&needed, &request, &flight);
             // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
             if !self.landed_since(&flight, looked) {
                 let wait = match self.join(&flight, waited) {
-                    Role::Lead(ticket) => return self.lead(needed, request, ticket).await,
-                    Role::Follow { wait } => wait,
+                    Role::Lead(ticket) => return self.lead(needed, request, Some(ticket), patience).await,
+                    Role::Follow { wait } => match patience {
+                        Some(Patience { time, then }) if time <= waited => {
+                            return self.share_failure(needed, &request, then);
+                        }
+                        Some(Patience { time, .. }) => wait.min(time.saturating_sub(waited)),
+                        None => wait,
+                    },
                     Role::Alone(Lone::Uncacheable) if needed.portion.is_none() && !needed.validate => {
                         // All of it would be fetched for a part, and by the next who asks again.
-                        needed.portion = portion(self.conditions, None).map(|asked| self.ranged(asked));
+                        needed.portion = portion(self.conditions, None, part_bytes_max(&self.options))
+                            .map(|asked| self.ranged(asked));
                         break;
                     }
                     Role::Alone(_) | Role::Stale => break,
@@ -119,9 +129,9 @@ impl<P: Platform> Cached<'_, P> {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
-                Step::Stale(mut answer) => {
+                Step::Stale(mut answer, flight) => {
                     // The request was charged for a call that it did not make.
-                    self.refresh_aside(&request, || Fare::Free);
+                    self.refresh_aside(flight, &request, || Fare::Free);
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
@@ -131,7 +141,10 @@ impl<P: Platform> Cached<'_, P> {
                 return self.share_failure(needed, &request, failure);
             }
         }
-        self.fetch(needed, request, None).await
+        match self.patience(&needed, &request, &self.flight(&needed)) {
+            None => self.fetch(needed, request, None).await,
+            patience => self.lead(needed, request, None, patience).await,
+        }
     }
 
     fn detached(&self, conditions: Conditions) -> Detached<P> {
@@ -178,8 +191,9 @@ impl<P: Platform> Cached<'_, P> {
                 learn(self.edge, &request.target(), &found, &self.options);
                 promote(self.edge, self.platform, &self.key, &mut found);
                 let cache = serve.status();
+                let flight = self.refreshed_as(&found.metadata);
                 let answer = Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer };
-                if serve.refresh { Step::Stale(answer) } else { Step::Answer(answer) }
+                if serve.refresh { Step::Stale(answer, flight) } else { Step::Answer(answer) }
             }
             (Err(needed), Lookup::Found(found))
                 if needed.validate || needed.on_error == OnError::Serve || needed.portion.is_some() =>
@@ -223,11 +237,11 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
-    /// Starts one refresh of what is stored, unless one is under way, and answers whether it did. What it costs is charged
-    /// when it is known that no other isolate makes the call, and one who is refused then gets what is stored and starts
-    /// nothing.
-    pub(super) fn refresh_aside(&self, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
-        let Role::Lead(ticket) = self.join(&self.key, Duration::ZERO) else { return false };
+    /// Starts one refresh of what is stored, as the call of this name, unless one is under way, and answers whether it did.
+    /// What it costs is charged when it is known that no other isolate makes the call, and one who is refused then gets what is
+    /// stored and starts nothing.
+    pub(super) fn refresh_aside(&self, flight: CacheKey, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
+        let Role::Lead(ticket) = self.join(&flight, Duration::ZERO) else { return false };
         let fare = fare();
         let refresh = request.again("GET");
         // Of a part, the same part is asked for.
@@ -235,28 +249,32 @@ impl<P: Platform> Cached<'_, P> {
         self.platform.spawn(async move {
             let cached = detached.cached();
             let (edge, platform, route) = (&cached.edge.edge, cached.platform, cached.route);
-            let pop = cached.gather_refresh().await;
+            let pop = cached.gather_refresh(&flight).await;
             if pop.is_none() {
                 fare.give_back(edge, platform);
             } else if fare.pay(edge, platform, route).await {
-                cached.refresh(refresh).await;
+                cached.refresh(refresh, flight).await;
             }
-            cached.land(Some(Lead { flight: cached.key, here: ticket, pop: pop.flatten() }), Landing::Open);
+            cached.land(Some(Lead { flight, here: ticket, pop: pop.flatten() }), Landing::Open);
         });
         true
     }
 
     /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
-    /// the origin answers with what may not be shared, it is no longer right and goes.
-    async fn refresh(&self, request: Request<P>) {
+    /// the origin answers with what may not be shared, it is no longer right and goes. When something else is stored by now,
+    /// another call has brought it.
+    async fn refresh(&self, request: Request<P>, flight: CacheKey) {
         let found = match self.look_up(&request).await {
             Lookup::Found(found) => Some(found),
             Lookup::OtherVariants | Lookup::Nothing => None,
         };
+        if found.as_ref().is_some_and(|found| self.refreshed_as(&found.metadata) != flight) {
+            return;
+        }
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
         let stored = found.as_ref().map(|found| &found.metadata).filter(|metadata| metadata.status == 206);
-        let portion =
-            stored.and_then(|stored| portion(self.conditions, Some(stored))).map(|portion| self.ranged(portion));
+        let portion = stored.and_then(|stored| portion(self.conditions, Some(stored), part_bytes_max(&self.options)));
+        let portion = portion.map(|portion| self.ranged(portion));
         let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
         let reason = ForwardReason::Stale;
         let asked = request.again("GET");
@@ -271,11 +289,7 @@ impl<P: Platform> Cached<'_, P> {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
             }
             Called::Passed { response, detail, .. } => {
-                let (reason, status) = (detail.as_str(), response.status);
-                self.platform.log(&format!("edge.refresh dropped reason={reason} status={status}"));
-                if let Err(error) = lookup::remove(self.edge, self.platform, &self.key).await {
-                    self.platform.log(&format!("edge.cache.remove failed: {error}"));
-                }
+                self.drop_stored(detail, response.status).await;
             }
             Called::Failed { failure: Failure::Status(response), .. } => {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
@@ -286,11 +300,21 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
+    /// Takes away what is stored, because the origin has answered with what may not be shared.
+    async fn drop_stored(&self, detail: Reason, status: u16) {
+        self.platform.log(&format!("edge.refresh dropped reason={} status={status}", detail.as_str()));
+        if let Err(error) = lookup::remove(self.edge, self.platform, &self.key).await {
+            self.platform.log(&format!("edge.cache.remove failed: {error}"));
+        }
+    }
+
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
     async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Lead>) -> Answer<P> {
-        let reason = needed.reason;
+        let (reason, flight) = (needed.reason, self.flight(&needed));
         let asked = request.again(&request.method);
-        match self.call(needed, request).await {
+        let called = self.call(needed, request).await;
+        let was_slow = self.was_slow(&flight, &called);
+        match called {
             Called::Kept { metadata, response, status } => {
                 let how = match evaluate(&metadata, &asked.method, self.conditions, self.options.origin_preconditions) {
                     Evaluation::Answer(how) => how,
@@ -301,6 +325,10 @@ impl<P: Platform> Cached<'_, P> {
                 Answer { response, cache: forward(reason, Some(status), true, None), age: Some(age), how }
             }
             Called::Passed { response, status, detail, uncacheable } => {
+                if was_slow && !is_origin_failure(status) && !blames_the_request(status) {
+                    // What is stored stood in for this.
+                    self.drop_stored(detail, status).await;
+                }
                 // A failure says nothing about whether the next response can be shared.
                 if is_origin_failure(status) {
                     self.land_failed(lead, CallFailure::Status(status));
@@ -387,8 +415,8 @@ const fn blames_the_request(status: u16) -> bool {
 pub(super) enum Step<P: Platform> {
     /// The request has its answer.
     Answer(Answer<P>),
-    /// It has, and what it was answered with is to be refreshed.
-    Stale(Answer<P>),
+    /// It has, and what it was answered with is to be refreshed by the call of this name.
+    Stale(Answer<P>, CacheKey),
     /// The origin is needed.
     Fetch(Needed<P>),
 }

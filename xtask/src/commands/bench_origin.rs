@@ -1,6 +1,9 @@
 //! `cargo xtask bench origin`: fifty users of the load test ask the origin for one thing at a time, as the figures of the
-//! replaced site were taken, and what it needs meanwhile.
+//! replaced site were taken, and what it needs meanwhile. Then each request is for something that nobody asked for before, so
+//! that all of it is computed.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -28,6 +31,8 @@ const SEED: u64 = 1;
 struct Case {
     name: String,
     arguments: Vec<String>,
+    /// How many different things it asks for in turn, where nothing may be asked for twice.
+    others: Option<u64>,
 }
 
 /// What came of it.
@@ -50,13 +55,22 @@ pub(super) fn run(project: &Project, permits: u32, json: Option<&Path>) -> Resul
     let files = scratch::dir("bench")?;
     stack::load_sample(&origin, SEED, permits, files.path(), &steps)?;
     cluster.execute("bench", "ANALYZE")?;
-    let parcel = busiest_parcel(files.path())?;
+    let City { busiest, parcels, addresses } = City::read(&files.path().join("permits.jsonl"))?;
     let site = steps.run("start the origin", |_| origin.serve(0, &[("RATE_LIMITS", "off")], Logs::Keep))?;
     let fresh = usage::of_tree(site.service.id())?;
     let parts = [site.service.id(), cluster.server().id()];
     let case = |name: &str, arguments: &[&str]| Case {
         name: name.to_owned(),
         arguments: ["--scenario"].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect(),
+        others: None,
+    };
+    let others = |name: &str, scenario: &str, option: &str, values: Vec<String>| Case {
+        name: format!("{name}, each time another"),
+        others: Some(values.len() as u64),
+        arguments: ["--scenario".to_owned(), scenario.to_owned()]
+            .into_iter()
+            .chain(values.into_iter().flat_map(|value| [option.to_owned(), value]))
+            .collect(),
     };
     let cases = [
         case("/health", &["health"]),
@@ -65,7 +79,9 @@ pub(super) fn run(project: &Project, permits: u32, json: Option<&Path>) -> Resul
         case("/search?q=market", &["search", "--search", "market"]),
         case("/search?q=1455+Market+St", &["search", "--search", "1455 Market St"]),
         case("/sitemap.xml", &["sitemap"]),
-        case(&format!("/report/{parcel}"), &["report", "--parcel", &parcel]),
+        case(&format!("/report/{busiest}"), &["report", "--parcel", &busiest]),
+        others("/search?q={address}", "search", "--search", addresses),
+        others("/report/{parcel}", "report", "--parcel", parcels),
     ];
     let mut figures = Vec::new();
     for case in &cases {
@@ -98,22 +114,51 @@ impl Case {
         let results = written["results"].as_object().and_then(|results| results.values().next());
         let result = results.with_context(|| format!("{}: no result", self.name))?.clone();
         ensure!(result["success_count"] != 0, "{} was never answered", self.name);
+        if let Some(others) = self.others {
+            // Those of the ramp are not in the result.
+            let asked = result["total_requests"].as_u64().unwrap_or_default();
+            let seconds = u64::from(SECONDS);
+            ensure!(
+                asked * (seconds + u64::from(RAMP_SECONDS)) <= others * seconds,
+                "{}: {asked} requests were more than the {others} that the city has: give it more --permits",
+                self.name
+            );
+        }
         Ok(Figures { result, cpu_seconds: [after[0] - before[0], after[1] - before[1]] })
     }
 }
 
-/// The parcel with the most permits, as `block/lot`.
-fn busiest_parcel(files: &Path) -> Result<String> {
-    let text = fs::read_to_string(files.join("permits.jsonl")).context("the city has no permits")?;
-    let mut counts = std::collections::HashMap::new();
-    for line in text.lines() {
-        let row: Value = serde_json::from_str(line)?;
-        if let (Some(block), Some(lot)) = (row["block"].as_str(), row["lot"].as_str()) {
-            *counts.entry(format!("{block}/{lot}")).or_insert(0_u32) += 1;
+/// What of the generated city can be asked for.
+struct City {
+    /// The parcel with the most permits, as `block/lot`.
+    busiest: String,
+    /// All other parcels with a permit.
+    parcels: Vec<String>,
+    addresses: Vec<String>,
+}
+
+impl City {
+    fn read(permits: &Path) -> Result<Self> {
+        let text = fs::read_to_string(permits).context("the city has no permits")?;
+        let mut counts = BTreeMap::new();
+        let mut addresses = BTreeSet::new();
+        for line in text.lines() {
+            let row: Value = serde_json::from_str(line)?;
+            let texts = |names: &[&str]| names.iter().map(|name| row[*name].as_str()).collect::<Option<Vec<_>>>();
+            if let Some(parcel) = texts(&["block", "lot"]) {
+                *counts.entry(parcel.join("/")).or_insert(0_u32) += 1;
+            }
+            addresses.extend(texts(&["street_number", "street_name", "street_suffix"]).map(|parts| parts.join(" ")));
         }
+        let busiest = counts
+            .iter()
+            .max_by_key(|(parcel, permits)| (**permits, Reverse(*parcel)))
+            .context("no permit stands on a parcel")?
+            .0
+            .clone();
+        counts.remove(&busiest);
+        Ok(Self { busiest, parcels: counts.into_keys().collect(), addresses: addresses.into_iter().collect() })
     }
-    let busiest = counts.into_iter().max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)));
-    Ok(busiest.context("no permit stands on a parcel")?.0)
 }
 
 fn report(cases: &[Case], figures: &[Figures], [fresh, loaded]: [Usage; 2], json: Option<&Path>) -> Result<()> {

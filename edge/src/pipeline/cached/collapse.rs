@@ -1,11 +1,12 @@
 //! What requests for one URL share: a call that one of them makes, and its failure.
 
+use alloc::format;
 use core::time::Duration;
 
 use futures_channel::oneshot;
 use seawall_core::{
     cache::{
-        CacheStatus, ForwardReason,
+        CacheStatus, Content, ForwardReason, Metadata,
         collapse::{Collapse, Joiner, Landed, Landing, Role, Ticket},
         judge::OnError,
         key::CacheKey,
@@ -25,31 +26,47 @@ use crate::{
 };
 
 use super::{
-    Cached, Needed,
+    Cached, Needed, Patience,
     pop::{Gathered, Lead},
     unavailable_answer,
 };
 
 impl<P: Platform> Cached<'_, P> {
-    /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
-    pub(super) async fn lead(&self, needed: Needed<P>, request: Request<P>, ticket: Ticket) -> Answer<P> {
+    /// Calls in work of its own: a visitor who leaves, or whose patience ends, takes nothing from those who wait. Without a
+    /// ticket nobody else waits for it.
+    pub(super) async fn lead(
+        &self,
+        needed: Needed<P>,
+        request: Request<P>,
+        ticket: Option<Ticket>,
+        patience: Option<Patience>,
+    ) -> Answer<P> {
         let (reason, flight) = (needed.reason, self.flight(&needed));
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         let detached = self.detached(self.conditions.clone());
+        let asked = patience.map(|_| request.again(&request.method));
         self.platform.spawn(async move {
             let cached = detached.cached();
-            let answer = match cached.gather(needed, &request).await {
-                Gathered::Call(needed, pop) => {
-                    cached.fetch(needed, request, Some(Lead { flight, here: ticket, pop })).await
-                }
+            let lead = |pop| ticket.map(|here| Lead { flight, here, pop });
+            let gathered = match ticket {
+                Some(_) => cached.gather(needed, &request).await,
+                None => Gathered::Call(needed, None),
+            };
+            let answer = match gathered {
+                Gathered::Call(needed, pop) => cached.fetch(needed, request, lead(pop)).await,
                 Gathered::Answer(answer) => {
-                    cached.land(Some(Lead { flight, here: ticket, pop: None }), Landing::Open);
+                    cached.land(lead(None), Landing::Open);
                     answer
                 }
             };
             // Nobody listens when the visitor has left; what may be stored is stored all the same.
             let _ = sender.send(answer);
         });
+        if let Some((asked, patience)) = asked.zip(patience)
+            && let Some(answer) = self.out_of_patience(&asked, &flight, patience, &mut receiver).await
+        {
+            return answer;
+        }
         match receiver.await {
             Ok(answer) => answer,
             // The host ended the work that it had promised to go on with.
@@ -97,6 +114,15 @@ impl<P: Platform> Cached<'_, P> {
         match &needed.portion {
             Some(portion) => self.key.part(portion.range.as_bytes()),
             None => self.key,
+        }
+    }
+
+    /// The name of the call that refreshes what is stored: that of the response, and of a part of it the name that a request
+    /// for that part has.
+    pub(super) fn refreshed_as(&self, stored: &Metadata) -> CacheKey {
+        match stored.content {
+            Content::Part { first, last, .. } => self.key.part(format!("bytes={first}-{last}").as_bytes()),
+            Content::Whole { .. } => self.key,
         }
     }
 
