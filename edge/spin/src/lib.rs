@@ -26,7 +26,7 @@ use seawall_core::policy::Policy;
 use seawall_edge::{
     Edge, Isolate,
     message::Response,
-    pipeline::{self, Refused},
+    pipeline::{self, Quick, Refused},
 };
 use spin_sdk::{
     time::sleep,
@@ -37,12 +37,7 @@ use spin_sdk::{
     },
 };
 
-use crate::{
-    body::Body,
-    headers::SpinHeaders,
-    host::{Host, Ready},
-    message::Came,
-};
+use crate::{body::Body, headers::SpinHeaders, host::Host, message::Came};
 
 thread_local! {
     /// What this instance keeps between requests. Spin ends instances that have nothing to do, so this lives short.
@@ -76,8 +71,10 @@ fn at_once(came: &Came) -> Option<Response<Host>> {
     let (isolate, places) = ISOLATE.with(|isolate| isolate.get().cloned())?;
     let now = host::now();
     let answer = came.with_head(|head| {
-        pipeline::at_once(&isolate, now, head, Ready::send)
-            .or_else(|| pipeline::refused_at_once(&isolate, now, head).map(|refused| refusal(&refused)))
+        pipeline::at_once(&isolate, now, head, |quick| match quick {
+            Quick::Hit(ready, shown) => ready.send(&shown),
+            Quick::Refusal(refused) => refusal(&refused),
+        })
     })?;
     if !COUNTS_WAIT.replace(true) {
         wasip3::spawn(async move {
@@ -103,7 +100,10 @@ async fn isolate() -> Result<(Rc<Isolate<Host>>, Rc<settings::Places>), String> 
     }
     let (settings, places) = settings::read().await?;
     let seed = host::random();
-    let made = (Rc::new(Isolate::new(Edge::new(policy()?, seed).with_settings(settings), seed)), Rc::new(places));
+    let made = (
+        Rc::new(Isolate::new(Edge::new(Box::leak(Box::new(policy()?)), seed).with_settings(settings), seed)),
+        Rc::new(places),
+    );
     // While the variables were read, another first request may have been faster.
     Ok(ISOLATE.with(|isolate| isolate.get_or_init(|| made).clone()))
 }

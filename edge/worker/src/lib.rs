@@ -17,11 +17,13 @@ mod headers;
 mod host;
 mod kv;
 mod metrics;
+mod mould;
 mod object;
 mod origin;
 mod pop;
 mod purge;
 mod ready;
+mod refusals;
 mod settings;
 #[cfg(seawall_redis)]
 mod upstash;
@@ -36,12 +38,13 @@ use alloc::{
 use core::cell::OnceCell;
 
 use js_sys::{Array, Object, Promise};
+use once_cell::race::OnceBox;
 use seawall_core::{headers::Fields, policy::Policy, time::Timestamp};
 use seawall_edge::{
     Edge, Isolate,
     cron::{self, Tick},
-    message::{Request, Response},
-    pipeline::{self, HEAD_FIELDS, Head, Refused},
+    message::{Request, Response, parts},
+    pipeline::{self, HEAD_FIELDS, Head, Quick},
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
@@ -49,7 +52,7 @@ use crate::{
     body::Body,
     headers::HeaderList,
     host::{Context, Host},
-    ready::Ready,
+    refusals::Refusals,
     waiters::Waiters,
 };
 
@@ -62,6 +65,7 @@ struct Kept {
     isolate: OnceCell<Rc<Isolate<Host>>>,
     /// The names of the fields that are read from each request, on the JavaScript side.
     names: Array,
+    refusals: Refusals,
     waiters: Rc<Waiters>,
 }
 
@@ -72,7 +76,7 @@ impl Worker {
     #[expect(clippy::new_without_default, reason = "JavaScript is who makes one")]
     pub fn new() -> Self {
         let names = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
-        Self(Rc::new(Kept { isolate: OnceCell::new(), names, waiters: Rc::default() }))
+        Self(Rc::new(Kept { isolate: OnceCell::new(), names, refusals: Refusals::default(), waiters: Rc::default() }))
     }
 
     /// Answers one request: at once with a response, or with the promise of one.
@@ -121,11 +125,11 @@ impl Kept {
         let fields = core::array::from_fn(|_| field());
         let client = field().and_then(|address| address.parse().ok());
         let head = Head { method, url, client, fields };
-        let now = host::now();
-        match pipeline::at_once(isolate, now, &head, Ready::send) {
-            Some(sent) => sent.ok(),
-            None => refusal(&pipeline::refused_at_once(isolate, now, &head)?).ok(),
-        }
+        let sent = pipeline::at_once(isolate, host::now(), &head, |quick| match quick {
+            Quick::Hit(ready, shown) => ready.send(&shown),
+            Quick::Refusal(refused) => self.refusals.send(&refused),
+        });
+        sent?.ok()
     }
 
     /// The whole way through the pipeline.
@@ -181,20 +185,27 @@ pub fn contract(env: Object, context: Context) -> Promise {
     }))
 }
 
-/// A refusal that waits for nothing either.
-fn refusal(refused: &Refused<'_>) -> Result<web_sys::Response, JsValue> {
-    let mut headers = HeaderList::default();
-    refused.write(&mut headers);
-    host::response(Refused::STATUS, &headers, Some(&Body::Text(refused.body().into())))
-}
-
-/// The policy that the build embedded.
-fn policy() -> Policy {
+/// Lays the embedded policy out in memory, and answers where the bytes are that this reads: their address above their
+/// number. The build calls this, and makes the memory that it leaves that of the module (`xtask/src/build/shrink.mjs`), so
+/// that nothing in a deployed Worker reads a policy.
+#[wasm_bindgen]
+pub fn lay_out() -> u64 {
     let embedded = include_bytes!(concat!(env!("OUT_DIR"), "/policy.bin"));
     // The same build wrote it.
     let Ok(policy) = postcard::from_bytes(embedded) else { panic!("the embedded policy does not decode") };
+    // Whoever came first has laid out the same.
+    let _ = POLICY.set(Box::new(policy));
+    (embedded.as_ptr() as u64) << 32 | embedded.len() as u64
+}
+
+/// The policy that the build laid out.
+fn policy() -> &'static Policy {
+    let Some(policy) = POLICY.get() else { panic!("the build did not lay out the policy") };
     policy
 }
+
+/// Set before the module is deployed.
+static POLICY: OnceBox<Policy> = OnceBox::new();
 
 /// The request as the pipeline takes it; `None` when its URL is not absolute.
 fn convert(request: &web_sys::Request) -> Option<Request<Host>> {
@@ -207,21 +218,12 @@ fn convert(request: &web_sys::Request) -> Option<Request<Host>> {
         method: request.method(),
         scheme: scheme.to_owned(),
         host: host.to_owned(),
-        path: path.to_owned(),
+        path: if path.is_empty() { "/" } else { path }.to_owned(),
         query: query.to_owned(),
         headers,
         body: request.body().map(Body::Stream),
         client,
     })
-}
-
-/// Scheme, host with port, path and query of an absolute URL.
-fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = target.split('#').next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some((scheme, host, if path.is_empty() { "/" } else { path }, query))
 }
 
 /// Where Cloudflare names the client.
