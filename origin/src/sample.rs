@@ -22,6 +22,7 @@ mod inspection;
 mod line;
 mod permit;
 mod place;
+mod planning;
 mod property;
 mod routing;
 mod trades;
@@ -60,9 +61,9 @@ pub type Emit<'a> = &'a mut dyn FnMut(&'static Dataset, &str) -> anyhow::Result<
 /// Those of `emit`, and more than [`PERMITS_MAX`] permits.
 pub fn generate(options: &Options, emit: Emit<'_>) -> anyhow::Result<()> {
     anyhow::ensure!(options.permits <= PERMITS_MAX, "at most {PERMITS_MAX} permits can be generated");
-    let more = Dice::new(options.seed ^ OTHER_STREAM);
+    let [more, plans] = [OTHER_STREAM, PLANNING_STREAM].map(|stream| Dice::new(options.seed ^ stream));
     let mut city =
-        City { dice: Dice::new(options.seed), more, map: Map::default(), numbers: Numbers::default(), options };
+        City { dice: Dice::new(options.seed), more, plans, map: Map::default(), numbers: Numbers::default(), options };
     let mut left = options.permits;
     if left >= place::LANDMARK_PERMITS {
         left -= city.parcel(place::landmark(), place::LANDMARK_PERMITS, Addresses::One, emit)?;
@@ -105,13 +106,16 @@ pub fn write(options: &Options, folder: &Path) -> anyhow::Result<Vec<(&'static s
     Ok(written)
 }
 
-/// Sets the second stream of choices apart from the first.
+/// Sets the second stream of choices apart from the first, and the third from both.
 const OTHER_STREAM: u64 = 0x72_6164_6573;
+const PLANNING_STREAM: u64 = 0x70_6C61_6E73;
 
 struct City<'a> {
     dice: Dice,
     /// For the trades and the assessor, so that what they do leaves the rest of the city as it is.
     more: Dice,
+    /// For the planning department, likewise.
+    plans: Dice,
     map: Map,
     numbers: Numbers,
     options: &'a Options,
@@ -135,6 +139,7 @@ struct Numbers {
     items: u64,
     trade_permits: u64,
     businesses: u64,
+    planning_records: u64,
 }
 
 impl City<'_> {
@@ -158,6 +163,7 @@ impl City<'_> {
         enforcement::emit(&mut self.dice, &mut self.numbers, &parcel, rows, today, emit)?;
         trades::emit(&mut self.more, &mut self.numbers, &parcel, rows, today, emit)?;
         property::emit(&mut self.more, &mut self.numbers, &parcel, today, emit)?;
+        planning::emit(&mut self.plans, &mut self.numbers, &parcel, today, emit)?;
         Ok(rows)
     }
 }

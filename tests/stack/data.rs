@@ -18,7 +18,7 @@ use crate::support::city::{Loaded, shared};
 use crate::support::{City, Database, Visitor};
 
 /// All that are loaded.
-const DATASETS: [&str; 13] = [
+const DATASETS: [&str; 15] = [
     "permits",
     "contacts",
     "inspections",
@@ -32,6 +32,8 @@ const DATASETS: [&str; 13] = [
     "plumbing_inspections",
     "tax_rolls",
     "businesses",
+    "planning_projects",
+    "planning_others",
 ];
 
 /// The datasets of which real rows exist.
@@ -108,6 +110,7 @@ async fn every_real_row_is_stored_and_a_repeat_changes_nothing() -> Result<()> {
         ("contacts", 19),
         ("inspections", 0),
         ("permits", 20_000),
+        ("planning_records", 0),
         ("tax_rolls", 0),
         ("violations", 1000),
     ];

@@ -76,6 +76,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0017_indexes_of_less",
         sql: include_str!("../../migrations/0017_indexes_of_less.sql"),
     },
+    Migration {
+        version: 18,
+        name: "0018_planning_records",
+        sql: include_str!("../../migrations/0018_planning_records.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

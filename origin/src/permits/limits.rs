@@ -69,6 +69,9 @@ pub const WHOLE_TIMES: usize = 10;
 /// Tax rolls in a report, a year each.
 pub const TAX_ROLLS_MAX: usize = 5;
 
+/// Records of the planning department in a report, the newest.
+pub const PLANNING_MAX: usize = 50;
+
 /// Permits nearby, and finished ones like the parcel's newest.
 pub const NEARBY_MAX: usize = 10;
 /// As [`NEARBY_MAX`].

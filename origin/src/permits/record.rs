@@ -294,6 +294,29 @@ record! {
 }
 
 record! {
+    /// One row of `planning_records`: what somebody asked the planning department for.
+    PlanningRecord {
+        record_id: String,
+        record_type: Option<String>,
+        record_status: Option<String>,
+        project_name: Option<String>,
+        description: Option<String>,
+        applicant: Option<String>,
+        applicant_org: Option<String>,
+        assigned_planner: Option<String>,
+        open_date: Option<DateTime>,
+        close_date: Option<DateTime>,
+        environmental_doc_type: Option<String>,
+        units_existing: Option<i32>,
+        units_proposed: Option<i32>,
+        units_net: Option<f64>,
+        affordable_units: Option<i32>,
+        building_permits: Option<String>,
+        parent_id: Option<String>,
+    }
+}
+
+record! {
     /// A person or firm on permits of a parcel.
     Member {
         entity_id: String,

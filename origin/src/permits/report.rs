@@ -25,12 +25,12 @@ use self::routing::Routing;
 pub(super) use self::sql::{PACE, TODAY};
 use super::likeness::{self, SimilarBy};
 use super::limits::{
-    COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, SIMILAR_MAX,
-    STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
+    COMPLAINTS_MAX, CONTACTS_MAX, FORMER_LOTS_MAX, INSPECTIONS_MAX, NEARBY_MAX, PERMIT_ROWS_MAX, PLANNING_MAX,
+    SIMILAR_MAX, STATIONS_MAX, STEPS_MAX, TAX_ROLLS_MAX, TEAM_MAX, VIOLATIONS_MAX, WHOLE_TIMES,
 };
 use super::parcel::Parcel;
 use super::record::{
-    Complaint, Contact, FormerLot, Inspection, Member, Neighbor, Pace, Permit, Step, TaxRoll, Violation,
+    Complaint, Contact, FormerLot, Inspection, Member, Neighbor, Pace, Permit, PlanningRecord, Step, TaxRoll, Violation,
 };
 use super::severity::{self, Severity};
 use super::standing::{Stage, Standing};
@@ -51,6 +51,8 @@ pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     /// What the assessor knows, from the newest roll.
     pub(crate) property: Option<Profile>,
+    /// What the planning department was asked for here, the newest first.
+    pub(crate) planning: Vec<PlanningRecord>,
     /// What may go wrong, the worst first.
     pub(crate) risks: Vec<Risk>,
     /// Where the city's records do not fit together.
@@ -167,6 +169,7 @@ pub(crate) struct Rows {
     complaints: Vec<Complaint>,
     violations: Vec<Violation>,
     tax_rolls: Vec<TaxRoll>,
+    planning: Vec<PlanningRecord>,
     nearby: Vec<Neighbor>,
     similar: Vec<Neighbor>,
     similar_by: SimilarBy,
@@ -219,7 +222,7 @@ pub(crate) async fn read(
     Ok(assemble(parcel, read_rows(client, parcel, bounds).await?))
 }
 
-/// Fifteen statements in one round trip, whatever the parcel; where the database keeps vectors of projects, one more in a
+/// Sixteen statements in one round trip, whatever the parcel; where the database keeps vectors of projects, one more in a
 /// second.
 async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<Rows, tokio_postgres::Error> {
     let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
@@ -241,6 +244,7 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         complaints,
         violations,
         tax,
+        planning,
         near,
         like,
         former,
@@ -260,6 +264,7 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         ask(&sql::COMPLAINTS, bounds.complaints),
         ask(&sql::VIOLATIONS, bounds.violations),
         ask(&sql::TAX_ROLLS, TAX_ROLLS_MAX),
+        ask(&sql::PLANNING, PLANNING_MAX),
         ask(&sql::NEARBY, NEARBY_MAX),
         ask(&sql::SIMILAR, SIMILAR_MAX),
         ask(&sql::FORMER_LOTS, FORMER_LOTS_MAX),
@@ -279,6 +284,7 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         complaints: all(&complaints, Complaint::read)?,
         violations: all(&violations, Violation::read)?,
         tax_rolls: all(&tax, TaxRoll::read)?,
+        planning: all(&planning, PlanningRecord::read)?,
         nearby: all(&near, Neighbor::read)?,
         similar: all(&like, Neighbor::read)?,
         similar_by: SimilarBy::Neighborhood,
@@ -358,6 +364,7 @@ fn assemble(parcel: &Parcel, mut rows: Rows) -> Option<Report> {
     let (risks, findings) = (risk::risks(&facts), findings::findings(&facts));
     Some(Report {
         property,
+        planning: rows.planning,
         risks,
         findings,
         team: rows.team,

@@ -5,7 +5,8 @@ mod columns;
 
 use columns::{
     ADDENDA, BUSINESSES, COMPLAINTS, CONTACTS, ELECTRICAL_CONTACTS, ELECTRICAL_PERMITS, INSPECTIONS, PERMITS,
-    PLUMBING_CONTACTS, PLUMBING_INSPECTIONS, PLUMBING_PERMITS, TAX_ROLLS, VIOLATIONS,
+    PLANNING_OTHERS, PLANNING_PROJECTS, PLUMBING_CONTACTS, PLUMBING_INSPECTIONS, PLUMBING_PERMITS, TAX_ROLLS,
+    VIOLATIONS,
 };
 
 /// One dataset of the city's, and the table that it fills.
@@ -266,6 +267,26 @@ pub const DATASETS: &[Dataset] = &[
         key: Key::Fields(&["ttxid"]),
         group: Group::by("certificate_number"),
         columns: BUSINESSES,
+    },
+    Dataset {
+        id: "qvu5-m3a2",
+        name: "planning_projects",
+        table: "planning_records",
+        title: "Planning Department Records - Projects",
+        filter: None,
+        key: Key::Fields(&["record_id"]),
+        group: Group::by("record_id"),
+        columns: PLANNING_PROJECTS,
+    },
+    Dataset {
+        id: "y673-d69b",
+        name: "planning_others",
+        table: "planning_records",
+        title: "Planning Department Records - Non-Projects",
+        filter: None,
+        key: Key::Fields(&["record_id"]),
+        group: Group::by("record_id"),
+        columns: PLANNING_OTHERS,
     },
 ];
 

@@ -17,8 +17,17 @@ use tokio_postgres::NoTls;
 use super::visitor::Visitor;
 
 /// Tables with the city's data.
-const TABLES: [&str; 8] =
-    ["addenda", "businesses", "complaints", "contacts", "inspections", "permits", "tax_rolls", "violations"];
+const TABLES: [&str; 9] = [
+    "addenda",
+    "businesses",
+    "complaints",
+    "contacts",
+    "inspections",
+    "permits",
+    "planning_records",
+    "tax_rolls",
+    "violations",
+];
 
 /// A server that tests which run at the same time share, and a database in it. When the last of them ends, the server
 /// does.

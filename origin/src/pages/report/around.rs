@@ -4,7 +4,7 @@ use crate::pages::section::{Line, Section};
 use crate::pages::text::{count, date, encode, money, sentence, thousands};
 use crate::permits::likeness::SimilarBy;
 use crate::permits::parcel::Parcel;
-use crate::permits::record::Neighbor;
+use crate::permits::record::{Neighbor, PlanningRecord};
 use crate::permits::report::Report;
 use crate::permits::severity::{Severity, Tier};
 
@@ -59,6 +59,12 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
     [
         Section::of("property", "Property", "From the assessor’s newest roll.", property(report))
             .map(Section::into_facts),
+        Section::of(
+            "planning",
+            "At the planning department",
+            "Projects and applications, the newest first.",
+            report.planning.iter().take(LINES_MAX).map(planning),
+        ),
         Section::of("team", "People and firms", "", team),
         Section::of(
             "lots",
@@ -104,6 +110,19 @@ fn neighbor(permit: &Neighbor) -> Line {
         Some(parcel) => line.to(parcel.path()),
         None => line,
     }
+}
+
+fn planning(record: &PlanningRecord) -> Line {
+    let units = record.units_proposed.filter(|units| *units > 0);
+    let parts = [
+        record.project_name.clone(),
+        record.open_date.map(|day| format!("opened {}", date(day))),
+        record.close_date.map(|day| format!("closed {}", date(day))),
+        units.map(|units| format!("{} proposed", count(units.into(), "dwelling"))),
+        record.description.clone(),
+    ];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    Line::new(&record.record_id, &text).chip(record.record_status.as_deref().unwrap_or_default(), false)
 }
 
 fn property(report: &Report) -> Vec<Line> {

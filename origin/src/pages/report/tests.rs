@@ -21,6 +21,7 @@ fn report(permits: Vec<PermitHistory>) -> Report {
         complaints: Vec::new(),
         violations: Vec::new(),
         property: None,
+        planning: Vec::new(),
         risks: Vec::new(),
         findings: Vec::new(),
         team: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use crate::permits::limits::NEIGHBORS_EXAMINED_MAX;
 use crate::permits::record::{
-    Complaint, Contact, FormerLot, Inspection, Member, Neighbor, Pace, Permit, Step, TaxRoll, Violation,
+    Complaint, Contact, FormerLot, Inspection, Member, Neighbor, Pace, Permit, PlanningRecord, Step, TaxRoll, Violation,
 };
 
 /// The date in San Francisco by the database's clock, which the rows were written by.
@@ -80,6 +80,15 @@ pub(super) static TAX_ROLLS: LazyLock<String> = LazyLock::new(|| {
     let columns = TaxRoll::COLUMNS.join(", ");
     format!(
         "SELECT {columns} FROM tax_rolls WHERE block = ANY($1) AND lot = ANY($2) ORDER BY tax_year DESC, row_key LIMIT $3"
+    )
+});
+
+/// The newest first.
+pub(super) static PLANNING: LazyLock<String> = LazyLock::new(|| {
+    let columns = PlanningRecord::COLUMNS.join(", ");
+    format!(
+        "SELECT {columns} FROM planning_records WHERE block = ANY($1) AND lot = ANY($2)
+        ORDER BY open_date DESC NULLS LAST, row_key, occurrence LIMIT $3"
     )
 });
 

@@ -276,6 +276,40 @@ pub(super) const BUSINESSES: &[Column] = &[
     time("data_as_of"),
 ];
 
+/// A record of the planning department: of its own dataset, which is told by `source`.
+macro_rules! planning_records {
+    ($source:literal) => {
+        &[
+            code("record_id").required(),
+            code("record_type"),
+            code("record_status"),
+            code("block"),
+            code("lot"),
+            text("address").of("project_address"),
+            text("project_name"),
+            text("description"),
+            text("applicant"),
+            text("applicant_org"),
+            text("assigned_planner").of("assigned_to_planner"),
+            recorded("open_date"),
+            recorded("close_date"),
+            text("environmental_doc_type").of("environmental_document_type"),
+            integer("units_existing").of("number_of_units_exist"),
+            integer("units_proposed").of("number_of_units_prop"),
+            float("units_net").of("number_of_units_net"),
+            integer("affordable_units").of("number_of_affordable_units"),
+            text("building_permits"),
+            text("child_id"),
+            code("parent_id"),
+            time("data_as_of"),
+            source($source),
+        ]
+    };
+}
+
+pub(super) const PLANNING_PROJECTS: &[Column] = planning_records!("project");
+pub(super) const PLANNING_OTHERS: &[Column] = planning_records!("other");
+
 const fn column(name: &'static str, kind: Kind) -> Column {
     Column { name, from: From::Field(name), kind, required: false }
 }
