@@ -133,3 +133,40 @@ fn a_hit_allocates_nothing_and_reads_what_it_needs() {
     let (role, allocations) = counted(|| flights.join(&url, joiner, now, &collapse));
     assert!(matches!(role, Role::Follow { .. }) && allocations == 0, "to follow allocates nothing");
 }
+
+/// Where memory is bounded in bytes, an index counts for what the allocator gave it.
+#[test]
+fn an_index_knows_how_much_memory_it_takes() {
+    let (url, now) = (CacheKey::new(&Target { path: "/", ..Target::default() }), Timestamp::from_unix_seconds(1_000));
+    let (options, mut purges) = (CacheOptions::default(), Purges::default());
+    let generation = purges.stamp(now);
+    for (lists, count) in [(1, 1), (1, 20), (3, 3), (9, 20)] {
+        let mut variants = Variants::default();
+        let info = allocation_counter::measure(|| {
+            for number in 0..count {
+                let names = format!("x-{}", "long-".repeat(number % lists));
+                let (vary, value) = (format!("{names}, accept"), number.to_string());
+                let request = [(&*names, &*value)];
+                let fields = [("cache-control", "max-age=60"), ("vary", &*vary)];
+                let exchange = Exchange {
+                    target: Target { method: "GET", path: "/", ..Target::default() },
+                    request: &request,
+                    status: 200,
+                    response: &fields,
+                    request_time: now,
+                    response_time: now,
+                    generation,
+                    random: 0,
+                };
+                let nothing: Option<Known<'_, [(&str, &str); 0]>> = None;
+                let keep = on_response(&exchange, nothing, &url, &purges, &options).keep;
+                let Keep::Store(metadata) = keep else { panic!("{keep:?}") };
+                let _ = variants.insert(&url, &metadata, &request, &options.vary, now);
+            }
+        });
+        assert_eq!(variants.len(), count);
+        assert_eq!(i64::try_from(variants.bytes()), Ok(info.bytes_current), "{count} on {lists} lists");
+        let copied = allocation_counter::measure(|| variants = variants.clone());
+        assert_eq!(i64::try_from(variants.bytes()), Ok(info.bytes_current + copied.bytes_current));
+    }
+}

@@ -184,7 +184,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
             let now = platform_.now();
             memory.keep(&key, kept_as, Kept::Response(Box::new(metadata), ready), bytes, now);
             if let Some((_, variants)) = variant {
-                let bytes = variants.len() * BYTES_OF_A_VARIANT;
+                let bytes = variants.bytes();
                 memory.keep(&key, key, Kept::Variants(variants), bytes, now);
             }
         });
@@ -395,9 +395,6 @@ pub(crate) fn from_hex<T: DeserializeOwned>(text: &str) -> Option<T> {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// About what one variant takes in an index.
-const BYTES_OF_A_VARIANT: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -23,12 +23,12 @@ use crate::{
     limits::{MEMORY_BELIEVED_FOR, MEMORY_BYTES_MAX, MEMORY_ENTRIES_MAX, MEMORY_ENTRY_BYTES_MAX},
 };
 
-use self::{places::Places, sketch::Sketch};
+use self::sketch::Sketch;
 
 mod places;
 mod sketch;
 
-pub(crate) use self::places::Place;
+pub(crate) use self::places::{Place, Places};
 
 /// What one isolate has at hand.
 #[derive(Debug)]

@@ -58,11 +58,11 @@ use self::cached::{Cached, Step};
 pub(crate) use self::explain::explain;
 
 pub use self::{
-    at_once::{HEAD_FIELDS, Head, Shown, at_once},
-    refused_at_once::{Refused, refused_at_once},
+    at_once::{HEAD_FIELDS, Head, Quick, Shown, at_once},
+    refused_at_once::Refused,
 };
 
-/// Writes down what [`at_once`] and [`refused_at_once`] have counted since it was last written down. [`handle`] does so by
+/// Writes down what [`at_once`] has counted since it was last written down. [`handle`] does so by
 /// itself; this is for a host whose isolates may end before they are asked again.
 pub fn write_counts<P: Platform>(edge: &Edge, platform: &P, now: Timestamp) {
     let counted = edge.state.borrow_mut().tally.take(now);
@@ -213,9 +213,9 @@ async fn through_the_cache<P: Platform>(
         match looking.as_mut().now_or_never() {
             Some(found) if admitting.spares_hits => match cached.usable(found, &request) {
                 Step::Answer(answer) => return (admitting.spared(platform.now()), answer),
-                Step::Stale(answer) => {
-                    cached
-                        .refresh_aside(&request, || Fare::due(&edge.edge, *platform, cached.route, admitting.client()));
+                Step::Stale(answer, flight) => {
+                    let fare = || Fare::due(&edge.edge, *platform, cached.route, admitting.client());
+                    cached.refresh_aside(flight, &request, fare);
                     return (admitting.spared(platform.now()), answer);
                 }
                 step => (admitting.check(*platform).await, Ok(step)),
@@ -250,10 +250,10 @@ async fn through_the_cache<P: Platform>(
             admitting.hit(*platform, &mut admitted);
             (admitted, answer)
         }
-        Step::Stale(answer) => {
+        Step::Stale(answer, flight) => {
             // Who was charged for a miss pays the refresh; who was refused starts none.
             let refused = is_refused(&admitted);
-            if refused || !cached.refresh_aside(&request, || admitting.fare(*platform, &mut admitted)) {
+            if refused || !cached.refresh_aside(flight, &request, || admitting.fare(*platform, &mut admitted)) {
                 admitting.hit(*platform, &mut admitted);
             }
             (admitted, answer)

@@ -194,9 +194,9 @@ pub(crate) const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields with which a client could claim another address, host, path or method than its own, and those that carry
-/// this edge's own secrets.
-const SPOOFABLE: [&str; 24] = [
+/// Fields with which a client could claim another address, host, path or method than its own, or to be part of a trace of
+/// the operator's and have it sampled; and those that carry this edge's own secrets.
+const SPOOFABLE: [&str; 27] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -219,6 +219,9 @@ const SPOOFABLE: [&str; 24] = [
     "x-method-override",
     "x-middleware-subrequest",
     "cdn-loop",
+    "traceparent",
+    "tracestate",
+    "baggage",
     crate::settings::SECRET_FIELD,
     crate::settings::EDGE_SECRET_FIELD,
 ];

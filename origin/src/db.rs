@@ -26,6 +26,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::config::{self, Pooler};
 use crate::error::Error;
 
+pub mod indexes;
 pub mod migrations;
 mod pool;
 mod reader;

@@ -124,11 +124,11 @@ pub(crate) async fn ready(State(site): State<Arc<Site>>) -> Response {
     (status(answer.ready), Json(answer)).into_response()
 }
 
-/// `GET /health/schema`: 200 when every expected table has its columns.
+/// `GET /health/schema`: 200 when every expected table has its columns, and no index is broken.
 pub(crate) async fn schema(State(site): State<Arc<Site>>) -> Response {
     match look(&site).await {
         Ok(look) => {
-            let compared = schema::compare(&look.columns);
+            let compared = schema::compare(&look.columns, &look.broken_indexes);
             (status(compared.is_whole()), Json(compared)).into_response()
         }
         Err(reason) => {

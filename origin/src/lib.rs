@@ -32,3 +32,4 @@ pub mod soda;
 mod stats;
 pub mod telemetry;
 pub mod tls;
+mod vouch;

@@ -24,8 +24,6 @@ use seawall_core::limit::fields::{RATE_LIMIT, RATE_LIMIT_POLICY, rate_limit, rat
 use seawall_core::limit::{Admission, LeaseId, LimitId, Ruling, Verdict};
 use seawall_core::policy::{Limit, Policy, Route, Scope, StoreFailure};
 use seawall_core::problem::{self, Problem};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
 use self::client::Client;
 pub(crate) use self::client::Peer;
@@ -38,12 +36,10 @@ use crate::guard::now;
 use crate::http::errors::speaks_json;
 use crate::logging::Seldom;
 use crate::policy;
+use crate::vouch::is_from_edge;
 
 static RATE_LIMIT_FIELD: HeaderName = HeaderName::from_static(RATE_LIMIT);
 static RATE_LIMIT_POLICY_FIELD: HeaderName = HeaderName::from_static(RATE_LIMIT_POLICY);
-
-/// Where the edge shows its secret.
-static EDGE_SECRET_FIELD: HeaderName = HeaderName::from_static("seawall-edge-secret");
 
 /// Counts for all routes of a policy.
 #[derive(Debug)]
@@ -193,10 +189,7 @@ impl Limiter {
 
     /// Whether what the request says of its client is believed: always without `EDGE_SECRET`.
     fn comes_from_the_edge(&self, headers: &HeaderMap) -> bool {
-        let Some(secret) = &self.settings.edge_secret else { return true };
-        let shown = headers.get(&EDGE_SECRET_FIELD).map(HeaderValue::as_bytes).unwrap_or_default();
-        // Digests are of one length, so neither the time nor the length of the secret shows.
-        Sha256::digest(shown).ct_eq(&Sha256::digest(secret.expose())).into()
+        self.settings.edge_secret.as_ref().is_none_or(|secret| is_from_edge(headers, secret))
     }
 }
 

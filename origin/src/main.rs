@@ -117,7 +117,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
             let config = Config::from_env()?;
-            let telemetry = Telemetry::start(&config.telemetry)?;
+            let telemetry = Telemetry::start(&config.telemetry, config.limits.edge_secret.clone())?;
             logging::start(&config, telemetry.as_ref())?;
             let served = server::serve(config).await;
             if let Some(telemetry) = telemetry {
@@ -186,6 +186,14 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     if applied == 0 {
         println!("nothing to apply: all {} migrations are in place", db::migrations::EXPECTED);
     }
+    let broken = db::indexes::broken(&session).await.context("the indexes cannot be checked")?;
+    let mend: Vec<_> = broken.iter().map(|broken| format!("\n  {};", broken.mend)).collect();
+    anyhow::ensure!(
+        broken.is_empty(),
+        "all migrations are in place, and a broken-off CREATE INDEX CONCURRENTLY or REINDEX left indexes that no query uses; \
+         run this with psql, outside of a transaction, and migrate again:{}",
+        mend.concat()
+    );
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Spans of requests for a collector of OpenTelemetry, by OTLP over HTTP, where one is configured.
 //!
-//! A request's span carries on the trace that `traceparent` names, and its caller's choice whether to sample; of traces that
-//! begin here a part is sampled. Ended spans wait in a queue of [`QUEUE_MAX`]; a thread of its own sends them in batches.
+//! Where the edge's secret vouches for it, a request's span carries on the trace that `traceparent` names, and its caller's
+//! choice whether to sample; of traces that begin here a part is sampled. Ended spans wait in a queue of [`QUEUE_MAX`]; a thread of its own sends them in batches.
 //! What does not fit, and what the collector does not take, is lost: no request waits for either.
 
 use std::sync::OnceLock;
@@ -21,8 +21,9 @@ use tokio::runtime::Handle;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::config;
+use crate::config::{self, Secret};
 use crate::tls;
+use crate::vouch::is_from_edge;
 
 /// Spans that wait to be sent; a second of the busiest process, all sampled.
 pub const QUEUE_MAX: usize = 4_096;
@@ -35,8 +36,15 @@ const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
 /// At the end, longest time for what is still in the queue.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Whether spans are exported, and what reads `traceparent` then.
-static PROPAGATOR: OnceLock<TraceContextPropagator> = OnceLock::new();
+/// Whether spans are exported, and whose traces they may be part of then.
+static CALLERS: OnceLock<Callers> = OnceLock::new();
+
+/// Reads who calls.
+struct Callers {
+    propagator: TraceContextPropagator,
+    /// What a request shows that is believed; without it none is.
+    edge_secret: Option<Secret>,
+}
 
 /// Exports spans until [`Telemetry::end`].
 #[derive(Debug)]
@@ -45,11 +53,12 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts the exporter; `None` without a collector, and then nothing else here does anything.
+    /// Starts the exporter; `None` without a collector, and then nothing else here does anything. Only requests that show
+    /// `edge_secret` name the trace that they are part of.
     ///
     /// # Errors
     /// When the configuration makes no exporter.
-    pub fn start(config: &config::Telemetry) -> anyhow::Result<Option<Self>> {
+    pub fn start(config: &config::Telemetry, edge_secret: Option<Secret>) -> anyhow::Result<Option<Self>> {
         let Some(endpoint) = &config.endpoint else { return Ok(None) };
         drop(tls::provider());
         let http = reqwest::Client::builder().timeout(EXPORT_TIME_MAX).build();
@@ -74,7 +83,7 @@ impl Telemetry {
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(part))))
             .with_resource(Resource::builder().with_service_name(config.service_name.clone()).build())
             .build();
-        PROPAGATOR.get_or_init(TraceContextPropagator::new);
+        CALLERS.get_or_init(|| Callers { propagator: TraceContextPropagator::new(), edge_secret });
         Ok(Some(Self { provider }))
     }
 
@@ -96,16 +105,18 @@ impl Telemetry {
 /// Makes the span part of the trace that the request names, and names it by its route; before the span is entered, since what
 /// has begun keeps its parent and its name.
 pub(crate) fn adopt(span: &Span, method: &Method, route: Option<&str>, headers: &HeaderMap) {
-    if let Some(propagator) = PROPAGATOR.get() {
+    if let Some(Callers { propagator, edge_secret }) = CALLERS.get() {
         // A client can invent methods; what it invents is one.
         let method = match *method {
             Method::GET | Method::HEAD | Method::POST | Method::DELETE | Method::OPTIONS => method.as_str(),
             _ => "HTTP",
         };
         span.record(NAME, route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")));
-        let parent = propagator.extract(&HeaderExtractor(headers));
-        // It fails for a span that the log's filter left out, which nobody exports either.
-        let _ = span.set_parent(parent);
+        // Anyone else could have every request sampled, or put spans into traces that are none of theirs.
+        if edge_secret.as_ref().is_some_and(|secret| is_from_edge(headers, secret)) {
+            // It fails for a span that the log's filter left out, which nobody exports either.
+            let _ = span.set_parent(propagator.extract(&HeaderExtractor(headers)));
+        }
     }
 }
 
@@ -124,7 +135,7 @@ pub(crate) const NAME: &str = "otel.name";
 
 /// Says on the span what became of the request, by the names of OpenTelemetry's conventions for HTTP servers.
 pub(crate) fn describe(span: &Span, answered: Answered<'_>) {
-    if PROPAGATOR.get().is_none() {
+    if CALLERS.get().is_none() {
         return;
     }
     let Answered { method, route, status, request_id } = answered;

@@ -14,15 +14,15 @@ struct Story {
     remove: Value,
 }
 
-/// Rows whose keys change, rows without keys, several rows of one key, and rows that leave a dataset's condition. Each
-/// dataset has a part that stays as it is.
+/// Rows whose keys change, rows without keys, several rows of one key, in one group and in two, rows that leave their group or
+/// a dataset's condition, and groups that are written in several ways. Each dataset has a part that stays as it is.
 fn stories() -> Vec<Story> {
     let contact = |id: &str, permit: &str, agent: Option<&str>, role: &str, first: &str| json!({":id": id, "permit_number": permit, "pts_agent_id": agent, "role": role, "first_name": first});
     let inspection = |id: &str, permit: &str, result: Option<&str>| json!({":id": id, "reference_number": permit, "scheduled_date": "2026-01-01T00:00:00.000", "result": result});
-    let step = |id: &str, key: Option<&str>, result: Option<&str>| json!({":id": id, "primary_key": key, "application_number": "P1", "station": "BLDG", "review_results": result});
+    let step = |id: &str, key: Option<&str>, permit: &str, result: Option<&str>| json!({":id": id, "primary_key": key, "application_number": permit, "station": "BLDG", "review_results": result});
     let notice = |id: &str, item: Option<&str>, status: &str| json!({":id": id, "complaint_number": "1", "item_sequence_number": item, "status": status});
     let trade = |id: &str, number: &str, house: &str| json!({":id": id, "permit_number": number, "street_number": house, "street_name": "Noe", "status": "issued"});
-    let business = |id: &str, location: Option<&str>, name: &str, end: Option<&str>| json!({":id": id, "certificate_number": "7", "ttxid": location, "dba_name": name, "location_end_date": end});
+    let business = |id: &str, number: &str, location: Option<&str>, name: &str, end: Option<&str>| json!({":id": id, "certificate_number": number, "ttxid": location, "dba_name": name, "location_end_date": end});
     vec![
         Story {
             name: "contacts",
@@ -51,15 +51,42 @@ fn stories() -> Vec<Story> {
                 inspection("b", "P1", None),
                 inspection("c", "P1", Some("FAILED")),
                 inspection("d", "P9", None),
+                // One group in three spellings, of which one changes; then one that becomes known with a change.
+                inspection("f", "M1", None),
+                inspection("g", "M1 ", Some("FAILED")),
+                inspection("h", "\tM1", Some("CANCELLED")),
+                inspection("i", "M2 ", None),
             ]),
-            set: json!([inspection("b", "P1", Some("PASSED")), inspection("e", "P2", None)]),
+            set: json!([
+                inspection("b", "P1", Some("PASSED")),
+                inspection("e", "P2", None),
+                inspection("f", "M1", Some("PASSED")),
+                inspection("j", "  M2", None),
+            ]),
             remove: json!(["c"]),
         },
         Story {
             name: "addenda",
             id: "87xy-gk8d",
-            before: json!([step("a", Some("1"), None), step("b", None, None), step("c", Some("2"), None)]),
-            set: json!([step("a", Some("1"), Some("Approved")), step("b", None, Some("Issued Comments"))]),
+            before: json!([
+                step("a", Some("1"), "P1", None),
+                step("b", None, "P1", None),
+                step("c", Some("2"), "P1", None),
+                // One key in three groups, of which one changes.
+                step("d", Some("3"), "P3", Some("A")),
+                step("e", Some("3"), "P4", Some("B")),
+                step("f", Some("3"), "P5 ", Some("C")),
+                // A row that goes to another group, and one of another key that stays with a third.
+                step("g", Some("4"), "P6", None),
+                step("h", Some("5"), "P6", None),
+                step("i", Some("5"), "P7", None),
+            ]),
+            set: json!([
+                step("a", Some("1"), "P1", Some("Approved")),
+                step("b", None, "P1", Some("Issued Comments")),
+                step("e", Some("3"), "P4", Some("Z")),
+                step("g", Some("4"), "P8", None),
+            ]),
             remove: json!([]),
         },
         Story {
@@ -79,10 +106,16 @@ fn stories() -> Vec<Story> {
         Story {
             name: "businesses",
             id: "g8m3-pdis",
-            before: json!([business("a", Some("7-1"), "One", None), business("b", None, "Two", None)]),
+            before: json!([
+                business("a", "7", Some("7-1"), "One", None),
+                business("b", "7", None, "Two", None),
+                business("c", "8", Some("8-1"), "Three", None),
+                business("d", "9", Some("8-1"), "Four", None),
+            ]),
             set: json!([
-                business("a", Some("7-1"), "One", Some("2026-01-01T00:00:00.000")),
-                business("b", None, "Deux", None)
+                business("a", "7", Some("7-1"), "One", Some("2026-01-01T00:00:00.000")),
+                business("b", "7", None, "Deux", None),
+                business("d", "9", Some("8-1"), "Vier", None),
             ]),
             remove: json!([]),
         },
@@ -136,6 +169,17 @@ async fn changes_end_where_a_whole_load_ends() -> Result<()> {
     for name in names {
         assert_eq!(again.of(name)?.read, 0, "{}", again.text);
     }
+
+    // Where as many values as are kept are written with blanks, the rest is not known.
+    let many = "INSERT INTO ingest_spellings SELECT 'vckc-dh2h', n::text, n || ' ' FROM generate_series(1, 10000) n
+                ON CONFLICT DO NOTHING";
+    database.connect().await?.batch_execute(many).await?;
+    let load = database.ingest_with(&["--changes"], &served.url(), &["inspections"])?;
+    ensure!(!load.succeeded && load.text.contains("10000 groups of rows of inspections"), "{}", load.text);
+    let load = database.ingest(&served.url(), &["inspections"])?;
+    ensure!(load.succeeded, "{}", load.text);
+    // "M1 ", "\tM1", "M2 ", "  M2".
+    assert_eq!(database.number("SELECT count(*) FROM ingest_spellings WHERE dataset_id = 'vckc-dh2h'").await?, 4);
     Ok(())
 }
 

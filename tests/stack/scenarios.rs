@@ -70,6 +70,10 @@ impl Subject for Process {
         self.upstream.calls().len()
     }
 
+    fn carried(&self, name: &str) -> String {
+        self.upstream.calls().last().map(|call| call.field(name)).unwrap_or_default()
+    }
+
     async fn pause(&mut self) {
         tokio::time::sleep(LOOK_EVERY).await;
     }

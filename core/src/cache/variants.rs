@@ -136,6 +136,13 @@ impl Variants {
         self.stored.is_empty()
     }
 
+    /// The memory that this has taken beside itself.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let lists = self.sets.capacity() * size_of::<VaryBy>() + self.stored.capacity() * size_of::<Variant>();
+        lists + self.sets.iter().map(VaryBy::bytes).sum::<usize>()
+    }
+
     /// Forgets variants, or parts, until there is room for one more.
     fn make_room(&mut self, parts: bool, most: usize) {
         while self.stored.iter().filter(|variant| is_part(variant.content) == parts).count() >= most {
@@ -203,7 +210,7 @@ const fn is_part(content: Content) -> bool {
 /// Most parts of one URL, in all of its variants: as many places of a film as its visitors may have begun at.
 pub const PARTS_MAX: usize = 16;
 
-/// Most variants of one URL: languages times encodings of a large site, and an index of 2 KiB.
+/// Most variants of one URL: languages times encodings of a large site, and an index of 4 KiB.
 pub const VARIANTS_MAX: u16 = 32;
 
 #[cfg(test)]

@@ -26,6 +26,14 @@ pub enum UnusableVary {
 }
 
 impl VaryBy {
+    /// The memory that this has taken beside itself; none for the usual lists.
+    pub(super) const fn bytes(&self) -> usize {
+        match &self.0 {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(list) => list.capacity(),
+        }
+    }
+
     /// Reads the value of a `Vary` field; an absent field varies on nothing.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use seawall_core::policy::Policy;
 use seawall_edge::{
     Edge, Isolate,
     message::Response,
-    pipeline::{self, Refused},
+    pipeline::{self, Quick, Refused},
 };
 use spin_sdk::{
     time::sleep,
@@ -37,12 +37,7 @@ use spin_sdk::{
     },
 };
 
-use crate::{
-    body::Body,
-    headers::SpinHeaders,
-    host::{Host, Ready},
-    message::Came,
-};
+use crate::{body::Body, headers::SpinHeaders, host::Host, message::Came};
 
 thread_local! {
     /// What this instance keeps between requests. Spin ends instances that have nothing to do, so this lives short.
@@ -76,8 +71,10 @@ fn at_once(came: &Came) -> Option<Response<Host>> {
     let (isolate, places) = ISOLATE.with(|isolate| isolate.get().cloned())?;
     let now = host::now();
     let answer = came.with_head(|head| {
-        pipeline::at_once(&isolate, now, head, Ready::send)
-            .or_else(|| pipeline::refused_at_once(&isolate, now, head).map(|refused| refusal(&refused)))
+        pipeline::at_once(&isolate, now, head, |quick| match quick {
+            Quick::Hit(ready, shown) => ready.send(&shown),
+            Quick::Refusal(refused) => refusal(&refused),
+        })
     })?;
     if !COUNTS_WAIT.replace(true) {
         wasip3::spawn(async move {

@@ -13,7 +13,8 @@ pub(crate) struct Place {
     pub(crate) host: Box<str>,
     pub(crate) path: Box<str>,
     pub(crate) query: Box<str>,
-    pub(crate) key: CacheKey,
+    /// The key of what is stored for it, where the URL alone decides on that.
+    pub(crate) key: Option<CacheKey>,
     /// Its place among the policy's routes.
     pub(crate) route: usize,
 }
@@ -23,6 +24,11 @@ impl Place {
     pub(crate) fn target(&self) -> Target<'_> {
         let Self { scheme, host, path, query, .. } = self;
         Target { method: "GET", tenant: "", scheme, host, path, query }
+    }
+
+    /// Whether it is asked for over a transport that is secure.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        &*self.scheme == "https"
     }
 }
 
@@ -35,14 +41,17 @@ impl Places {
         Self((0..PLACES_REMEMBERED).map(|_| None).collect())
     }
 
+    /// Whether `url` is one to remember: a long one takes no memory.
+    pub(crate) const fn take(url: &str) -> bool {
+        url.len() <= PLACE_URL_BYTES_MAX
+    }
+
     /// The place of `url`, which `resolve` finds when it is not remembered; `None` when there is none.
     pub(crate) fn of(&mut self, url: &str, resolve: impl FnOnce() -> Option<Place>) -> Option<&Place> {
         let slot = slot_of(url);
         let is_known = matches!(&self.0[slot], Some((known, _)) if **known == *url);
         if !is_known {
-            // A long one takes no memory, and the whole way.
-            let place = if url.len() <= PLACE_URL_BYTES_MAX { resolve()? } else { return None };
-            self.0[slot] = Some((url.into(), place));
+            self.0[slot] = Some((url.into(), resolve()?));
         }
         self.0[slot].as_ref().map(|(_, place)| place)
     }
@@ -67,7 +76,7 @@ mod tests {
             host: "a.example".into(),
             path: path.into(),
             query: "".into(),
-            key: CacheKey::new(&target),
+            key: Some(CacheKey::new(&target)),
             route: 0,
         }
     }
@@ -99,7 +108,7 @@ mod tests {
         let mut places = Places::new();
         assert!(places.of("https://a.example/x", || None).is_none());
         assert!(places.of("https://a.example/x", || Some(place("/x"))).is_some());
-        let long = format!("https://a.example/{}", "x".repeat(PLACE_URL_BYTES_MAX));
-        assert!(places.of(&long, || Some(place("/x"))).is_none());
+        let longest = "x".repeat(PLACE_URL_BYTES_MAX);
+        assert!(Places::take(&longest) && !Places::take(&(longest + "x")));
     }
 }

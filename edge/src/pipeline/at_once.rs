@@ -1,7 +1,7 @@
-//! The shortest way: an answer from isolate memory that waits for nothing.
+//! The shortest way: an answer that waits for nothing, from isolate memory, or a refusal.
 //!
 //! It takes the same steps as [`handle`](super::handle), by the same functions, and gives up where one of them would
-//! have to wait, to refuse, or to do anything but send all of what is kept. The whole way then begins anew.
+//! have to wait, or to do anything but send all of what is kept or refuse. The whole way then begins anew.
 
 use alloc::{
     borrow::{Cow, ToOwned},
@@ -26,11 +26,16 @@ use seawall_core::{
 };
 
 use crate::{
-    Isolate, Platform, admit, answer::CONDITIONS, client::Client, control, maintenance, memory::Place,
-    message::Headers, protect, sanitise,
+    Isolate, Platform, admit,
+    answer::CONDITIONS,
+    client::Client,
+    control, maintenance,
+    memory::{Place, Places, Responses},
+    message::Headers,
+    protect, sanitise,
 };
 
-use super::PREFERENCES;
+use super::{PREFERENCES, refused_at_once::Refused};
 
 /// The parts of a request that decide how it is answered, as the host has them, without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +79,7 @@ pub struct Shown<'a> {
     policy: &'a Policy,
     route: &'a Route,
     is_encrypted: bool,
-    admission: &'a Admission,
+    admission: Admission,
 }
 
 impl Shown<'_> {
@@ -118,8 +123,17 @@ impl Shown<'_> {
     }
 }
 
-/// Answers with what isolate memory has ready; `None` when the request must take the whole way, which is decided before
-/// anything is counted.
+/// An answer that waits for nothing.
+#[derive(Debug)]
+pub enum Quick<'a, Ready> {
+    /// What isolate memory has ready, and what to say beside it.
+    Hit(&'a Ready, Shown<'a>),
+    /// Nothing, because a limit of the client is used up.
+    Refusal(Refused<'a>),
+}
+
+/// Answers with what isolate memory has ready, or refuses what this isolate knows it must refuse; `None` when the request
+/// must take the whole way, which is decided before anything is counted.
 ///
 /// Waits for nothing, logs nothing, and allocates little: a host may call it first for every request. What it answers is
 /// counted, and written down by a later request.
@@ -127,78 +141,118 @@ pub fn at_once<P: Platform, R>(
     isolate: &Isolate<P>,
     now: Timestamp,
     head: &Head<'_>,
-    send: impl FnOnce(&P::Ready, &Shown<'_>) -> R,
+    answer: impl FnOnce(Quick<'_, P::Ready>) -> R,
 ) -> Option<R> {
-    let is_plain = head.method == "GET" && head.field("authorization").is_none() && head.field("connection").is_none();
-    if !is_plain {
+    let is_due = isolate.state.borrow().tally.is_due(now);
+    // A refusal has a body, which is not sent to HEAD.
+    if is_due || isolate.policy.site().diagnostics == Diagnostics::Operator || head.method == "HEAD" {
+        return None;
+    }
+    // Other options name fields that the whole way takes out of the request, or refuses it for.
+    if !head.field("connection").is_none_or(|option| KEEPING.iter().any(|known| option.eq_ignore_ascii_case(known))) {
         return None;
     }
     let memory = &mut *isolate.memory.borrow_mut();
-    let place = memory.urls.of(head.url, || resolve(isolate, head))?;
-    let route = isolate.policy.routes().get(place.route)?;
-    if isolate.policy.site().diagnostics == Diagnostics::Operator || maintenance::holds(isolate, route) {
-        return None;
-    }
-    if isolate.state.borrow().tally.is_due(now) {
-        return None;
-    }
-    let options = &route.cache.as_ref()?.options;
-    let key = place.key;
-    let for_origin = ForOrigin { head, scheme: &place.scheme, options: &options.vary };
-    let (metadata, ready) = memory.responses.find(&key, &for_origin, &options.vary, now)?;
-    let (age, ttl) = {
-        let state = isolate.state.borrow();
-        if state.feed.is_due(now) {
-            return None;
-        }
-        let origin = Origin::Reachable;
-        let ask = Ask { target: place.target(), key: &key, request: head, purges: &state.purges, origin, now };
-        match decide(&ask, Stored::Response(metadata), options) {
-            Decision::Serve(serve)
-                if serve.answer == conditional::Answer::Full && !serve.refresh && !serve.ttl.is_zero() =>
-            {
-                (serve.age, serve.ttl)
-            }
-            _ => return None,
-        }
+    let found;
+    let place = if head.method == "GET" && Places::take(head.url) {
+        memory.urls.of(head.url, || resolve(isolate, head))?
+    } else {
+        found = resolve(isolate, head)?;
+        &found
     };
-    let admission = admit::at_once(isolate, route, Client::new(head.client), now)?;
-    let is_encrypted = &*place.scheme == "https";
-    let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission: &admission };
-    let answer = send(ready, &shown);
-    memory.responses.see(&key);
-    isolate.state.borrow_mut().tally.count(place.route, now);
-    Some(answer)
+    let route = isolate.policy.routes().get(place.route)?;
+    if maintenance::holds(isolate, route) {
+        return None;
+    }
+    let client = Client::new(head.client);
+    if let Some(Hit { ready, key, age, ttl }) = hit(isolate, &memory.responses, now, head, place, route)
+        && let Some(admission) = admit::at_once(isolate, route, client, now)
+    {
+        let is_encrypted = place.is_encrypted();
+        let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission };
+        let answer = answer(Quick::Hit(ready, shown));
+        memory.responses.see(&key);
+        isolate.state.borrow_mut().tally.count(place.route, now);
+        return Some(answer);
+    }
+    let may_hit = head.method == "GET" && route.cache.as_ref().is_some_and(|rule| rule.edge.is_some());
+    let admission = admit::refused_at_once(isolate, route, client, may_hit, now)?;
+    isolate.state.borrow_mut().tally.deny(place.route, now);
+    Some(answer(Quick::Refusal(Refused::new(&isolate.policy, place, route, admission))))
 }
 
-/// What the whole way makes of the URL; `None` when it would not look into the cache.
+/// A response that serves a request as it is.
+struct Hit<'a, Ready> {
+    ready: &'a Ready,
+    key: CacheKey,
+    age: Duration,
+    ttl: Duration,
+}
+
+/// What memory has for a request.
+fn hit<'a, P: Platform>(
+    isolate: &Isolate<P>,
+    responses: &'a Responses<P>,
+    now: Timestamp,
+    head: &Head<'_>,
+    place: &Place,
+    route: &Route,
+) -> Option<Hit<'a, P::Ready>> {
+    let key = place.key.filter(|_| head.field("authorization").is_none())?;
+    let options = &route.cache.as_ref()?.options;
+    let for_origin = ForOrigin { head, scheme: &place.scheme, options: &options.vary };
+    let (metadata, ready) = responses.find(&key, &for_origin, &options.vary, now)?;
+    let state = isolate.state.borrow();
+    if state.feed.is_due(now) {
+        return None;
+    }
+    let origin = Origin::Reachable;
+    let ask = Ask { target: place.target(), key: &key, request: head, purges: &state.purges, origin, now };
+    match decide(&ask, Stored::Response(metadata), options) {
+        Decision::Serve(serve)
+            if serve.answer == conditional::Answer::Full && !serve.refresh && !serve.ttl.is_zero() =>
+        {
+            Some(Hit { ready, key, age: serve.age, ttl: serve.ttl })
+        }
+        _ => None,
+    }
+}
+
+/// What the whole way makes of the URL; `None` when it would not come to a route.
 fn resolve<P: Platform>(isolate: &Isolate<P>, head: &Head<'_>) -> Option<Place> {
     let (scheme, host, path, query) = parts(head.url)?;
     let (host, path) = sanitise::place(host, path, query).ok()?;
     if !isolate.policy.site().hosts.take(&host) || control::name(&path).is_some() {
         return None;
     }
-    let route = isolate.policy.route("GET", &path)?;
-    let rule = route.cache.as_ref().filter(|rule| rule.edge.is_some())?;
-    let CacheOptions { request_fields, authorization, surrogate_control, .. } = &rule.options;
-    // What else may reach the origin, a response may vary on, and a head does not have it.
-    if *request_fields != RequestFields::Preferences || *authorization != AuthorizationUse::Bypass || *surrogate_control
-    {
-        return None;
-    }
+    let route = isolate.policy.route(head.method, &path)?;
     let query = match &route.query {
         Query::Only(names) => query::keep(query, names),
         Query::All => query.to_owned(),
     };
+    let key = is_stored(route, head.method)
+        .then(|| CacheKey::new(&Target { method: "GET", tenant: "", scheme, host: &host, path: &path, query: &query }));
     let route = isolate.policy.routes().iter().position(|known| core::ptr::eq(known, route))?;
-    let target = Target { method: "GET", tenant: "", scheme, host: &host, path: &path, query: &query };
-    let key = CacheKey::new(&target);
     let [scheme, host, path, query] = [scheme, &host, &path, &query].map(Box::from);
     Some(Place { scheme, host, path, query, key, route })
 }
 
+/// Whether memory may have an answer that a [`Head`] is enough to choose.
+fn is_stored(route: &Route, method: &str) -> bool {
+    let Some(rule) = route.cache.as_ref().filter(|rule| rule.edge.is_some()) else { return false };
+    let CacheOptions { request_fields, authorization, surrogate_control, .. } = &rule.options;
+    // What else may reach the origin, a response may vary on, and a head does not have it.
+    method == "GET"
+        && *request_fields == RequestFields::Preferences
+        && *authorization == AuthorizationUse::Bypass
+        && !*surrogate_control
+}
+
+/// Options of `Connection` that are about the connection alone: nearly every request has one of them.
+const KEEPING: [&str; 2] = ["keep-alive", "close"];
+
 /// Scheme, host with port, path and query of an absolute URL, as they stand there.
-pub(super) fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
+fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let target = target.split('#').next().unwrap_or_default();

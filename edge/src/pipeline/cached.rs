@@ -119,9 +119,9 @@ impl<P: Platform> Cached<'_, P> {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
-                Step::Stale(mut answer) => {
+                Step::Stale(mut answer, flight) => {
                     // The request was charged for a call that it did not make.
-                    self.refresh_aside(&request, || Fare::Free);
+                    self.refresh_aside(flight, &request, || Fare::Free);
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return answer;
                 }
@@ -178,8 +178,9 @@ impl<P: Platform> Cached<'_, P> {
                 learn(self.edge, &request.target(), &found, &self.options);
                 promote(self.edge, self.platform, &self.key, &mut found);
                 let cache = serve.status();
+                let flight = self.refreshed_as(&found.metadata);
                 let answer = Answer { response: found.response, cache, age: Some(serve.age), how: serve.answer };
-                if serve.refresh { Step::Stale(answer) } else { Step::Answer(answer) }
+                if serve.refresh { Step::Stale(answer, flight) } else { Step::Answer(answer) }
             }
             (Err(needed), Lookup::Found(found))
                 if needed.validate || needed.on_error == OnError::Serve || needed.portion.is_some() =>
@@ -223,11 +224,11 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
-    /// Starts one refresh of what is stored, unless one is under way, and answers whether it did. What it costs is charged
-    /// when it is known that no other isolate makes the call, and one who is refused then gets what is stored and starts
-    /// nothing.
-    pub(super) fn refresh_aside(&self, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
-        let Role::Lead(ticket) = self.join(&self.key, Duration::ZERO) else { return false };
+    /// Starts one refresh of what is stored, as the call of this name, unless one is under way, and answers whether it did.
+    /// What it costs is charged when it is known that no other isolate makes the call, and one who is refused then gets what is
+    /// stored and starts nothing.
+    pub(super) fn refresh_aside(&self, flight: CacheKey, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
+        let Role::Lead(ticket) = self.join(&flight, Duration::ZERO) else { return false };
         let fare = fare();
         let refresh = request.again("GET");
         // Of a part, the same part is asked for.
@@ -235,24 +236,28 @@ impl<P: Platform> Cached<'_, P> {
         self.platform.spawn(async move {
             let cached = detached.cached();
             let (edge, platform, route) = (&cached.edge.edge, cached.platform, cached.route);
-            let pop = cached.gather_refresh().await;
+            let pop = cached.gather_refresh(&flight).await;
             if pop.is_none() {
                 fare.give_back(edge, platform);
             } else if fare.pay(edge, platform, route).await {
-                cached.refresh(refresh).await;
+                cached.refresh(refresh, flight).await;
             }
-            cached.land(Some(Lead { flight: cached.key, here: ticket, pop: pop.flatten() }), Landing::Open);
+            cached.land(Some(Lead { flight, here: ticket, pop: pop.flatten() }), Landing::Open);
         });
         true
     }
 
     /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
-    /// the origin answers with what may not be shared, it is no longer right and goes.
-    async fn refresh(&self, request: Request<P>) {
+    /// the origin answers with what may not be shared, it is no longer right and goes. When something else is stored by now,
+    /// another call has brought it.
+    async fn refresh(&self, request: Request<P>, flight: CacheKey) {
         let found = match self.look_up(&request).await {
             Lookup::Found(found) => Some(found),
             Lookup::OtherVariants | Lookup::Nothing => None,
         };
+        if found.as_ref().is_some_and(|found| self.refreshed_as(&found.metadata) != flight) {
+            return;
+        }
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
         let stored = found.as_ref().map(|found| &found.metadata).filter(|metadata| metadata.status == 206);
         let portion =
@@ -387,8 +392,8 @@ const fn blames_the_request(status: u16) -> bool {
 pub(super) enum Step<P: Platform> {
     /// The request has its answer.
     Answer(Answer<P>),
-    /// It has, and what it was answered with is to be refreshed.
-    Stale(Answer<P>),
+    /// It has, and what it was answered with is to be refreshed by the call of this name.
+    Stale(Answer<P>, CacheKey),
     /// The origin is needed.
     Fetch(Needed<P>),
 }

@@ -1,78 +1,90 @@
-//! The shortest way to a refusal: of a client whose limit this isolate knows to be used up.
+//! A refusal of a client whose limit this isolate knows to be used up.
 //!
-//! Whoever is refused comes again, and fast. So the answer waits for nothing, reads no field of the request but its
-//! client, and is made of what the policy and a counter say. It is the same answer as the whole way gives.
+//! Whoever is refused comes again, and fast. So the answer waits for nothing, and is made of what the policy and a counter
+//! say. It is the same answer as the whole way gives, and hosts can keep most of it from one to the next.
 
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use seawall_core::{
     cache::CacheStatus,
-    limit::{Admission, fields},
-    policy::{Diagnostics, Policy, Route},
+    limit::{Admission, Ruling, Verdict, fields},
+    policy::{Policy, Route},
     problem::{self, Problem},
-    time::{Timestamp, seconds_ceil},
+    time::seconds_ceil,
 };
 
-use crate::{Edge, admit, client::Client, control, maintenance, message::Headers, protect, sanitise};
+use crate::{memory::Place, message::Headers, protect};
 
-use super::{Head, LIMITED, TOO_MANY};
+use super::{LIMITED, TOO_MANY};
 
 /// A refusal that is ready to be sent.
 #[derive(Debug)]
 pub struct Refused<'a> {
     policy: &'a Policy,
+    place: usize,
     route: &'a Route,
     is_encrypted: bool,
     admission: Admission,
 }
 
-/// Refuses what this isolate knows it must refuse; `None` when the request must take the whole way.
-///
-/// Nothing is charged. What it refuses is counted, and written down by a later request.
-pub fn refused_at_once<'a>(edge: &'a Edge, now: Timestamp, head: &Head<'_>) -> Option<Refused<'a>> {
-    if head.method == "HEAD" || edge.policy.site().diagnostics == Diagnostics::Operator {
-        return None;
-    }
-    let (scheme, host, path, query) = super::at_once::parts(head.url)?;
-    let (host, path) = sanitise::place(host, path, query).ok()?;
-    if !edge.policy.site().hosts.take(&host) || control::name(&path).is_some() {
-        return None;
-    }
-    let route = edge.policy.route(head.method, &path)?;
-    if maintenance::holds(edge, route) || edge.state.borrow().tally.is_due(now) {
-        return None;
-    }
-    let may_hit = head.method == "GET" && route.cache.as_ref().is_some_and(|rule| rule.edge.is_some());
-    let admission = admit::refused_at_once(edge, route, Client::new(head.client), may_hit, now)?;
-    let place = edge.policy.routes().iter().position(|known| core::ptr::eq(known, route))?;
-    edge.state.borrow_mut().tally.deny(place, now);
-    Some(Refused { policy: &edge.policy, route, is_encrypted: scheme == "https", admission })
-}
-
-impl Refused<'_> {
+impl<'a> Refused<'a> {
     /// The status of the answer.
     pub const STATUS: u16 = 429;
+
+    pub(super) fn new(policy: &'a Policy, place: &Place, route: &'a Route, admission: Admission) -> Self {
+        Self { policy, place: place.route, route, is_encrypted: place.is_encrypted(), admission }
+    }
+
+    /// The place of the route among the policy's.
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Whether the visitor came over a transport that is secure.
+    #[must_use]
+    pub const fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// What the limits said. Two refusals of one route with the same verdicts, over the same transport, are the same.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.admission.verdicts
+    }
+
+    /// Whether one with these verdicts was for the same limits: then only [`Refused::write_wait`] writes something else.
+    #[must_use]
+    pub fn is_like(&self, verdicts: &[Verdict]) -> bool {
+        let refusing = |verdict: &Verdict| (verdict.limit, verdict.ruling != Ruling::Allow);
+        self.admission.verdicts.iter().map(refusing).eq(verdicts.iter().map(refusing))
+    }
 
     /// Writes the fields of the answer, onto none.
     pub fn write(&self, headers: &mut impl Headers) {
         headers.set("content-type", problem::CONTENT_TYPE);
         headers.set("cache-control", "no-store");
-        let retry_after = self.admission.refusal().and_then(|refusal| refusal.retry_after);
-        if let Some(wait) = retry_after {
-            headers.set(fields::RETRY_AFTER, &seconds_ceil(wait).max(1).to_string());
-        }
         headers.set("cache-status", &CacheStatus::Refused { detail: LIMITED }.to_string());
         if let Some(value) = fields::rate_limit_policy(self.policy, self.route.limits.iter().copied()) {
             headers.set(fields::RATE_LIMIT_POLICY, &value);
         }
-        if let Some(value) = fields::rate_limit(self.policy, &self.admission.verdicts) {
-            headers.set(fields::RATE_LIMIT, &value);
-        }
+        self.write_wait(&mut |name, value| match value {
+            Some(value) => headers.set(name, value),
+            None => headers.remove(name),
+        });
         let is_operator = false;
         let elapsed = Duration::ZERO;
         let Self { policy, is_encrypted, .. } = *self;
         protect::Last { policy, route: Some(self.route), is_encrypted, is_operator, elapsed }.apply(headers);
+    }
+
+    /// Writes what says how long to wait; `None` stands for a field that is not there.
+    pub fn write_wait(&self, set: &mut dyn FnMut(&str, Option<&str>)) {
+        let retry_after = self.admission.refusal().and_then(|refusal| refusal.retry_after);
+        let retry_after = retry_after.map(|wait| seconds_ceil(wait).max(1).to_string());
+        set(fields::RETRY_AFTER, retry_after.as_deref());
+        set(fields::RATE_LIMIT, fields::rate_limit(self.policy, &self.admission.verdicts).as_deref());
     }
 
     /// The body of the answer.

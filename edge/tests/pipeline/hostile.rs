@@ -27,6 +27,9 @@ fn echo(request: &Request<seawall_edge::fake::Host>) -> Reply {
         "cf-connecting-ip",
         "user-agent",
         "range",
+        "traceparent",
+        "tracestate",
+        "baggage",
     ] {
         if let Some(value) = request.headers.field(name) {
             seen.push(format!("{name}={value}"));
@@ -123,7 +126,10 @@ fn a_route_that_is_not_cached_passes_everything_but_claims() {
             .with("cookie", "session=1")
             .with("connection", "keep-alive, x-secret")
             .with("x-secret", "hop")
-            .with("x-forwarded-host", "evil.example"),
+            .with("x-forwarded-host", "evil.example")
+            .with("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            .with("tracestate", "vendor=1")
+            .with("baggage", "tenant=evil"),
     );
     assert_eq!(body(&answer), "POST /auth/send-link?x=1 [cookie=session=1,x-forwarded-for=192.0.2.1] body=email=a");
     assert_eq!(cache_status(&answer), "Seawall; fwd=bypass; fwd-status=200");

@@ -1,8 +1,7 @@
 use seawall_core::policy::Policy;
 use seawall_edge::{
     fake::{Faults, Reply, World},
-    message::{Headers, Request},
-    pipeline::{self, HEAD_FIELDS, Head, Refused},
+    message::Request,
 };
 
 use super::{body, cache_status, field, get, says, seconds, world};
@@ -135,67 +134,5 @@ fn a_place_is_held_while_a_request_runs_and_then_given_back() {
         let refused = world.send_all(&edge, vec![Request::get("/a"), Request::get("/b")]);
         let refused = refused.iter().find(|answer| answer.status == 429).unwrap();
         assert_eq!(field(refused, "ratelimit-policy"), "\"at-once\";q=1;qu=\"concurrent-requests\"");
-    }
-}
-
-/// Who is refused gets the same answer the shortest way as the whole way, and each is counted.
-#[test]
-fn a_refusal_that_waits_for_nothing_says_the_same() {
-    let policy = |scope: &str, cache: &str| {
-        let text = format!(
-            "version = 1\n[upstream.origin]\n[limit.a]\nalgorithm = \"gcra\"\nquota = 2\nwindow = \"1h\"\nkey = \"client\"\n\
-             {scope}\n[[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"a\"]\n{cache}"
-        );
-        Policy::compile(&text).unwrap_or_else(|error| panic!("{error}"))
-    };
-    let kept = "cache = { edge = { fresh = \"1h\" } }\n";
-    for (scope, cache, refuses) in [
-        ("scope = \"isolate\"", "", true),
-        ("scope = \"isolate\"", kept, true),
-        ("scope = \"shared\"", "", true),
-        ("scope = \"shared\"\nhit_cost = 1", kept, true),
-        // What is stored is not refused, and only the whole way knows what is.
-        ("scope = \"shared\"", kept, false),
-    ] {
-        let world = World::new(policy(scope, cache), 1);
-        let edge = world.edge();
-        let head = |method| Head {
-            method,
-            url: "https://permits.example/page?q=1",
-            client: Some(core::net::IpAddr::from([192, 0, 2, 1])),
-            fields: [None; HEAD_FIELDS.len()],
-        };
-        let quick = |method| pipeline::refused_at_once(&edge, world.now(), &head(method));
-        for page in 0..2 {
-            assert!(quick("GET").is_none(), "there is room");
-            assert_eq!(get(&world, &edge, &format!("/page?q=a{page}")).status, 200);
-            world.settle();
-        }
-        let whole = get(&world, &edge, "/page?q=1");
-        assert_eq!(whole.status, 429);
-        let Some(refused) = quick("GET") else {
-            assert!(!refuses, "{scope} {cache}");
-            continue;
-        };
-        let mut headers = seawall_edge::fake::FakeHeaders::default();
-        refused.write(&mut headers);
-        assert!(refuses, "{scope} {cache}");
-        assert_eq!((refused.body().as_str(), Refused::STATUS), (body(&whole), whole.status));
-        let mut expect: Vec<(String, String)> = Vec::new();
-        whole.headers.each(&mut |name, value| expect.push((name.to_owned(), value.to_owned())));
-        let mut found: Vec<(String, String)> = Vec::new();
-        headers.each(&mut |name, value| found.push((name.to_owned(), value.to_owned())));
-        expect.sort();
-        found.sort();
-        assert_eq!(found, expect, "{scope}");
-        assert!(quick("HEAD").is_none(), "it would have a body");
-        world.advance(seconds(11));
-        assert!(quick("GET").is_none(), "what was refused is to be written down");
-        let _ = get(&world, &edge, "/page?q=1");
-        assert!(
-            world.log().iter().any(|line| line == "edge.denials route=all count=1 within_ms=11000"),
-            "{:?}",
-            world.log()
-        );
     }
 }

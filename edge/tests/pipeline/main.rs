@@ -3,11 +3,12 @@
 //! `cache`: storing, reuse, stale answers, collapsing. `limit`: admission by the site's own policy. `shared`: limits of
 //! all isolates, in every mode and place. `guard`: calls to an origin that fails.
 //! `control`: the operator's paths. `cron`: jobs at their times. `failover`: several origins.
-//! `pop`: calls that isolates share. `parts`: stored partial content.
+//! `pop`: calls that isolates share. `parts`: stored partial content. `at_once`: answers that wait for nothing.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
 //! any origin. `outage`: a minute of each fault under load. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
 
+mod at_once;
 mod attacks;
 mod cache;
 mod control;
@@ -23,6 +24,7 @@ mod parts;
 mod pass_through;
 mod pop;
 mod purge;
+mod ranged;
 mod scenario;
 mod shared;
 mod simulation;

@@ -26,27 +26,27 @@ use super::{
     seconds,
 };
 
-const FILM: &str = "/film";
+pub(super) const FILM: &str = "/film";
 
 /// What the origin was asked for: `Range`, and then `If-Range` or `If-None-Match` if there was one.
-type Log = Rc<RefCell<Vec<String>>>;
+pub(super) type Log = Rc<RefCell<Vec<String>>>;
 
 /// What an origin has under [`FILM`].
 #[derive(Clone)]
-struct Film {
-    text: String,
+pub(super) struct Film {
+    pub(super) text: String,
     /// Validators and whatever else it says.
-    fields: Vec<(&'static str, String)>,
+    pub(super) fields: Vec<(&'static str, String)>,
 }
 
 impl Film {
-    fn new(length: usize, etag: &str) -> Self {
+    pub(super) fn new(length: usize, etag: &str) -> Self {
         let text = (0..length).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
         Self { text, fields: vec![("etag", etag.to_owned())] }
     }
 
     /// Answers as RFC 9110 §13 and §14 have it.
-    fn answer(&self, request: &Request<Host>) -> Reply {
+    pub(super) fn answer(&self, request: &Request<Host>) -> Reply {
         let etag = self.fields.iter().find(|(name, _)| *name == "etag").map(|(_, etag)| etag.as_str());
         let sent = |name| request.headers.field(name).map(|value| value.into_owned());
         let mut fields: Vec<(&str, &str)> = self.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -70,7 +70,7 @@ impl Film {
 }
 
 /// A world under a policy with these options of the route, whose origin has a film.
-fn world(options: &str, film: &Film) -> (World, Rc<Isolate<Host>>, Log) {
+pub(super) fn world(options: &str, film: &Film) -> (World, Rc<Isolate<Host>>, Log) {
     let policy = format!(
         "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n\
          cache = {{ edge = {{ fresh = \"1m\", {options} }} }}\n"
@@ -96,7 +96,7 @@ fn show(world: &World, film: &Film) -> Log {
     log
 }
 
-fn ask(world: &World, edge: &Rc<Isolate<Host>>, range: &str) -> Response<Host> {
+pub(super) fn ask(world: &World, edge: &Rc<Isolate<Host>>, range: &str) -> Response<Host> {
     let request = Request::get(FILM);
     let answer = world.send(edge, if range.is_empty() { request } else { request.with("range", range) });
     world.settle();
@@ -104,15 +104,15 @@ fn ask(world: &World, edge: &Rc<Isolate<Host>>, range: &str) -> Response<Host> {
 }
 
 /// What is short for `answer`: its status, its body and where that lies.
-fn got(answer: &Response<Host>) -> (u16, &str, String) {
+pub(super) fn got(answer: &Response<Host>) -> (u16, &str, String) {
     (answer.status, body(answer), field(answer, "content-range"))
 }
 
-fn is_hit(answer: &Response<Host>) -> bool {
+pub(super) fn is_hit(answer: &Response<Host>) -> bool {
     cache_status(answer).starts_with("Seawall; hit")
 }
 
-const STORE: &str = "partial = \"store\"";
+pub(super) const STORE: &str = "partial = \"store\"";
 
 #[test]
 fn parts_are_stored_joined_and_completed() {

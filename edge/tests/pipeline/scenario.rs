@@ -1,13 +1,14 @@
 //! The scenarios that every platform plays (`tests/scenarios`), on the test platform.
 
 use core::{net::Ipv4Addr, time::Duration};
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use anyhow::Result;
 use futures_util::FutureExt as _;
+use seawall_core::headers::Fields as _;
 use seawall_edge::{
     Edge, Isolate, Settings,
-    fake::{self, Faults, Host, World},
+    fake::{self, FakeHeaders, Faults, Host, World},
     message::{Headers as _, Request, Response},
     platform::FetchError,
     settings::Secret,
@@ -19,6 +20,8 @@ use super::{policy, world};
 struct Fake {
     world: World,
     edge: Rc<Isolate<Host>>,
+    /// The fields of the newest call.
+    carried: Rc<RefCell<FakeHeaders>>,
 }
 
 impl Fake {
@@ -34,7 +37,11 @@ impl Subject for Fake {
 
     fn origin(&mut self, reply: &Reply) {
         let reply = reply.clone();
-        self.world.origin(move |_| scripted(&reply));
+        let carried = Rc::clone(&self.carried);
+        self.world.origin(move |request| {
+            carried.borrow_mut().clone_from(&request.headers);
+            scripted(&reply)
+        });
     }
 
     async fn ask(&mut self, ask: &Ask, target: &str) -> Result<Answer> {
@@ -67,6 +74,10 @@ impl Subject for Fake {
 
     fn calls(&self) -> usize {
         self.world.calls().len()
+    }
+
+    fn carried(&self, name: &str) -> String {
+        self.carried.borrow().field(name).unwrap_or_default().into_owned()
     }
 
     async fn pause(&mut self) {
@@ -112,7 +123,8 @@ fn every_scenario_passes() {
         .filter_map(|scenario| {
             let (world, edge) = if scenario.secret { with_secret() } else { world() };
             // The world runs inside each step, so no step waits.
-            let played = run(scenario, &mut Fake { world, edge }).now_or_never().expect("no step waits");
+            let played =
+                run(scenario, &mut Fake { world, edge, carried: Rc::default() }).now_or_never().expect("no step waits");
             played.err().map(|error| format!("{error:#}"))
         })
         .collect();

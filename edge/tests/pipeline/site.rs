@@ -7,12 +7,11 @@ use seawall_edge::{
     fake::{Faults, Host, Reply, World},
     limits,
     message::{Request, Response},
-    pipeline::{self, HEAD_FIELDS, Head},
     platform::FetchError,
     settings::{SECRET_FIELD, Secret},
 };
 
-use super::{body, cache_status, field, get, seconds};
+use super::{at_once, body, cache_status, field, get, seconds};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -241,12 +240,9 @@ fn what_is_done_in_place_of_what_should_be_is_counted() {
 }
 
 /// Whether isolate memory answers, the shortest way.
-fn from_memory(world: &World, edge: &Isolate<Host>, path: &str, visitor: u32) -> bool {
-    let fields = [None; HEAD_FIELDS.len()];
-    let client = Some(Ipv4Addr::from_bits(visitor).into());
-    let url = ["https://permits.example", path].concat();
-    let head = Head { method: "GET", url: &url, client, fields };
-    pipeline::at_once(edge, world.now(), &head, |_, _| ()).is_some()
+fn from_memory(world: &World, edge: &Rc<Isolate<Host>>, path: &str, visitor: u32) -> bool {
+    let visitor = Ipv4Addr::from_bits(visitor).octets();
+    at_once::answer(world, edge, &Request::get(path).from(visitor)).is_some_and(|answer| answer.status == 200)
 }
 
 #[test]

@@ -17,11 +17,13 @@ mod headers;
 mod host;
 mod kv;
 mod metrics;
+mod mould;
 mod object;
 mod origin;
 mod pop;
 mod purge;
 mod ready;
+mod refusals;
 mod settings;
 #[cfg(seawall_redis)]
 mod upstash;
@@ -41,7 +43,7 @@ use seawall_edge::{
     Edge, Isolate,
     cron::{self, Tick},
     message::{Request, Response},
-    pipeline::{self, HEAD_FIELDS, Head, Refused},
+    pipeline::{self, HEAD_FIELDS, Head, Quick},
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
@@ -49,7 +51,7 @@ use crate::{
     body::Body,
     headers::HeaderList,
     host::{Context, Host},
-    ready::Ready,
+    refusals::Refusals,
     waiters::Waiters,
 };
 
@@ -62,6 +64,7 @@ struct Kept {
     isolate: OnceCell<Rc<Isolate<Host>>>,
     /// The names of the fields that are read from each request, on the JavaScript side.
     names: Array,
+    refusals: Refusals,
     waiters: Rc<Waiters>,
 }
 
@@ -72,7 +75,7 @@ impl Worker {
     #[expect(clippy::new_without_default, reason = "JavaScript is who makes one")]
     pub fn new() -> Self {
         let names = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
-        Self(Rc::new(Kept { isolate: OnceCell::new(), names, waiters: Rc::default() }))
+        Self(Rc::new(Kept { isolate: OnceCell::new(), names, refusals: Refusals::default(), waiters: Rc::default() }))
     }
 
     /// Answers one request: at once with a response, or with the promise of one.
@@ -121,11 +124,11 @@ impl Kept {
         let fields = core::array::from_fn(|_| field());
         let client = field().and_then(|address| address.parse().ok());
         let head = Head { method, url, client, fields };
-        let now = host::now();
-        match pipeline::at_once(isolate, now, &head, Ready::send) {
-            Some(sent) => sent.ok(),
-            None => refusal(&pipeline::refused_at_once(isolate, now, &head)?).ok(),
-        }
+        let sent = pipeline::at_once(isolate, host::now(), &head, |quick| match quick {
+            Quick::Hit(ready, shown) => ready.send(&shown),
+            Quick::Refusal(refused) => self.refusals.send(&refused),
+        });
+        sent?.ok()
     }
 
     /// The whole way through the pipeline.
@@ -179,13 +182,6 @@ pub fn contract(env: Object, context: Context) -> Promise {
         let faults: Vec<String> = [bytes, streams, near, far].into_iter().filter_map(Result::err).collect();
         Ok(JsValue::from_str(&faults.join("\n")))
     }))
-}
-
-/// A refusal that waits for nothing either.
-fn refusal(refused: &Refused<'_>) -> Result<web_sys::Response, JsValue> {
-    let mut headers = HeaderList::default();
-    refused.write(&mut headers);
-    host::response(Refused::STATUS, &headers, Some(&Body::Text(refused.body().into())))
 }
 
 /// The policy that the build embedded.

@@ -3,16 +3,15 @@
 use alloc::{string::ToString, vec::Vec};
 use core::{cell::RefCell, fmt};
 
-use js_sys::{Reflect, Uint8Array};
+use js_sys::Uint8Array;
 use seawall_core::{
     headers::Fields,
     limit::{Verdict, fields},
 };
 use seawall_edge::{message::Response, pipeline::Shown};
 use wasm_bindgen::JsValue;
-use web_sys::ResponseInit;
 
-use crate::{body::Body, headers::HeaderList, host::Host};
+use crate::{body::Body, headers::HeaderList, host::Host, mould::Mould};
 
 /// A response that is sent many times.
 pub(crate) struct Ready {
@@ -22,10 +21,9 @@ pub(crate) struct Ready {
     last: RefCell<Option<Last>>,
 }
 
-/// What the last answer said, changed where the next one differs. JavaScript copies it into each.
+/// What the last answer said, changed where the next one differs.
 struct Last {
-    headers: web_sys::Headers,
-    init: ResponseInit,
+    mould: Mould,
     /// The age and the lifetime that stand there, in seconds.
     times: Option<(u64, u64)>,
     /// What the limits said.
@@ -54,43 +52,25 @@ impl Ready {
     /// The whole response, saying what `shown` says.
     pub(crate) fn send(&self, shown: &Shown<'_>) -> Result<web_sys::Response, JsValue> {
         let mut last = self.last.borrow_mut();
-        let Last { headers, init, times, verdicts } = last.get_or_insert_with(|| {
+        let Last { mould, times, verdicts } = last.get_or_insert_with(|| {
             let mut headers = self.headers.clone();
             shown.write_constant(&mut headers);
-            let headers = headers.to_js();
-            let init = ResponseInit::new();
-            init.set_status(self.status);
-            init.set_headers(&headers);
-            if self.headers.field("content-encoding").is_some() {
-                // It is encoded already. An object of ours takes every property.
-                let _ = Reflect::set(&init, &JsValue::from_str("encodeBody"), &JsValue::from_str("manual"));
-            }
-            Last { headers, init, times: None, verdicts: Vec::new() }
+            let mould = Mould::new(self.status, &headers, self.body.clone());
+            Last { mould, times: None, verdicts: Vec::new() }
         });
         let now = (shown.age.as_secs(), shown.ttl.as_secs());
         if *times != Some(now) {
-            set(headers, "age", &now.0.to_string());
-            set(headers, "cache-status", &shown.cache_status(self.headers.field("cache-status").as_deref()));
+            mould.set("age", Some(&now.0.to_string()));
+            mould.set("cache-status", Some(&shown.cache_status(self.headers.field("cache-status").as_deref())));
             *times = Some(now);
         }
         if verdicts != shown.verdicts() {
-            match shown.rate_limit() {
-                Some(value) => set(headers, fields::RATE_LIMIT, &value),
-                None => drop(headers.delete(fields::RATE_LIMIT)),
-            }
+            mould.set(fields::RATE_LIMIT, shown.rate_limit().as_deref());
             verdicts.clear();
             verdicts.extend_from_slice(shown.verdicts());
         }
-        match &self.body {
-            Some(body) => web_sys::Response::new_with_opt_js_u8_array_and_init(Some(body), init),
-            None => web_sys::Response::new_with_opt_str_and_init(None, init),
-        }
+        mould.cast()
     }
-}
-
-/// Sets a field whose value is ours, so that JavaScript has nothing to refuse.
-fn set(headers: &web_sys::Headers, name: &str, value: &str) {
-    let _ = headers.set(name, value);
 }
 
 impl fmt::Debug for Ready {

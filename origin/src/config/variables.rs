@@ -290,7 +290,7 @@ pub(super) const CRON_WORKER: Variable = Variable {
 pub(super) const EDGE_SECRET: Variable = Variable {
     name: "EDGE_SECRET",
     default: None,
-    meaning: "What the edge shows, under the same name, to be believed who its clients are; from others the address of the connection counts. Without it whoever comes is believed as `TRUSTED_PROXY_HOPS` says",
+    meaning: "What the edge shows, under the same name, to be believed who its clients are and which trace a request is part of; from others the address of the connection counts. Without it whoever comes is believed as `TRUSTED_PROXY_HOPS` says",
     expected: "at least 32 characters",
     secret: true,
 };
@@ -394,7 +394,7 @@ pub(super) const OTEL_SERVICE_NAME: Variable = Variable {
 pub(super) const OTEL_TRACES_SAMPLER_ARG: Variable = Variable {
     name: "OTEL_TRACES_SAMPLER_ARG",
     default: Some("0.1"),
-    meaning: "The part of requests that are exported, of those whose caller did not choose by `traceparent`",
+    meaning: "The part of requests that are exported, of those whose caller did not choose by `traceparent` beside `EDGE_SECRET`",
     expected: "a part from 0 to 1 with three decimals at most",
     secret: false,
 };

@@ -73,7 +73,9 @@ async fn load(context: &Context, dataset: &'static Dataset) -> Result<Report, Lo
     let (config, soda, silent) = (&context.config, &context.soda, Progress::silent());
     match ingest::due(config, dataset).await? {
         Extent::Changes => match ingest::load_changes(config, soda, dataset, &silent).await {
-            Err(LoadError::ManyChanges(_)) => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,
+            Err(LoadError::ManyChanges(_) | LoadError::ManySpellings(_)) => {
+                ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await
+            }
             result => result,
         },
         Extent::Whole => ingest::load(config, soda, dataset, Shrink::Refuse, &silent).await,

@@ -9,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::schema::EXPECTED;
 use crate::cron::{LastRun, last_runs};
+use crate::db::indexes::{self, Broken};
 use crate::db::migrations;
 
 /// What the database answered.
@@ -18,6 +19,8 @@ pub(super) struct Look {
     pub(super) took: Duration,
     /// The columns of each expected table that is there.
     pub(super) columns: BTreeMap<String, Vec<String>>,
+    /// Indexes that no query uses.
+    pub(super) broken_indexes: Vec<Broken>,
     /// Migrations that this binary knows and the database lacks.
     pub(super) pending_migrations: Vec<&'static str>,
     /// The last run of each job.
@@ -42,14 +45,18 @@ impl Look {
         let started = Instant::now();
         let names: Vec<&str> = EXPECTED.iter().map(|(table, _)| *table).collect();
         let tables: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
-        let (rows, pending_migrations) =
-            tokio::try_join!(client.query_typed(COLUMNS, &tables), migrations::pending(client))?;
+        let (rows, pending_migrations, broken_indexes) = tokio::try_join!(
+            client.query_typed(COLUMNS, &tables),
+            migrations::pending(client),
+            indexes::broken(client)
+        )?;
         // Before its migration there is no log, and then nothing ran.
         let last_runs = match last_runs(client).await {
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Vec::new(),
             runs => runs?,
         };
-        let mut look = Self { took: started.elapsed(), pending_migrations, last_runs, ..Self::default() };
+        let took = started.elapsed();
+        let mut look = Self { took, pending_migrations, broken_indexes, last_runs, ..Self::default() };
         for row in &rows {
             let table: String = row.try_get(0)?;
             look.estimated_rows.push((table.clone(), row.try_get(2)?));

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /api/v1/exports?q=` | 202, `Location` |
+//! | `POST /api/v1/exports?q=&status=&type=&year=` | 202, `Location` |
 //! | `POST /api/v1/report/{block}/{lot}/whole` | 202, `Location`; 303 to the report where that shows everything |
 //! | `GET /api/v1/jobs/{job_id}` | 200; `Retry-After` says when to ask again |
 //! | `GET /api/v1/jobs/{job_id}/result` | 200; 409 while there is none |
@@ -26,7 +26,6 @@ use super::{Kind, result};
 use crate::error::Error;
 use crate::permits::api::{self, SearchParameters};
 use crate::permits::report;
-use crate::permits::search::query::Query;
 use crate::server::Site;
 
 /// A job, as an answer has it.
@@ -73,25 +72,28 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=200;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// `POST /api/v1/exports?q=`
+/// `POST /api/v1/exports?q=&status=&type=&year=`
 pub(crate) async fn export(
     State(site): State<Arc<Site>>,
     Parameters(parameters): Parameters<SearchParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    ordered(export_of(&site, &parameters.q, key(&headers)?).await?)
+    ordered(export_of(&site, parameters, key(&headers)?).await?)
 }
 
-/// Puts the export of what a text finds down. Of an order with the same key there is one.
+/// Puts the export of what a search finds with its filters down. Of an order with the same key there is one.
 ///
 /// # Errors
-/// 400 for a text that finds nothing, 503 when too many wait.
-pub(crate) async fn export_of(site: &Site, text: &str, key: Option<String>) -> Result<Job, Error> {
-    let query = Query::parse(text).map_err(|refusal| Error::bad_request(refusal.to_string()))?;
+/// 400 for a text that finds nothing and for a filter that is none, 503 when too many wait.
+pub(crate) async fn export_of(site: &Site, asked: SearchParameters, key: Option<String>) -> Result<Job, Error> {
+    let query = asked.query()?;
     if query.lookups.is_empty() {
         return Err(Error::bad_request("There is nothing in this text that can be looked up."));
     }
-    let payload = Map::from_iter([("q".to_owned(), query.text.into())]);
+    asked.part()?;
+    let Ok(Value::Object(payload)) = serde_json::to_value(asked.whole(query)) else {
+        return Err(Error::bug("the order of an export is no object"));
+    };
     ask(site, Kind::Export, payload, key).await
 }
 

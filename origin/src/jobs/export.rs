@@ -1,4 +1,4 @@
-//! Everything that a search finds, as CSV (RFC 4180): one row for each permit and address.
+//! Everything that a search finds with its filters, as CSV (RFC 4180): one row for each permit and address.
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
@@ -9,9 +9,9 @@ use super::kind::Kind;
 use super::lease::{Lease, Outcome};
 use super::result::Writer;
 use crate::db::Attended;
+use crate::permits::api::SearchParameters;
 use crate::permits::record::Permit;
 use crate::permits::search;
-use crate::permits::search::query::Query;
 
 /// Rows of one export; the longest street of the city has some 40,000. More are left out, and the answer says so.
 pub(crate) const EXPORT_ROWS_MAX: usize = 50_000;
@@ -20,15 +20,16 @@ pub(crate) const EXPORT_ROWS_MAX: usize = 50_000;
 const SAY_EVERY: usize = 500;
 
 pub(super) async fn run(context: &Context, lease: &Lease, payload: &Map<String, Value>) -> anyhow::Result<Outcome> {
-    let text = payload.get("q").and_then(Value::as_str).context("an export is asked for with a text")?;
-    let query = Query::parse(text)?;
+    let asked: SearchParameters =
+        serde_json::from_value(Value::Object(payload.clone())).context("an export is asked for as a search is")?;
+    let (query, part) = (asked.query()?, asked.part()?);
     let deadline = Kind::Export.terms().deadline;
     let session = Attended::open(&context.config.database, "seawall-export", deadline).await?;
     let mut writer = Writer::new(lease);
     writer.write(&line(header())?).await?;
     let (mut rows, mut cut) = (0, false);
     // One more than may be written tells what was cut from what just fits.
-    if let Some(found) = search::all(&session, &query, EXPORT_ROWS_MAX as i64 + 1).await? {
+    if let Some(found) = search::all(&session, &query, &part, EXPORT_ROWS_MAX as i64 + 1).await? {
         let mut found = std::pin::pin!(found);
         while let Some(row) = found.next().await {
             let (matched, permit) = row?;

@@ -142,9 +142,9 @@ pub(super) fn all() -> Vec<Operation> {
             status: 202,
             ..get::<JobAnswer>(
                 "/api/v1/exports",
-                "Order everything that a search finds, as CSV",
+                "Order everything that a search finds with its filters, as CSV",
                 "The job, whose address is in Location. With an Idempotency-Key, the same order gets the same job.",
-                &[TEXT],
+                &[TEXT, STATUS, KIND, YEAR],
             )
         },
         Operation {

@@ -9,7 +9,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::Deserialize;
 
 use super::text::{count, thousands};
 use super::{Frame, render};
@@ -17,6 +16,7 @@ use crate::accounts::private;
 use crate::error::Error;
 use crate::jobs::Job;
 use crate::jobs::api::{export_of, find};
+use crate::permits::api::SearchParameters;
 use crate::server::Site;
 
 /// How soon the page asks anew. A file of usual length is made by then.
@@ -38,15 +38,12 @@ struct ExportPage {
     waits: bool,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct Order {
-    #[serde(default)]
-    q: String,
-}
-
 /// `POST /exports`: 202, and the page that waits.
-pub(crate) async fn order(State(site): State<Arc<Site>>, Form(order): Form<Order>) -> Result<Response, Error> {
-    let job = export_of(&site, &order.q, None).await?;
+pub(crate) async fn order(
+    State(site): State<Arc<Site>>,
+    Form(order): Form<SearchParameters>,
+) -> Result<Response, Error> {
+    let job = export_of(&site, order, None).await?;
     let here = HeaderValue::try_from(address(&job)).map_err(Error::bug)?;
     let mut response = page(&job)?;
     *response.status_mut() = StatusCode::ACCEPTED;

@@ -58,6 +58,8 @@ struct SearchPage {
     filters: Vec<FilterView>,
     /// Whether one of them is in use.
     narrowed: bool,
+    /// What an export is ordered with: the text and the filters.
+    order: Vec<(&'static str, String)>,
     similar: Vec<Suggestion>,
     hits: Vec<String>,
     /// Hits of this page that were left out because it would have grown too long.
@@ -141,6 +143,7 @@ impl SearchPage {
             parcel: None,
             filters: Vec::new(),
             narrowed: false,
+            order: Vec::new(),
             similar: Vec::new(),
             hits: Vec::new(),
             left: 0,
@@ -171,6 +174,7 @@ impl SearchPage {
             fell_through: found.instead_of.is_some() || found.suffix_ignored,
             parcel: found.report,
             narrowed: part.is_filtered(),
+            order: asked(&found.query, part),
             filters,
             similar: found.similar,
             left: found_here - hits.len(),
@@ -214,18 +218,18 @@ fn note(found: &Found) -> String {
 
 /// The page of results with these filters, from the start or after a place.
 fn link(query: &str, part: &Part, after: Option<&str>) -> String {
-    let mut link = format!("/search?q={}", encode(query));
+    let after = after.map(|after| ("after", after.to_owned()));
+    let parameters: Vec<_> = asked(query, part).into_iter().chain(after).collect();
+    let parameters: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    format!("/search?{}", parameters.join("&"))
+}
+
+/// The text and the filters, by the names of their parameters.
+fn asked(query: &str, part: &Part) -> Vec<(&'static str, String)> {
     let year = part.year.map(|year| year.to_string());
-    let parameters = [("status", &part.status), ("type", &part.kind), ("year", &year)];
-    for (name, value) in parameters {
-        if let Some(value) = value {
-            link.push_str(&format!("&{name}={}", encode(value)));
-        }
-    }
-    if let Some(after) = after {
-        link.push_str(&format!("&after={}", encode(after)));
-    }
-    link
+    let given =
+        [("q", Some(query.to_owned())), ("status", part.status.clone()), ("type", part.kind.clone()), ("year", year)];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// One way to narrow the results, or to widen them again.
@@ -391,6 +395,8 @@ mod tests {
             html.contains("<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E\" aria-current=\"true\">issued</a> 20")
         );
         assert!(!html.contains("Kind") && !html.contains("Year"), "one value narrows nothing");
+        let order = "name=\"q\" value=\"1455 Market &#38; &#60;b&#62;\"><input type=\"hidden\" name=\"status\" value=\"issued\">";
+        assert!(html.contains(order) && !html.contains("name=\"year\""), "{html}");
     }
 
     #[test]

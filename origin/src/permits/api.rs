@@ -25,16 +25,19 @@ use crate::purge;
 use crate::server::Site;
 use crate::soda::row::CODE_BYTES_MAX;
 
-/// What a search is asked with.
-#[derive(Debug, Default, Deserialize)]
+/// What a search is asked with, and what the order of an export holds.
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct SearchParameters {
     /// The text; absent is the same as empty.
     #[serde(default)]
     pub(crate) q: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<String>,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     year: Option<String>,
 }
 
@@ -44,6 +47,11 @@ const YEARS: RangeInclusive<i16> = 1900..=2100;
 impl SearchParameters {
     pub(crate) fn query(&self) -> Result<Query, Error> {
         Query::parse(&self.q).map_err(|refusal| Error::bad_request(refusal.to_string()))
+    }
+
+    /// The same as it was read, from its first hit on, whichever page it was asked for.
+    pub(crate) fn whole(self, query: Query) -> Self {
+        Self { q: query.text, after: None, ..self }
     }
 
     pub(crate) fn part(&self) -> Result<Part, Error> {

@@ -10,6 +10,7 @@ pub(super) mod risk;
 pub mod routing;
 mod sql;
 
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -172,6 +173,8 @@ pub(crate) struct Rows {
     former_lots: Vec<FormerLot>,
     team: Vec<Member>,
     paces: Vec<Pace>,
+    /// When complaints or notices were loaded last.
+    enforcement_loaded: Option<Timestamp>,
     city: City,
 }
 
@@ -191,7 +194,7 @@ pub(crate) async fn find(databases: &Databases, parcel: &Parcel) -> Result<Optio
 pub(crate) async fn find_live(databases: &Databases, live: &Live, parcel: &Parcel) -> Result<Option<Report>, Error> {
     let mut rows = databases.read(parcel).await?;
     if rows.are_known() {
-        live.ask(parcel).await.renew(&mut rows);
+        live.ask(parcel, rows.enforcement_loaded).await.renew(&mut rows);
     }
     Ok(assemble(parcel, rows))
 }
@@ -216,7 +219,7 @@ pub(crate) async fn read(
     Ok(assemble(parcel, read_rows(client, parcel, bounds).await?))
 }
 
-/// Fourteen statements in one round trip, whatever the parcel; where the database keeps vectors of projects, one more in a
+/// Fifteen statements in one round trip, whatever the parcel; where the database keeps vectors of projects, one more in a
 /// second.
 async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<Rows, tokio_postgres::Error> {
     let (blocks, lots) = (parcel.block_spellings(), parcel.lot_spellings());
@@ -243,6 +246,7 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         former,
         team,
         paces,
+        loaded,
         has_vectors,
         _,
     ) = tokio::try_join!(
@@ -261,6 +265,7 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         ask(&sql::FORMER_LOTS, FORMER_LOTS_MAX),
         ask(&sql::TEAM, TEAM_MAX),
         client.query_typed(&PACE, &[(&STATIONS_MAX, Type::INT8)]),
+        client.query_typed(sql::ENFORCEMENT_LOADED, &[]),
         client.query_typed(likeness::ARE_KEPT, &[]),
         client.batch_execute("COMMIT"),
     )?;
@@ -280,6 +285,7 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
         former_lots: all(&former, FormerLot::read)?,
         team: all(&team, Member::read)?,
         paces: all(&paces, Pace::read)?,
+        enforcement_loaded: loaded.first().map_or(Ok(None), |row| row.try_get(0))?,
         city: City::default(),
     };
     if has_vectors.first().map_or(Ok(false), |row| row.try_get(0))?

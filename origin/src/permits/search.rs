@@ -347,22 +347,32 @@ async fn ask(reader: &Reader, lookup: &Lookup, part: &Part) -> Result<Hits, toki
     Ok(hits)
 }
 
-/// Everything that a query finds, row by row, with what matched: at most `limit` rows of the first look-up that
-/// finds any. Only a few rows are in memory at a time.
+/// Everything that a query finds with the filters of `part`, wherever that begins, row by row, with what matched: at most
+/// `limit` rows of the look-up that a page would show. Only a few rows are in memory at a time.
 pub(crate) async fn all(
     client: &tokio_postgres::Client,
     query: &Query,
+    part: &Part,
     limit: i64,
 ) -> Result<
     Option<impl Stream<Item = Result<(Option<String>, Permit), tokio_postgres::Error>> + use<>>,
     tokio_postgres::Error,
 > {
     for lookup in &query.lookups {
-        let (statements, parameters) = prepare(lookup, &Part::default(), limit);
+        let (statements, parameters) = prepare(lookup, part, limit);
         let rows = client.query_typed_raw(&statements.all, parameters).await?;
         let mut rows = Box::pin(rows.peekable());
         if rows.as_mut().peek().await.is_some() {
             return Ok(Some(rows.map(|row| row.and_then(|row| Ok((row.try_get(0)?, Permit::read(&row, 1)?))))));
+        }
+        drop(rows);
+        if part.is_filtered() {
+            let (statements, parameters) = prepare(lookup, &Part::default(), 1);
+            let mut without = Box::pin(client.query_typed_raw(&statements.all, parameters).await?);
+            // A page says then that the filters leave nothing, and does not go on to what else the text may mean.
+            if without.next().await.is_some() {
+                return Ok(None);
+            }
         }
     }
     Ok(None)

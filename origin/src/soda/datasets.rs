@@ -30,8 +30,9 @@ pub struct Dataset {
     pub columns: &'static [Column],
 }
 
-/// Rows that have one value in common, which a row keeps for as long as it is published. Keys change with what they are
-/// made of, and rows that share one are told apart by their order; all rows of a group together leave no doubt.
+/// Rows that have one value in common, which nearly every row keeps for as long as it is published. Keys change with what
+/// they are made of, and rows that share one are told apart by their order; all rows of a group together leave no doubt, with
+/// those of other groups that share a key with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
     /// The city's field.

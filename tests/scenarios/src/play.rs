@@ -31,6 +31,9 @@ pub trait Subject {
     /// How many calls have reached the origin.
     fn calls(&self) -> usize;
 
+    /// A field of the newest of them; empty without it.
+    fn carried(&self, name: &str) -> String;
+
     /// Gives background work some time.
     fn pause(&mut self) -> impl Future<Output = ()>;
 }
@@ -88,6 +91,12 @@ async fn play(step: &Step, subject: &mut impl Subject) -> Result<()> {
         Step::AdvanceMs(ms) => subject.advance(Duration::from_millis(*ms)).await?,
         Step::Authority(authority) => subject.authority(*authority).await?,
         Step::Calls(calls) => ensure!(subject.calls() == *calls, "the origin got {} calls", subject.calls()),
+        Step::Carried(fields) => {
+            for (name, value) in fields {
+                let carried = subject.carried(name);
+                ensure!(carried == *value, "{name} reached the origin as {carried:?}, not {value:?}");
+            }
+        }
     }
     Ok(())
 }

@@ -78,6 +78,8 @@ pub enum Step {
     Authority(Authority),
     /// So many calls have reached the origin.
     Calls(usize),
+    /// The newest of them carried these fields; an empty text stands for none.
+    Carried(BTreeMap<String, String>),
 }
 
 /// What the origin answers.

@@ -42,6 +42,25 @@ async fn the_schema_is_the_one_that_the_migrations_make_and_what_is_missing_is_n
         assert_eq!(answer["tables"][&table]["columns"], columns, "{table}");
     }
 
+    // An index that broke off while it was made, as it does on rows that are not unique: everybody takes it for the whole one.
+    client.batch_execute("INSERT INTO permits (record_id, permit_number) VALUES ('1', '1'), ('2', '1')").await?;
+    client.batch_execute("DROP INDEX permits_permit_number").await?;
+    let broken =
+        client.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY permits_permit_number ON permits (permit_number)");
+    ensure!(broken.await.is_err(), "the index is whole");
+    let mend = "REINDEX INDEX CONCURRENTLY \"permits_permit_number\"";
+    let refused = database.origin.command(&["migrate"]).output()?;
+    ensure!(!refused.status.success(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(mend), "{refused:?}");
+    until(async || Ok(site.visitor().get("/health/schema").await?.status == 503)).await?;
+    let answer = site.visitor().get("/health/schema").await?.json()?;
+    assert_eq!(answer["broken_indexes"]["permits_permit_number"], mend, "{answer}");
+    client.batch_execute("DELETE FROM permits WHERE record_id = '2'").await?;
+    client.batch_execute(mend).await?;
+    until(async || Ok(site.visitor().get("/health/schema").await?.status == 200)).await?;
+    let migrated = database.origin.command(&["migrate"]).output()?;
+    ensure!(migrated.status.success(), "{migrated:?}");
+
     client.batch_execute("ALTER TABLE permits DROP COLUMN lot; DROP TABLE addenda").await?;
     until(async || Ok(site.visitor().get("/health/schema").await?.status == 503)).await?;
     let answer = site.visitor().get("/health/schema").await?.json()?;

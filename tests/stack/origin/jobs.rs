@@ -46,6 +46,12 @@ async fn result(site: &Site, job: &str) -> Result<Answer> {
     site.visitor().get(&format!("{job}/result")).await
 }
 
+/// How many rows an export says it has. A row may have several lines.
+async fn rows_of(database: &Database, job: &str) -> Result<i64> {
+    let id = job.rsplit('/').next().unwrap_or_default();
+    database.number(&format!("SELECT (counts->>'rows')::int8 FROM jobs WHERE job_id = '{id}'")).await
+}
+
 /// The permit numbers of a CSV, sorted.
 fn numbers(csv: &str) -> Vec<u32> {
     let mut numbers: Vec<u32> = csv.lines().skip(1).filter_map(|line| line.split(',').next()?.parse().ok()).collect();
@@ -74,12 +80,35 @@ async fn an_export_is_asked_for_and_fetched_when_it_is_done() -> Result<()> {
     assert_eq!(csv.text().matches(&permit.number).count(), usize::try_from(database.number(&rows).await?)?);
     assert!(csv.text().starts_with("permit_number,record_id,"), "{}", csv.text());
 
+    // Filters are an export's too; where they leave nothing, so does the export.
+    let narrowed = "SELECT block, lot, lower(status), lower(permit_type_definition),
+            extract(year FROM filed_date)::int4::text, count(*)
+          FROM permits WHERE block || lot IS NOT NULL AND (block, lot) IN (
+            SELECT block, lot FROM permits GROUP BY 1, 2
+            HAVING count(DISTINCT lower(status)) > 1 AND count(DISTINCT extract(year FROM filed_date)) > 1)
+         GROUP BY 1, 2, 3, 4, 5 HAVING count(*) = count(status || permit_type_definition || filed_date)
+         ORDER BY count(*) DESC, 1, 2, 3, 4, 5 LIMIT 1";
+    let row = database.connect().await?.query_one(narrowed, &[]).await?;
+    let [block, lot, status, kind, year] = [0, 1, 2, 3, 4].map(|column| row.get::<_, String>(column));
+    let kind = kind.replace(' ', "+");
+    for (filters, expected) in [
+        (format!("status={status}&type={kind}&year={year}&after=2999-01-01T00:00:00_1"), row.get::<_, i64>(5)),
+        (format!("status={status}&year=2099"), 0),
+    ] {
+        let job = ask(&site, &format!("/api/v1/exports?q={block}/{lot}&{filters}")).await?;
+        let done = until_state(&site, &job, "done").await?;
+        assert_eq!(done["result"]["bytes"], result(&site, &job).await?.text().len());
+        assert_eq!(rows_of(database, &job).await?, expected, "{filters}");
+    }
+
     // What has ended cannot be cancelled; what never was cannot be seen, and neither can runs of cron.
     assert_eq!(site.visitor().ask("DELETE", &job).send().await?.status, 409);
     for wrong in ["/api/v1/jobs/0123456789abcdef0123456789abcdef", "/api/v1/jobs/x", "/api/v1/jobs/x/result"] {
         assert_eq!(site.visitor().get(wrong).await?.status, 404, "{wrong}");
     }
-    for wrong in ["/api/v1/exports", "/api/v1/exports?q=%3F", "/api/v1/report/1/2/whole"] {
+    for wrong in
+        ["/api/v1/exports", "/api/v1/exports?q=%3F", "/api/v1/exports?q=market&year=x", "/api/v1/report/1/2/whole"]
+    {
         assert_eq!(site.visitor().ask("POST", wrong).send().await?.status, 400, "{wrong}");
     }
     // A report that shows everything is not made anew.

@@ -11,6 +11,7 @@ use crate::support::{Call, Database, Gate, Reply, Site, Upstream, until};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
+const EDGE_SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// What a batch says, once the whole of it has come: whose it is, and its spans.
 fn batch(call: &Call) -> Option<(HashMap<String, String>, Vec<Span>)> {
@@ -34,9 +35,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A collector reads the span of a request whose trace the caller samples, and nothing of others.
+/// A collector reads the span of a request whose trace a caller with the edge's secret samples, and nothing of others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_collector_reads_the_span_of_a_request() -> Result<()> {
+async fn only_who_shows_the_secret_of_the_edge_has_a_request_sampled() -> Result<()> {
     let (database, collector) = (Database::create("telemetry")?, Upstream::start(|_| Reply::text("")).await?);
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url()),
@@ -45,16 +46,21 @@ async fn a_collector_reads_the_span_of_a_request() -> Result<()> {
         ("OTEL_TRACES_SAMPLER_ARG", "0"),
         // Lines of the log and spans have filters of their own.
         ("RUST_LOG", "error"),
+        ("EDGE_SECRET", EDGE_SECRET),
     ];
     let site = Site::start_with(&database.origin, 0, &variables)?;
     assert_eq!(site.visitor().get("/methodology").await?.status, 200);
-    let traced = async |target: &str, request_id: &str, sampled: &str| {
+    let traced = async |target: &str, request_id: &str, sampled: &str, secret: &str| {
         let parent = format!("00-{TRACE}-{CALLER}-{sampled}");
         let request = site.visitor().ask("GET", target).field("traceparent", &parent);
-        request.field("x-request-id", request_id).send().await
+        request.field("x-request-id", request_id).field("seawall-edge-secret", secret).send().await
     };
-    assert_eq!(traced("/privacy", "edge-0", "00").await?.status, 200);
-    assert_eq!(traced("/report/3507/004", "edge-1", "01").await?.status, 404);
+    // A stranger has nothing sampled.
+    for secret in ["", "1", &EDGE_SECRET.replace('0', "1")] {
+        assert_eq!(traced("/privacy", "stranger", "01", secret).await?.status, 200);
+    }
+    assert_eq!(traced("/privacy", "edge-0", "00", EDGE_SECRET).await?.status, 200);
+    assert_eq!(traced("/report/3507/004", "edge-1", "01", EDGE_SECRET).await?.status, 404);
 
     let call = collector.call(1).await?;
     assert_eq!((&*call.target, call.field("x-key")), ("/v1/traces", "secret".to_owned()));

@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 const DATABASE: &str = "bench_data";
 const REAL: &str = "bench_real";
 
+/// How the origin runs: nobody is refused, and nothing that was asked for twice comes from memory.
+const COMPUTING: &[(&str, &str)] = &[("RATE_LIMITS", "off"), ("PAGE_MEMORY_MIB", "0")];
+
 /// Times that a single address is asked for; of other kinds each request has its own.
 const REPEATS: usize = 100;
 
@@ -139,7 +142,7 @@ pub(super) fn run(project: &Project, permits: u32, requests: u32, json: Option<&
         let before = whole_reads(&cluster)?;
         let targets = targets(&cluster, requests as usize)?;
         let asked = whole_reads(&cluster)?;
-        let site = steps.run("start the origin", |_| origin.serve(0, &[("RATE_LIMITS", "off")], Logs::Keep))?;
+        let site = steps.run("start the origin", |_| origin.serve(0, COMPUTING, Logs::Keep))?;
         for (name, targets) in targets {
             let case = steps.run(&name, |_| measure(site.port, name.clone(), &targets))?;
             cases.push(case);
@@ -266,7 +269,7 @@ fn real(cluster: &Cluster, program: &Path, folder: &Path, step: &Step) -> Result
     command.args(REAL_DATASETS.iter().flat_map(|name| ["--dataset", name]));
     command.env("SODA_BASE_URL", format!("http://127.0.0.1:{}", stand_in.port));
     seawall_xtask::process::run("origin ingest", command, step)?;
-    let site = origin.serve(0, &[("RATE_LIMITS", "off")], Logs::Keep)?;
+    let site = origin.serve(0, COMPUTING, Logs::Keep)?;
     let parcels = "SELECT block || '/' || lot, count(*)::text, count(DISTINCT permit_number)::text FROM permits
         WHERE block || lot IS NOT NULL GROUP BY 1";
     let mut cases = Vec::new();

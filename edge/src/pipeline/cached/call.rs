@@ -100,15 +100,7 @@ impl<P: Platform> Cached<'_, P> {
             }
             return match (keep, found.take()) {
                 (Keep::Refetch, _) if is_first => continue,
-                // Any other answer may be about the part alone, and is not what others get; to `If-Range` a part comes
-                // without the fields that the client has already (RFC 9110 §15.3.7).
-                (Keep::Store(_), _)
-                    if ranged.is_some_and(|ranged| match status {
-                        200 => false,
-                        206 => ranged.if_range.is_some(),
-                        _ => true,
-                    }) =>
-                {
+                (Keep::Store(_), _) if ranged.is_some_and(|ranged| !is_for_others(status, ranged)) => {
                     Called::Passed { response, status, detail: Reason::Partial, uncacheable: false }
                 }
                 (Keep::Store(metadata), _) => {
@@ -231,6 +223,19 @@ impl<P: Platform> Failure<P> {
             Self::Status(response) => CallFailure::Status(response.status),
             Self::Unavailable(unavailable) => CallFailure::Unavailable(*unavailable),
         }
+    }
+}
+
+/// Whether an answer to a request for a part is what others may get.
+///
+/// A range counts only where the answer without it would be 200 (RFC 9110 §14.2), so the whole and a redirect are answers to
+/// everybody; an error may be about the part alone, whatever it should be. To `If-Range` a part comes without the fields that
+/// the client has already (RFC 9110 §15.3.7).
+const fn is_for_others(status: u16, ranged: &Ranged) -> bool {
+    match status {
+        200 | 203 | 300..=303 | 307 | 308 => true,
+        206 => ranged.if_range.is_none(),
+        _ => false,
     }
 }
 

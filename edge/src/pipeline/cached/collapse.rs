@@ -1,11 +1,12 @@
 //! What requests for one URL share: a call that one of them makes, and its failure.
 
+use alloc::format;
 use core::time::Duration;
 
 use futures_channel::oneshot;
 use seawall_core::{
     cache::{
-        CacheStatus, ForwardReason,
+        CacheStatus, Content, ForwardReason, Metadata,
         collapse::{Collapse, Joiner, Landed, Landing, Role, Ticket},
         judge::OnError,
         key::CacheKey,
@@ -97,6 +98,15 @@ impl<P: Platform> Cached<'_, P> {
         match &needed.portion {
             Some(portion) => self.key.part(portion.range.as_bytes()),
             None => self.key,
+        }
+    }
+
+    /// The name of the call that refreshes what is stored: that of the response, and of a part of it the name that a request
+    /// for that part has.
+    pub(super) fn refreshed_as(&self, stored: &Metadata) -> CacheKey {
+        match stored.content {
+            Content::Part { first, last, .. } => self.key.part(format!("bytes={first}-{last}").as_bytes()),
+            Content::Whole { .. } => self.key,
         }
     }
 

@@ -63,7 +63,7 @@ impl<P: Platform> Cached<'_, P> {
             }
             let found = self.look_up(request).await;
             needed = match self.usable(found, request) {
-                Step::Answer(mut answer) | Step::Stale(mut answer) => {
+                Step::Answer(mut answer) | Step::Stale(mut answer, _) => {
                     answer.cache = collapsed(reason, Some(answer.response.status), None);
                     return Gathered::Answer(answer);
                 }
@@ -75,11 +75,11 @@ impl<P: Platform> Cached<'_, P> {
 
     /// The right to refresh what is stored: the ticket of the whole place where calls are shared there. `None` when another
     /// isolate does it.
-    pub(super) async fn gather_refresh(&self) -> Option<Option<Ticket>> {
+    pub(super) async fn gather_refresh(&self, flight: &CacheKey) -> Option<Option<Ticket>> {
         if !self.is_gathered() {
             return Some(None);
         }
-        match pop::join(self.edge, self.platform, &self.key, self.joiner(true), self.gathering()).await {
+        match pop::join(self.edge, self.platform, flight, self.joiner(true), self.gathering()).await {
             Ok(Role::Lead(ticket)) => Some(Some(ticket)),
             Ok(Role::Alone(_)) | Err(pop::Away) => Some(None),
             Ok(Role::Stale | Role::Follow { .. }) => None,

@@ -2,9 +2,13 @@
 //!
 //! # Design
 //! A report is whole without it. Who asks for a parcel first starts the calls, in a task of its own; everybody waits for
-//! [`DEADLINE`] at most, and an answer that comes later is there for the next. An answer is kept for [`KEPT_FOR`], one that
-//! failed is not: the breaker of the process's one client decides when to try again. No more than [`CALLS_MAX`] parcels are
-//! asked about at once; while a slow city holds those, reports do not wait at all.
+//! [`DEADLINE`] at most, and an answer that comes later is there for the next. An answer is kept for [`KEPT_FOR`], but not
+//! beyond a load of complaints or notices, which are newer than it then; one that failed is not kept: the breaker of the
+//! process's one client decides when to try again. No more than [`CALLS_MAX`] parcels are asked about at once; while a slow
+//! city holds those, reports do not wait at all.
+//!
+//! Whether there was a load since is told by what `ingest_log` had when the city was asked and has now, so the clocks of the
+//! database and of this process need not agree.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -83,6 +87,8 @@ pub(crate) struct Live {
 #[derive(Debug)]
 struct Kept {
     since: Instant,
+    /// When our rows were loaded last, as they were when the city was asked.
+    loaded: Option<Timestamp>,
     flight: Flight,
 }
 
@@ -111,10 +117,11 @@ impl Live {
         Self { client, kept: Arc::default(), calls: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
-    /// What the city says of a parcel, waited for until [`DEADLINE`].
-    pub(super) async fn ask(&self, parcel: &Parcel) -> Word {
+    /// What the city says of a parcel, waited for until [`DEADLINE`]. The rows that it renews were loaded then; an answer
+    /// from before that is not theirs.
+    pub(super) async fn ask(&self, parcel: &Parcel, loaded: Option<Timestamp>) -> Word {
         let Some(client) = &self.client else { return Word::NotAsked };
-        let Some(flight) = self.flight(client, parcel) else { return Word::Away };
+        let Some(flight) = self.flight(client, parcel, loaded) else { return Word::Away };
         match timeout(DEADLINE, flight).await {
             Ok(Some(answer)) => Word::Answered(answer),
             Ok(None) | Err(_) => Word::Away,
@@ -122,17 +129,18 @@ impl Live {
     }
 
     /// The answer that is kept or on its way, or a new one; `None` when as many are on their way as may be.
-    fn flight(&self, client: &Client, parcel: &Parcel) -> Option<Flight> {
+    fn flight(&self, client: &Client, parcel: &Parcel, loaded: Option<Timestamp>) -> Option<Flight> {
         let now = Instant::now();
         // Nothing below panics; if it did, what is kept would still be whole.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, one| now.duration_since(one.since) < KEPT_FOR);
         let key = parcel.to_string();
-        if let Some(one) = kept.get(&key) {
+        // A replica may lag behind the load: what was asked for after it is still newer than the replica's rows.
+        if let Some(one) = kept.get(&key).filter(|one| one.loaded >= loaded) {
             return Some(one.flight.clone());
         }
         let call = Arc::clone(&self.calls).try_acquire_owned().ok()?;
-        if kept.len() >= KEPT_MAX {
+        if kept.len() >= KEPT_MAX && !kept.contains_key(&key) {
             let oldest = kept.iter().min_by_key(|(_, one)| one.since).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| kept.remove(&oldest));
         }
@@ -147,7 +155,7 @@ impl Live {
             answer.ok()
         });
         let flight = async move { asking.await.ok().flatten().map(Arc::new) }.boxed().shared();
-        kept.insert(key, Kept { since: now, flight: flight.clone() });
+        kept.insert(key, Kept { since: now, loaded, flight: flight.clone() });
         Some(flight)
     }
 

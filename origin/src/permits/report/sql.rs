@@ -71,6 +71,10 @@ pub(super) static VIOLATIONS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// When the rows of the two before were loaded last.
+pub(super) const ENFORCEMENT_LOADED: &str =
+    "SELECT max(last_fetched) FROM ingest_log WHERE dataset_id IN ('gm2e-bten', 'nbtm-fbw5')";
+
 /// The newest rolls first.
 pub(super) static TAX_ROLLS: LazyLock<String> = LazyLock::new(|| {
     let columns = TaxRoll::COLUMNS.join(", ");

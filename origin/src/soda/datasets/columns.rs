@@ -10,7 +10,7 @@ pub(super) const PERMITS: &[Column] = &[
     code("record_id").required(),
     code("permit_number").required(),
     code("permit_type"),
-    text("permit_type_definition"),
+    code("permit_type_definition"),
     code("status"),
     recorded("status_date"),
     text("description"),

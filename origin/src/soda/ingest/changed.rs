@@ -1,11 +1,16 @@
-//! Which groups of rows have changed.
+//! Which groups of rows have changed, and which further ones have to be read with them.
+//!
+//! # Design
+//! The city is asked for the rows of a group by the values it writes, and ours are told by what we store, without blanks at
+//! the ends. So loads note the values that it writes otherwise than we store them ([`Spellings`]): a group is asked for in
+//! all of its spellings, or its rows of another spelling would seem to be gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{GROUPS_MAX, LoadError};
+use super::{GROUPS_MAX, LoadError, SPELLINGS_MAX};
 use crate::soda::client::{Page, SodaError};
 use crate::soda::datasets::Group;
 use crate::soda::row::CODE_BYTES_MAX;
@@ -43,15 +48,44 @@ impl Changed {
         Ok(Some(changed))
     }
 
-    /// What the city is asked for: values as it writes them, and as we store them, which are of one group.
-    pub(super) fn asked(&self) -> Vec<String> {
-        let both = self.values.iter().flat_map(|value| [value.as_str(), value.trim()]);
-        both.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+    /// What the city is asked for beside what we store: values as it writes them.
+    pub(super) fn written(&self) -> Vec<String> {
+        self.values.iter().cloned().collect()
     }
 
     /// The groups by what we store.
     pub(super) fn stored(&self) -> Vec<String> {
-        self.values.iter().map(|value| value.trim().to_owned()).collect()
+        self.values.iter().map(|value| value.trim().to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// Values of a group's field that the city writes with blanks at the ends, with what we store for them: at most
+/// [`SPELLINGS_MAX`].
+#[derive(Debug, Default)]
+pub(super) struct Spellings(BTreeMap<String, String>);
+
+impl Spellings {
+    /// None yet.
+    pub(super) const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Notes how the city writes the group of a row.
+    pub(super) fn note(&mut self, group: &Group, row: &Value) {
+        let Some(written) = row.get(group.field).and_then(Value::as_str) else { return };
+        let stored = written.trim();
+        let usual = stored.len() == written.len();
+        if usual || stored.is_empty() || written.len() > CODE_BYTES_MAX || written.contains('\0') {
+            return;
+        }
+        if self.0.len() < SPELLINGS_MAX {
+            self.0.insert(written.to_owned(), stored.to_owned());
+        }
+    }
+
+    /// As stored, and as written.
+    pub(super) fn lists(&self) -> (Vec<&str>, Vec<&str>) {
+        self.0.iter().map(|(written, stored)| (stored.as_str(), written.as_str())).unzip()
     }
 }
 
@@ -74,11 +108,23 @@ mod tests {
         let row = |number: &str, time: &str| json!({"permit_number": number, ":updated_at": time});
         let rows = vec![row("2 ", "2026-01-03"), row("1", "2026-01-02"), row(" ", "2025-01-01"), json!({})];
         let changed = read(rows).await.unwrap();
-        assert_eq!(
-            (changed.asked(), changed.through.as_str()),
-            (vec!["1".into(), "2".into(), "2 ".into()], "2026-01-03")
-        );
+        assert_eq!((changed.written(), changed.through.as_str()), (vec!["1".into(), "2 ".into()], "2026-01-03"));
         assert_eq!(changed.stored(), ["1", "2"]);
+    }
+
+    #[test]
+    fn spellings_are_noted_where_they_differ_up_to_a_bound() {
+        let group = Group { field: "permit_number", column: "permit_number" };
+        let mut spellings = Spellings::default();
+        let long = format!("{} ", "1".repeat(CODE_BYTES_MAX));
+        for number in ["1", " 1", "1 ", "1 ", "  ", "", "1\0 ", &long] {
+            spellings.note(&group, &json!({ "permit_number": number }));
+        }
+        assert_eq!(spellings.lists(), (vec!["1", "1"], vec![" 1", "1 "]));
+        for number in 0..SPELLINGS_MAX {
+            spellings.note(&group, &json!({ "permit_number": format!("{number}\t") }));
+        }
+        assert_eq!(spellings.lists().0.len(), SPELLINGS_MAX);
     }
 
     #[tokio::test]

@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_postgres::{Client, GenericClient};
 
+use super::groups::{self, own_rows};
 use super::guard::{self, Filled};
 use super::read::Read;
 use super::{Extent, LoadError, REFUSED_KEPT_MAX, Shrink};
 use crate::permits::parcel::Parcel;
 use crate::purge;
-use crate::soda::datasets::{Dataset, From, Key};
+use crate::soda::datasets::{Dataset, Key};
 use crate::soda::row::{Encoder, QUARANTINE_KEPT_MAX, Refusal};
 
 /// What a load did to the table.
@@ -37,22 +38,15 @@ impl Changes {
     }
 }
 
-/// Creates the temporary table `incoming`.
+/// Creates the temporary tables `incoming`, and `regrouped` for the groups that are read again.
 pub(super) async fn prepare(session: &Client, dataset: &Dataset) -> Result<(), tokio_postgres::Error> {
     let table = dataset.table;
     session
         .batch_execute(&format!(
-            "SET work_mem = '{WORK_MEM}'; CREATE TEMP TABLE incoming (soda_id text, place bigint, LIKE {table})"
+            "SET work_mem = '{WORK_MEM}'; CREATE TEMP TABLE incoming (soda_id text, place bigint, LIKE {table});
+             CREATE TEMP TABLE regrouped (value text PRIMARY KEY)"
         ))
         .await
-}
-
-/// Notes the groups that are read again.
-pub(super) async fn regroup(session: &Client, groups: &[String]) -> Result<(), tokio_postgres::Error> {
-    session.batch_execute("CREATE TEMP TABLE regrouped (value text PRIMARY KEY)").await?;
-    let statement = "INSERT INTO regrouped SELECT DISTINCT value FROM unnest($1::text[]) AS value";
-    session.execute(statement, &[&groups]).await?;
-    session.batch_execute("ANALYZE regrouped").await
 }
 
 pub(super) fn copy_statement(dataset: &'static Dataset) -> String {
@@ -134,6 +128,7 @@ pub(super) async fn merge(
         read.kept.iter().map(|(refusal, row)| (refusal.to_string(), stored_form(row))).unzip();
     transaction.execute(KEEP_REFUSED, &[&dataset.id, &reasons, &rows]).await?;
     keep_quarantine(&transaction, dataset, read).await?;
+    groups::keep_spellings(&transaction, dataset, &read.spellings, extent).await?;
 
     let mut changes = Changes::default();
     match dataset.key {
@@ -267,7 +262,7 @@ struct Statements {
     /// Deletes what is gone from the groups that were read again. One that comes back empty has just had a changed row, so
     /// the city's answer is not to be believed; it stays until the next load of all.
     delete_of_groups: Option<String>,
-    /// Notes the parcels that rows leave.
+    /// Notes the parcels, or permits, that rows leave.
     moved: Option<String>,
     update: String,
     insert: String,
@@ -331,10 +326,10 @@ impl Statements {
                 );
                 touching(dataset, &statement, "ours.")
             }),
-            moved: columns.contains(&"block").then(|| {
+            moved: place(dataset, "ours.").zip(place(dataset, "incoming.")).map(|(from, to)| {
                 format!(
-                    "INSERT INTO touched SELECT DISTINCT ours.block, ours.lot FROM {table} ours JOIN incoming ON {same}
-                     WHERE (ours.block, ours.lot) IS DISTINCT FROM (incoming.block, incoming.lot)"
+                    "INSERT INTO touched SELECT DISTINCT {from} FROM {table} ours JOIN incoming ON {same}
+                     WHERE ({from}) IS DISTINCT FROM ({to})"
                 )
             }),
             update: touching(
@@ -364,18 +359,23 @@ const TOUCHED: &str = "CREATE TEMP TABLE touched (block text, lot text, permit_n
 
 /// The statement, which then counts its rows and notes what they belong to.
 fn touching(dataset: &Dataset, statement: &str, side: &str) -> String {
-    let has = |name: &str| dataset.columns.iter().any(|column| column.name == name);
-    let place = match () {
-        () if has("block") => format!("{side}block, {side}lot, NULL"),
-        () if has("permit_number") => format!("NULL, NULL, {side}permit_number"),
-        () if has("application_number") => format!("NULL, NULL, {side}application_number"),
-        () => "NULL, NULL, NULL".to_owned(),
-    };
+    let place = place(dataset, side).unwrap_or_else(|| "NULL, NULL, NULL".to_owned());
     format!(
         "WITH changed (block, lot, permit_number) AS ({statement} RETURNING {place}),
          noted AS (INSERT INTO touched SELECT DISTINCT block, lot, permit_number FROM changed)
          SELECT count(*) FROM changed"
     )
+}
+
+/// What a row belongs to, as `touched` has it.
+fn place(dataset: &Dataset, side: &str) -> Option<String> {
+    let has = |name: &str| dataset.columns.iter().any(|column| column.name == name);
+    match () {
+        () if has("block") => Some(format!("{side}block, {side}lot, NULL::text")),
+        () if has("permit_number") => Some(format!("NULL::text, NULL::text, {side}permit_number")),
+        () if has("application_number") => Some(format!("NULL::text, NULL::text, {side}application_number")),
+        () => None,
+    }
 }
 
 /// Queues the pages that the load has made old. The first load of a dataset makes none old that anybody has stored.
@@ -411,15 +411,6 @@ async fn queue_purges(
         None => tags.push(purge::REPORTS.to_owned()),
     }
     purge::queue(session, &tags).await
-}
-
-/// Which rows of the table are this dataset's: several may share one table, told apart by `source`.
-fn own_rows(dataset: &Dataset) -> String {
-    let constants = dataset.columns.iter().filter_map(|column| match column.from {
-        From::Constant(value) => Some(format!("ours.{} = '{value}'", column.name)),
-        _ => None,
-    });
-    constants.chain(["true".to_owned()]).collect::<Vec<_>>().join(" AND ")
 }
 
 /// Longest refused row that is kept whole.

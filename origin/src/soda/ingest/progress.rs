@@ -70,8 +70,10 @@ impl Progress {
 
     /// Everything is read; the table is being changed.
     pub(super) fn merge(&self) {
-        if let Shown::Bar(bar) = &*self.lock() {
-            bar.set_message("storing");
+        match &*self.lock() {
+            Shown::Bar(bar) => bar.set_message("storing"),
+            Shown::Lines { name, began, .. } => eprintln!("{name}: storing, after {} s", began.elapsed().as_secs()),
+            Shown::Nothing => {}
         }
     }
 

@@ -8,6 +8,7 @@ use futures_util::SinkExt as _;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::changed::Spellings;
 use super::{LoadError, Progress, REFUSED_KEPT_MAX, merge};
 use crate::soda::client::{Page, SodaError};
 use crate::soda::datasets::Dataset;
@@ -29,6 +30,8 @@ pub(super) struct Read {
     pub(super) kept: Vec<(Refusal, Value)>,
     /// Refused rows by the city's identifier, with their place: one that is read again counts once.
     refused_at: BTreeMap<String, (Refusal, u64)>,
+    /// How the city writes the groups of these rows, where that is not what we store.
+    pub(super) spellings: Spellings,
     pub(super) encoder: Encoder,
 }
 
@@ -45,6 +48,7 @@ impl Read {
             refused: BTreeMap::new(),
             kept: Vec::new(),
             refused_at: BTreeMap::new(),
+            spellings: Spellings::new(),
             encoder: Encoder::new(dataset),
         }
     }
@@ -112,6 +116,9 @@ impl Read {
             let changed = system(":updated_at").filter(|time| plain(time));
             if changed > self.updated_through.as_deref() {
                 self.updated_through = changed.map(str::to_owned);
+            }
+            if let Some(group) = &self.dataset.group {
+                self.spellings.note(group, &row);
             }
             let start = lines.len();
             lines.push_str(system(":id").filter(|id| plain(id)).unwrap_or("\\N"));

@@ -70,20 +70,37 @@ async fn the_citys_rows_take_the_place_of_ours_and_are_kept_for_a_quarter_of_an_
         ..Complaint::default()
     };
     let mut rows = Rows { bounds: Bounds::PAGE, complaints: vec![ours("2", 2), ours("1", 1)], ..Rows::default() };
-    live.ask(&parcel("004")).await.renew(&mut rows);
+    live.ask(&parcel("004"), None).await.renew(&mut rows);
     let shown: Vec<_> =
         rows.complaints.iter().map(|row| (row.complaint_number.as_str(), row.status.as_deref().unwrap())).collect();
     assert_eq!(shown, [("3", "Active"), ("2", "Active"), ("1", "Not Active")]);
     assert!(rows.city.state == State::Answered && rows.city.as_of.is_some());
 
     let before = calls(&server).await;
-    assert_eq!(state(&live.ask(&parcel("4")).await), State::Answered);
+    assert_eq!(state(&live.ask(&parcel("4"), None).await), State::Answered);
     assert_eq!(calls(&server).await, before, "the answer was kept");
     tokio::time::pause();
     tokio::time::advance(KEPT_FOR).await;
     tokio::time::resume();
-    assert_eq!(state(&live.ask(&parcel("004")).await), State::Answered);
+    assert_eq!(state(&live.ask(&parcel("004"), None).await), State::Answered);
     assert_eq!(calls(&server).await, before + 2);
+}
+
+#[tokio::test]
+async fn an_answer_from_before_a_load_is_not_put_over_newer_rows() {
+    let (server, live) = city().await;
+    let [first, second] = ["2026-01-01T10:00:00Z", "2026-01-02T10:00:00Z"].map(|time| time.parse().ok());
+    let mut before = calls(&server).await;
+    let rows = [(None, 2), (first, 2), (first, 0), (None, 0), (second, 2), (first, 0), (second, 0)];
+    for (step, (loaded, asked)) in rows.into_iter().enumerate() {
+        assert_eq!(state(&live.ask(&parcel("004"), loaded).await), State::Answered);
+        let after = calls(&server).await;
+        assert_eq!(after - before, asked, "step {step}");
+        before = after;
+    }
+    order(&server, "faults", json!({ "status": 503, "remaining": 100 })).await;
+    let third = "2026-01-03T10:00:00Z".parse().ok();
+    assert_eq!(state(&live.ask(&parcel("004"), third).await), State::Away, "the load's rows stand alone");
 }
 
 #[tokio::test]
@@ -91,13 +108,13 @@ async fn a_city_that_fails_is_asked_again_until_the_breaker_opens() {
     let (server, live) = city().await;
     order(&server, "faults", json!({ "status": 503 })).await;
     for _ in 0..10 {
-        assert_eq!(state(&live.ask(&parcel("004")).await), State::Away);
+        assert_eq!(state(&live.ask(&parcel("004"), None).await), State::Away);
     }
     let failed = calls(&server).await;
     assert!((5..20).contains(&failed), "{failed} calls");
-    assert_eq!(state(&live.ask(&parcel("005")).await), State::Away);
+    assert_eq!(state(&live.ask(&parcel("005"), None).await), State::Away);
     assert_eq!(calls(&server).await, failed, "the breaker is open");
-    assert_eq!(state(&Live::new(None).ask(&parcel("004")).await), State::NotAsked);
+    assert_eq!(state(&Live::new(None).ask(&parcel("004"), None).await), State::NotAsked);
 }
 
 #[tokio::test]
@@ -105,17 +122,17 @@ async fn a_city_that_hangs_is_waited_for_until_the_deadline_and_by_so_many_only(
     let (server, live) = city().await;
     order(&server, "faults", json!({ "delay_ms": 2_000, "remaining": 2 })).await;
     let started = Instant::now();
-    assert_eq!(state(&live.ask(&parcel("004")).await), State::Away);
+    assert_eq!(state(&live.ask(&parcel("004"), None).await), State::Away);
     assert!((DEADLINE..CALL_MAX).contains(&started.elapsed()), "{:?}", started.elapsed());
-    assert_eq!(state(&live.ask(&parcel("004")).await), State::Answered, "the late answer is there");
+    assert_eq!(state(&live.ask(&parcel("004"), None).await), State::Answered, "the late answer is there");
     assert_eq!(calls(&server).await, 2);
 
     order(&server, "faults", json!({ "delay_ms": 60_000 })).await;
     let lots: Vec<_> = (10..10 + CALLS_MAX).map(|lot| parcel(&lot.to_string())).collect();
-    let all = futures_util::future::join_all(lots.iter().map(|parcel| live.ask(parcel))).await;
+    let all = futures_util::future::join_all(lots.iter().map(|parcel| live.ask(parcel, None))).await;
     assert!(all.iter().all(|word| state(word) == State::Away));
     let started = Instant::now();
-    assert_eq!(state(&live.ask(&parcel("999")).await), State::Away);
+    assert_eq!(state(&live.ask(&parcel("999"), None).await), State::Away);
     assert!(started.elapsed() < DEADLINE, "one more does not wait");
 }
 
@@ -123,10 +140,10 @@ async fn a_city_that_hangs_is_waited_for_until_the_deadline_and_by_so_many_only(
 async fn only_so_many_answers_are_kept() {
     let (_server, live) = city().await;
     let now = Instant::now();
-    let one = |since| Kept { since, flight: async { None }.boxed().shared() };
+    let one = |since| Kept { since, loaded: None, flight: async { None }.boxed().shared() };
     live.kept.lock().unwrap().extend((1..KEPT_MAX).map(|n| (n.to_string(), one(now))));
     live.kept.lock().unwrap().insert("0".to_owned(), one(now - Duration::from_secs(1)));
-    live.ask(&parcel("004")).await;
+    live.ask(&parcel("004"), None).await;
     let kept = live.kept.lock().unwrap();
     assert!(kept.len() == KEPT_MAX && !kept.contains_key("0") && kept.contains_key("9998/004"));
 }
@@ -136,7 +153,7 @@ async fn a_call_that_failed_is_forgotten_although_nobody_waits_for_it() {
     let (server, live) = city().await;
     order(&server, "faults", json!({ "status": 503 })).await;
     let client = live.client.clone().unwrap();
-    drop(live.flight(&client, &parcel("004")));
+    drop(live.flight(&client, &parcel("004"), None));
     let is_kept = || live.kept.lock().unwrap().contains_key("9998/004");
     assert!(is_kept());
     let forgotten = async {
@@ -150,7 +167,7 @@ async fn a_call_that_failed_is_forgotten_although_nobody_waits_for_it() {
     live.kept
         .lock()
         .unwrap()
-        .insert("9998/004".to_owned(), Kept { since: later, flight: async { None }.boxed().shared() });
+        .insert("9998/004".to_owned(), Kept { since: later, loaded: None, flight: async { None }.boxed().shared() });
     live.forget(&parcel("004"), earlier);
     assert!(is_kept());
     live.forget(&parcel("004"), later);

@@ -1,0 +1,77 @@
+//! Calls that ask for a part: whom they hold up, and what of their answers is kept for everybody.
+
+use seawall_core::headers::Fields as _;
+use seawall_edge::{fake::Reply, message::Request};
+
+use super::{
+    body, cache_status, field,
+    parts::{FILM, Film, ask, is_hit, world},
+    seconds,
+};
+
+/// Who wants all of it neither waits for a part that is refreshed nor is told how that went.
+#[test]
+fn the_refresh_of_a_part_holds_nobody_else_up() {
+    let film = Film::new(4 << 20, "\"v1\"");
+    for fails in [false, true] {
+        let (world, edge, _) = world("partial = \"store\", stale_while_revalidate = \"1h\"", &film);
+        assert_eq!(ask(&world, &edge, "bytes=100-199").status, 206);
+        world.advance(seconds(100));
+        let answers = film.clone();
+        world.origin(move |request| {
+            let is_part = request.headers.field("range").is_some();
+            let reply = if is_part && fails { Reply::status(500, "", &[]) } else { answers.answer(request) };
+            reply.after(seconds(if is_part { 3 } else { 1 }))
+        });
+        let calls = world.calls().len();
+        for range in ["bytes=110-119", "bytes=120-129", "bytes=100-199"] {
+            let stale = world.send(&edge, Request::get(FILM).with("range", range));
+            assert_eq!((stale.status, cache_status(&stale).contains("hit; ttl=-40")), (206, true), "{range}");
+        }
+        let began = world.now();
+        let whole = world.send(&edge, Request::get(FILM));
+        assert_eq!((whole.status, body(&whole) == film.text), (200, true));
+        assert_eq!((world.now().since(began), world.calls().len() - calls), (seconds(1), 2), "one refresh, one whole");
+        world.settle();
+        assert!(is_hit(&ask(&world, &edge, "")), "what is refreshed late takes nothing away");
+    }
+}
+
+/// A range counts only where the whole would be sent otherwise, so a redirect is the same for everybody. An error may be not.
+#[test]
+fn what_is_no_part_is_kept_for_everybody_unless_a_range_may_have_provoked_it() {
+    let film = Film::new(30, "\"v1\"");
+    for (status, cache_control, location, stored) in [
+        (301, "max-age=60", "/reel", true),
+        (302, "max-age=60", "/reel", true),
+        (308, "max-age=60", "/reel", true),
+        (203, "max-age=60", "", true),
+        (302, "private", "/reel", false),
+        (308, "max-age=60", FILM, false),
+        (204, "max-age=60", "", false),
+        (404, "max-age=60", "", false),
+        (410, "max-age=60", "", false),
+    ] {
+        // Alone, and where a part is kept that the range touches.
+        for kept in ["", "bytes=0-4"] {
+            let (world, edge, log) = world("partial = \"store\", statuses = \"any\"", &film);
+            if !kept.is_empty() {
+                assert_eq!(ask(&world, &edge, kept).status, 206);
+            }
+            world.origin(move |_| {
+                Reply::status(status, "elsewhere", &[("cache-control", cache_control), ("location", location)])
+            });
+            let calls = world.calls().len();
+            assert_eq!(ask(&world, &edge, "bytes=3-9").status, status, "{status} beside {kept:?}");
+            let whole = ask(&world, &edge, "");
+            assert_eq!((whole.status, is_hit(&whole)), (status, stored), "{cache_control} beside {kept:?}");
+            for range in ["bytes=7-9", "bytes=0-1,5-6"].into_iter().filter(|_| stored) {
+                let next = ask(&world, &edge, range);
+                assert_eq!((next.status, is_hit(&next)), (status, true), "{range} beside {kept:?}");
+                assert_eq!((body(&next), field(&next, "location").as_str()), ("elsewhere", location));
+            }
+            assert_eq!(world.calls().len() - calls, if stored { 1 } else { 2 });
+            assert_eq!(log.borrow().len(), usize::from(!kept.is_empty()));
+        }
+    }
+}
