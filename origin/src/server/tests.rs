@@ -233,7 +233,8 @@ async fn a_304_and_a_head_have_the_fields_of_the_200() {
                 let known = ask(method, path, coding, Some(tag.clone())).await.unwrap();
                 assert_eq!(known.status(), StatusCode::NOT_MODIFIED, "{method} {path} {coding}");
                 assert_eq!(fields(known.headers()), fields(whole.headers()), "{method} {path} {coding}");
-                assert!(described.iter().all(|name| !known.headers().contains_key(name)), "{:?}", known.headers());
+                let says = |name| known.headers().contains_key(name);
+                assert!(!says(CONTENT_ENCODING) && !says(CONTENT_TYPE), "{:?}", known.headers());
             }
             let head = ask("HEAD", path, coding, None).await.unwrap();
             assert_eq!(fields(head.headers()), fields(whole.headers()), "HEAD {path} {coding}");
