@@ -86,6 +86,19 @@ async fn a_report_has_what_the_city_published_since_the_load_and_stands_without_
     let page = site.visitor().get(&path).await?.text();
     assert!(page.contains("209912345") && page.contains("API gave them at"), "{page}");
 
+    // What the planning department was asked for, of both of its datasets, the newest first.
+    let planned = "SELECT block, lot, array_agg(record_id ORDER BY open_date DESC NULLS LAST, row_key, occurrence)
+          FROM planning_records WHERE (block, lot) IN (SELECT block, lot FROM permits)
+         GROUP BY 1, 2 HAVING count(DISTINCT source) = 2 ORDER BY 1, 2 LIMIT 1";
+    let row = database.connect().await?.query_one(planned, &[]).await?;
+    let (parcel, records) =
+        (format!("{}/{}", row.get::<_, &str>(0), row.get::<_, &str>(1)), row.get::<_, Vec<String>>(2));
+    let report = site.visitor().get(&format!("/api/v1/report/{parcel}")).await?.json()?;
+    let shown = report["planning"].as_array().into_iter().flatten().map(|record| record["record_id"].as_str());
+    assert_eq!(shown.collect::<Vec<_>>(), records.iter().map(|id| Some(id.as_str())).collect::<Vec<_>>(), "{report}");
+    let page = site.visitor().get(&format!("/report/{parcel}")).await?.text();
+    assert!(page.contains("At the planning department") && page.contains(&records[0]), "{page}");
+
     order("faults", json!({ "status": 503 })).await?;
     let (block, lot): (&str, &str) = (second.get(0), second.get(1));
     let page = site.visitor().get(&format!("/report/{block}/{lot}")).await?;

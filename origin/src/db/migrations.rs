@@ -70,16 +70,17 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0014_page_cache_tags.sql"),
     },
     Migration { version: 15, name: "0015_spellings", sql: include_str!("../../migrations/0015_spellings.sql") },
-    Migration { version: 16, name: "0016_bounded_work", sql: include_str!("../../migrations/0016_bounded_work.sql") },
-    Migration {
-        version: 17,
-        name: "0017_indexes_of_less",
-        sql: include_str!("../../migrations/0017_indexes_of_less.sql"),
-    },
+    Migration { version: 16, name: "0016_purges_once", sql: include_str!("../../migrations/0016_purges_once.sql") },
+    Migration { version: 17, name: "0017_bounded_work", sql: include_str!("../../migrations/0017_bounded_work.sql") },
     Migration {
         version: 18,
-        name: "0018_planning_records",
-        sql: include_str!("../../migrations/0018_planning_records.sql"),
+        name: "0018_indexes_of_less",
+        sql: include_str!("../../migrations/0018_indexes_of_less.sql"),
+    },
+    Migration {
+        version: 19,
+        name: "0019_planning_records",
+        sql: include_str!("../../migrations/0019_planning_records.sql"),
     },
 ];
 

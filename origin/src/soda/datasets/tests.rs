@@ -3,7 +3,7 @@ use super::*;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_city_data.sql"),
     include_str!("../../../migrations/0009_trades_and_property.sql"),
-    include_str!("../../../migrations/0018_planning_records.sql"),
+    include_str!("../../../migrations/0019_planning_records.sql"),
 ];
 
 /// The columns of a table with their types, as the migrations create and add them.

@@ -1,3 +1,3 @@
--- What the indexes of migration 0016 do as well.
+-- What the indexes of migration 0017 do as well.
 DROP INDEX permits_words;
 DROP INDEX permit_changes_change_date;
