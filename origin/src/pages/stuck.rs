@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::text::{clip, encode, figure, thousands};
+use super::text::{clip, days, encode, thousands};
 use super::{Frame, HTML, html};
 use crate::documents::{Document, Written};
 use crate::error::Error;
@@ -81,10 +81,6 @@ impl Document for Waits {
         let (stuck, is_old) = self.0.find().await?;
         Ok(Written::new(html(&StuckPage::of(&stuck))?).passing(is_old))
     }
-}
-
-fn days(days: Option<f64>) -> String {
-    days.map_or_else(|| "–".to_owned(), figure)
 }
 
 impl StuckPage {

@@ -37,6 +37,11 @@ pub(super) fn thousands(number: i64) -> String {
     text
 }
 
+/// Days as a figure; a dash where they are not known.
+pub(super) fn days(days: Option<f64>) -> String {
+    days.map_or_else(|| "–".to_owned(), figure)
+}
+
 /// `1,235`, `12.5`, `0.03`: as many decimals as the size calls for.
 pub(super) fn figure(value: f64) -> String {
     let decimals = match value.abs() {

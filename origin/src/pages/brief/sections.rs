@@ -3,7 +3,7 @@
 use crate::brief::contents::{Card, Health, Inspection, Planning, Review, Signal, Stuck};
 use crate::brief::{Change, Contents};
 use crate::pages::section::{Line, Section};
-use crate::pages::text::{clip, encode, figure};
+use crate::pages::text::{clip, days, encode, figure};
 use crate::permits::signals;
 
 /// Lines of each list; the data of the page has all.
@@ -160,7 +160,6 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn of(health: &Health) -> Self {
-        let days = |days: Option<f64>| days.map_or_else(|| "–".to_owned(), figure);
         Self {
             number: clip(&health.permit_number, FIELD_CHARS_MAX),
             href: format!("/permit/{}", encode(&health.permit_number)),
