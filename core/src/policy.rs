@@ -66,6 +66,9 @@ pub struct Upstream {
     pub name: Name,
     /// Longest time from the start of a call to its response header; at [`Upstream::DEADLINE`].
     pub deadline: Duration,
+    /// Longest time that a request waits for it to which something stored may stand in; at [`Upstream::DEADLINE`]. The call
+    /// goes on.
+    pub patience: Duration,
     /// When calls to it are held back.
     pub breaker: breaker::Config,
     /// How far calls to it may run ahead of what it accepts.
@@ -325,6 +328,8 @@ impl Upstream {
     pub const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(600);
     /// The deadline when none is written.
     pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+    /// The patience when none is written: twice what a page may take at its origin.
+    pub const PATIENCE_DEFAULT: Duration = Duration::from_secs(2);
 }
 
 impl Limit {

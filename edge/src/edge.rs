@@ -28,8 +28,8 @@ use crate::{
     failure::Remembered,
     landings::Landings,
     limits::{
-        AUTHORITY_SHARDS, DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, SPENDERS,
-        UNCOLLAPSED_KEYS,
+        AUTHORITY_SHARDS, DENIALS_REMEMBERED, FAILURES_REMEMBERED, FLIGHTS_MAX, LOCAL_COUNTERS, SLOW_REMEMBERED,
+        SPENDERS, UNCOLLAPSED_KEYS,
     },
     memory::Memory,
     purge::Feed,
@@ -70,8 +70,8 @@ impl<P: Platform> Deref for Isolate<P> {
 /// the breaker's history; nothing that is shared.
 #[derive(Debug)]
 pub struct Edge {
-    /// The traffic policy.
-    pub policy: Policy,
+    /// The traffic policy, which nothing changes while the process lives.
+    pub policy: &'static Policy,
     /// What the host's configuration says beside it.
     pub settings: Settings,
     /// A number that no other isolate has, by which authorities know this one.
@@ -108,6 +108,10 @@ pub(crate) struct State {
     pub(crate) pop: Breaker,
     /// How the last call for a URL failed, for those who waited for it.
     pub(crate) failures: KeyTable<Remembered>,
+    /// By upstream: how many calls in a row outlived the patience of who asked.
+    pub(crate) silences: Vec<u32>,
+    /// For which URLs a call did so.
+    pub(crate) slow: KeyTable<Timestamp>,
     /// Which calls have ended, for those who looked before.
     pub(crate) landings: Landings,
     /// What this isolate knows to be invalid.
@@ -123,7 +127,7 @@ pub(crate) struct State {
 impl Edge {
     /// An isolate that has seen nothing. `seed` is a number that clients cannot know.
     #[must_use]
-    pub fn new(policy: Policy, seed: u64) -> Self {
+    pub fn new(policy: &'static Policy, seed: u64) -> Self {
         // As unguessable as the seed, and says nothing of it.
         let isolate = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
         let upstreams = policy.upstreams();
@@ -146,6 +150,8 @@ impl Edge {
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             pop: Breaker::new(),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
+            silences: upstreams.iter().map(|_| 0).collect(),
+            slow: KeyTable::new(const { NonZeroUsize::new(SLOW_REMEMBERED).unwrap() }, seed),
             landings: Landings::new(seed),
             purges: Purges::default(),
             searches: SearchRules::default(),

@@ -17,7 +17,7 @@ use seawall_core::{
     priority::Priority,
     retry::{Attempt, Decision, Failure, Repeatable, Spent},
     throttle::{End, Pass, Throttle, Ticket},
-    time::Timestamp,
+    time::{Timestamp, millis},
 };
 
 use crate::{
@@ -121,7 +121,7 @@ pub(crate) async fn fetch<P: Platform>(
         let tried = Tried { number, repeatable, spent, began };
         match again(edge, platform, route, &result, tried) {
             Some((delay, spent)) => {
-                platform.log(&format!("edge.retry upstream={} delay_ms={}", upstream.name.as_str(), delay.as_millis()));
+                platform.log(&format!("edge.retry upstream={} delay_ms={}", upstream.name.as_str(), millis(delay)));
                 platform.sleep(delay).await;
                 first = Some((result, spent));
             }
@@ -261,6 +261,9 @@ async fn attempt<P: Platform>(
         if let Some(ticket) = sent.ended() {
             state.throttles[which].record(&upstream.throttle, ticket, End::classify(reply));
         }
+        if matches!(reply, Reply::Status { .. }) {
+            state.silences[which] = 0;
+        }
         let random = (random >> 32) as u32;
         let report = state.breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);
         if !was_closed && state.breakers[which].state(response_time) == State::Closed {
@@ -270,7 +273,7 @@ async fn attempt<P: Platform>(
         let holds = state.breakers[which].holds_for(&upstream.breaker, response_time);
         (report, holds.filter(|_| was_open.is_none()))
     };
-    if let Some(report) = report.filter(|_| has_authority(&edge.policy)) {
+    if let Some(report) = report.filter(|_| has_authority(edge.policy)) {
         tell(edge, platform, route.upstream, report);
     }
     if let Some(wait) = opened.filter(|_| platform.has_notes()) {

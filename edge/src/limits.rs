@@ -94,6 +94,16 @@ pub const LANDINGS_REMEMBERED: usize = 1024;
 /// How long such an end is kept: longer than a request waits for stores and limits before it asks.
 pub const LANDING_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
+/// Calls in a row that outlived the patience of who asked before nobody waits for the upstream whom a stored page can serve:
+/// one slow page is no sign, nor are two.
+pub const SILENT_CALLS: u32 = 3;
+
+/// URLs of which is known that the call for them takes long. One that is forgotten costs a visitor his patience.
+pub const SLOW_REMEMBERED: usize = 1024;
+
+/// How long that is known: an outage is longer, and each call for the URL renews it.
+pub const SLOW_REMEMBERED_FOR: Duration = Duration::from_secs(30);
+
 /// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a
 /// cancelled request runs no code that could say so.
 pub const FLIGHT_MARGIN: Duration = Duration::from_secs(5);

@@ -16,6 +16,11 @@ pub mod contract;
 
 /// A place that keeps responses by key.
 pub trait Store<P: Platform> {
+    /// Longest body that it takes. What says that it is longer is not stored, and no parts are joined to more.
+    fn body_bytes_max(&self) -> u64 {
+        u64::MAX
+    }
+
     /// What is stored under `key`, with the text stored beside it; `None` when nothing is, or its time is over.
     fn load(&self, key: &CacheKey) -> impl Future<Output = Result<Option<Stored<P>>, StoreError>>;
 

@@ -121,6 +121,25 @@ async fn a_sweep_keeps_the_store_within_its_bounds() -> Result<()> {
     Ok(())
 }
 
+/// What the key-value store does not take is not offered to it.
+#[tokio::test]
+async fn what_is_too_long_for_the_store_is_passed_on() -> Result<()> {
+    let upstream = Upstream::start(|call| {
+        let length = if call.target == PAGE { BODY_BYTES_MAX } else { BODY_BYTES_MAX + 1 };
+        Reply::text("x".repeat(length)).field("content-length", length.to_string())
+    })
+    .await?;
+    let edge = Edge::on_spin_with(&upstream.url(), &ONE_INSTANCE)?;
+    assert_eq!(edge.until_stored(PAGE).await?.text().len(), BODY_BYTES_MAX);
+    for _ in 0..2 {
+        let long = edge.visitor(1).get("/privacy").await?;
+        assert_eq!((long.status, long.text().len()), (200, BODY_BYTES_MAX + 1));
+        assert!(long.field("cache-status").ends_with("detail=too-long"), "{}", long.field("cache-status"));
+    }
+    assert!(!edge.log().contains("edge.cache.save failed"), "{}", edge.log());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_second_origin_answers_while_the_first_is_away() -> Result<()> {
     let (first, second) =
@@ -230,4 +249,6 @@ const WHOLE_WAY: &str = "edge.request route=methodology";
 /// As in edge/spin/src/store/sweep.rs.
 const ENTRIES_MAX: u32 = 8_000;
 /// As in policy.toml.
+/// Longest body that the key-value store is given (`ENTRY_BYTES_MAX` in edge/spin/src/store.rs).
+const BODY_BYTES_MAX: usize = 936_000;
 const BREAKER_MIN_CALLS: usize = 20;

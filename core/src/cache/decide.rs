@@ -11,7 +11,7 @@ use super::{
     key::{CacheKey, Target},
     metadata::{Content, Metadata},
     options::{AuthorizationUse, CacheOptions, PartialUse, RequestDirectiveUse},
-    partial::{Portion, portion},
+    partial::{Portion, part_bytes_max, portion},
     purge::{Purged, Purges},
     status::{CacheStatus, ForwardReason},
     validate::Validators,
@@ -109,7 +109,11 @@ pub fn decide<'a>(ask: &Ask<'_, impl Fields>, stored: Stored<'a>, options: &Cach
                 || evaluate(metadata, "GET", ask.request, options.origin_preconditions) != Evaluation::Missing
         };
         let validators = known.filter(answers).map(Validators::of).unwrap_or_default();
-        let portion = if is_get && options.partial == PartialUse::Store { portion(ask.request, known) } else { None };
+        let portion = if is_get && options.partial == PartialUse::Store {
+            portion(ask.request, known, part_bytes_max(options))
+        } else {
+            None
+        };
         let collapse = is_get && !matches!(why, Why::Authorization | Why::RequestNoStore | Why::Preconditions);
         Decision::Fetch(Fetch { reason, validators, on_error, portion, collapse, why })
     };

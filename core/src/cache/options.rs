@@ -58,6 +58,13 @@ pub struct CacheOptions {
     pub vary: VaryOptions,
     /// Who shares one call to the origin; default the requests of one isolate.
     pub collapse: CollapseScope,
+    /// Longest body that the host's store takes; no choice of a policy. Default: any.
+    #[cfg_attr(feature = "serde", serde(skip, default = "any_length"))]
+    pub body_bytes_max: u64,
+}
+
+const fn any_length() -> u64 {
+    u64::MAX
 }
 
 /// Who shares one call to the origin for the same response.
@@ -219,6 +226,7 @@ impl Default for CacheOptions {
             targeted: true,
             surrogate_control: false,
             collapse: CollapseScope::Isolate,
+            body_bytes_max: any_length(),
             no_vary_search: true,
             groups: true,
             request_fields: RequestFields::default(),

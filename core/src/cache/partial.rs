@@ -5,6 +5,7 @@ use crate::headers::Fields;
 use super::{
     conditional::strongly_equal,
     metadata::{Content, Metadata},
+    options::CacheOptions,
     range::{is_single, touches},
 };
 
@@ -40,12 +41,12 @@ pub enum Order {
 }
 
 /// Whether a new part joins a stored one: both have the same strong validator, agree on the length, and touch, and
-/// together they are no longer than [`PART_BYTES_MAX`].
+/// together they are no longer than `bytes_max`, which is [`part_bytes_max`].
 ///
 /// The order decides which bytes count where they overlap; since both are of the same representation, they are the
 /// same bytes. A part inside the stored one leaves it as it is, with nothing to add.
 #[must_use]
-pub fn join(stored: &Metadata, new: &Metadata) -> Join {
+pub fn join(stored: &Metadata, new: &Metadata, bytes_max: u64) -> Join {
     let same_etag = match (stored.strong_etag(), new.strong_etag()) {
         (Some(one), Some(other)) => strongly_equal(one, other),
         // Without entity tags a strong date will do.
@@ -66,7 +67,7 @@ pub fn join(stored: &Metadata, new: &Metadata) -> Join {
     let complete = known.or(told);
     let (first, last) = (a.min(c), b.max(d));
     let touch = a <= d.saturating_add(1) && c <= b.saturating_add(1);
-    if !touch || last - first >= PART_BYTES_MAX {
+    if !touch || last - first >= bytes_max {
         return Join::Replace;
     }
     let (order, end, begin, length) =
@@ -101,29 +102,36 @@ pub enum Portion<'a> {
 
 /// What part to ask the origin for; `None` when all of it is the better question: it is what the client asks for, it is
 /// what is stored already, or the whole is short and what is asked for is not next to what is stored. So whoever asks for
-/// one part after another of a short response costs an origin two calls, and is answered out of the whole from then on.
+/// one part after another of a short response costs an origin two calls, and is answered out of the whole from then on. What
+/// is longer than `bytes_max`, which is [`part_bytes_max`], never becomes whole.
 #[must_use]
-pub fn portion<'a>(request: &impl Fields, stored: Option<&'a Metadata>) -> Option<Portion<'a>> {
+pub fn portion<'a>(request: &impl Fields, stored: Option<&'a Metadata>, bytes_max: u64) -> Option<Portion<'a>> {
     let range = request.field("range").filter(|range| is_single(range));
     match (range, stored.map(|stored| (stored, stored.content))) {
         (_, Some((_, Content::Whole { .. }))) | (None, None) => None,
-        (None, Some((stored, _))) => rest(stored),
+        (None, Some((stored, _))) => rest(stored, bytes_max),
         (Some(_), None) => Some(Portion::AsAsked),
         (Some(range), Some((_, part @ Content::Part { complete, .. }))) => {
-            let is_short = complete.is_some_and(|complete| complete <= SHORT_BYTES_MAX);
+            let is_short = complete.is_some_and(|complete| complete <= SHORT_BYTES_MAX.min(bytes_max));
             (!is_short || touches(&range, part)).then_some(Portion::AsAsked)
         }
     }
 }
 
-fn rest(stored: &Metadata) -> Option<Portion<'_>> {
+fn rest(stored: &Metadata, bytes_max: u64) -> Option<Portion<'_>> {
     match stored.content {
         // Of one that is too long to become whole, all is asked for at once.
-        Content::Part { first: 0, last, complete: Some(..=PART_BYTES_MAX) } => {
+        Content::Part { first: 0, last, complete: Some(complete) } if complete <= bytes_max => {
             stored.strong_etag().map(|etag| Portion::Rest { first: last.saturating_add(1), etag })
         }
         _ => None,
     }
+}
+
+/// [`PART_BYTES_MAX`], or what the host's store takes where that is less.
+#[must_use]
+pub fn part_bytes_max(options: &CacheOptions) -> u64 {
+    PART_BYTES_MAX.min(options.body_bytes_max)
 }
 
 /// Longest part that is stored, and longest that parts are joined to: a minute of film, a hundred photographs. Joining
@@ -171,7 +179,7 @@ mod tests {
             ("join-weak", part("W/\"a\"", 0, 4, ten), part("W/\"a\"", 5, 9, ten), Join::Replace),
             ("join-other-length", part("\"a\"", 0, 4, ten), part("\"a\"", 5, 9, Some(11)), Join::Replace),
         ] {
-            assert_eq!(join(&stored, &new), expect, "{id}");
+            assert_eq!(join(&stored, &new, PART_BYTES_MAX), expect, "{id}");
         }
         assert_eq!(content(0, 9, ten), Content::Whole { length: ten });
     }
@@ -180,9 +188,9 @@ mod tests {
     fn parts_are_joined_up_to_a_bound() {
         let stored = part("\"a\"", 0, PART_BYTES_MAX - 2, Some(u64::MAX));
         let byte = |at| part("\"a\"", at, at, Some(u64::MAX));
-        assert!(matches!(join(&stored, &byte(PART_BYTES_MAX - 1)), Join::Combine(_)));
+        assert!(matches!(join(&stored, &byte(PART_BYTES_MAX - 1), PART_BYTES_MAX), Join::Combine(_)));
         let full = part("\"a\"", 0, PART_BYTES_MAX - 1, Some(u64::MAX));
-        assert_eq!(join(&full, &byte(PART_BYTES_MAX)), Join::Replace);
+        assert_eq!(join(&full, &byte(PART_BYTES_MAX), PART_BYTES_MAX), Join::Replace);
     }
 
     #[test]
@@ -207,7 +215,7 @@ mod tests {
             ("portion-weak-start", None, Some(part("W/\"a\"", 0, 4, short)), None),
         ] {
             let request: alloc::vec::Vec<(&str, &str)> = range.map(|range| ("range", range)).into_iter().collect();
-            assert_eq!(portion(&request.as_slice(), stored.as_ref()), expect, "{id}");
+            assert_eq!(portion(&request.as_slice(), stored.as_ref(), PART_BYTES_MAX), expect, "{id}");
         }
     }
 
@@ -215,7 +223,7 @@ mod tests {
         #[test]
         fn joined_bytes_are_the_bytes_of_the_whole(a in 0_u64..20, b in 0_u64..20, c in 0_u64..20, d in 0_u64..20) {
             let (a, b, c, d) = (a.min(b), a.max(b), c.min(d), c.max(d));
-            let plan = match join(&part("\"a\"", a, b, Some(21)), &part("\"a\"", c, d, Some(21))) {
+            let plan = match join(&part("\"a\"", a, b, Some(21)), &part("\"a\"", c, d, Some(21)), PART_BYTES_MAX) {
                 Join::Combine(plan) => plan,
                 Join::Replace => {
                     proptest::prop_assert!(c > b + 1 || a > d + 1);

@@ -10,7 +10,7 @@ use super::{
     key::{CacheKey, Target},
     metadata::{Content, Metadata},
     options::CacheOptions,
-    partial::{Join, Plan, join},
+    partial::{Join, Plan, join, part_bytes_max},
     purge::{Purged, Purges},
     range::ContentRange,
     store::{self, Exchange, Reason},
@@ -137,7 +137,7 @@ fn of_get<Request: Fields, Response: Fields, StoredFields: Fields>(
         },
         _ if exchange.status == 206 && !is_measured(exchange.response) => Keep::Refuse(Reason::Partial),
         Some(known) if exchange.status == 206 => match store::decide(exchange, options) {
-            store::Decision::Store(new, _) => match join(known.metadata, &new) {
+            store::Decision::Store(new, _) => match join(known.metadata, &new, part_bytes_max(options)) {
                 // To join a few bytes writes all that is there once more.
                 Join::Combine(plan)
                     if is_part(plan.content) && !is_worth_a_join(known.metadata.content, new.content) =>

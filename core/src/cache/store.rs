@@ -19,7 +19,7 @@ use super::{
     list::{is_space, members, without},
     metadata::{Content, Metadata, initial_age},
     options::{AuthorizationUse, CacheOptions, PartialUse, Qualified, RequestDirectiveUse, SetCookieUse, Statuses},
-    partial::{self, PART_BYTES_MAX},
+    partial::{self, part_bytes_max},
     range::ContentRange,
     search::SearchRule,
     vary::{UnusableVary, VaryBy},
@@ -86,6 +86,8 @@ pub enum Reason {
     /// It is partial, and the policy stores none, or it is not one readable range, or one of unknown place or length, or a
     /// very long one.
     Partial,
+    /// It is longer than the host's store takes.
+    TooLong,
     /// Nobody says how long it is fresh.
     NoLifetime,
     /// It is stale already and has no validator, so it could never be used.
@@ -112,6 +114,7 @@ impl Reason {
             Self::Groups => "groups",
             Self::RedirectLoop => "redirect-loop",
             Self::Partial => "partial",
+            Self::TooLong => "too-long",
             Self::NoLifetime => "no-lifetime",
             Self::Useless => "useless",
             Self::Purged => "purged",
@@ -176,7 +179,7 @@ fn metadata(heard: &Heard<'_>, options: &CacheOptions) -> Result<(Box<Metadata>,
     may_share(heard, directives, listed, options)?;
     let vary = fields.vary().map(as_text);
     let vary = VaryBy::parse(vary.as_deref(), &options.vary).map_err(|_: UnusableVary| Reason::Vary)?;
-    let content = content(status, fields)?;
+    let content = content(status, fields, options)?;
     if status == 206 && matches!(content, Content::Whole { .. }) {
         // All of it, to a request for a part.
         status = 200;
@@ -284,16 +287,17 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     Ok(())
 }
 
-fn content(status: u16, fields: &ResponseFields<'_>) -> Result<Content, Reason> {
+fn content(status: u16, fields: &ResponseFields<'_>, options: &CacheOptions) -> Result<Content, Reason> {
     if status != 206 {
         let digits = fields.content_length().map(|value| without(value, is_space));
         let length = digits.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
-        return Ok(Content::Whole { length });
+        let fits = length.is_none_or(|length: u64| length <= options.body_bytes_max);
+        return if fits { Ok(Content::Whole { length }) } else { Err(Reason::TooLong) };
     }
     let range = fields.content_range().map(as_text);
     let range = range.and_then(|range| ContentRange::parse(&range)).ok_or(Reason::Partial)?;
     // Of a part of unknown place nothing could be served, and a very long one is no part to keep.
-    if range.complete.is_none() || range.length() > PART_BYTES_MAX {
+    if range.complete.is_none() || range.length() > part_bytes_max(options) {
         return Err(Reason::Partial);
     }
     Ok(partial::content(range.first, range.last, range.complete))

@@ -368,7 +368,7 @@ fn upstreams_are_read_with_their_breakers() {
     let policy = policy();
     let origin = policy.upstream("origin").expect("policy.toml has an origin");
     assert_eq!(origin.breaker, breaker::Config::default());
-    assert_eq!(origin.deadline, Duration::from_secs(10));
+    assert_eq!((origin.deadline, origin.patience), (Duration::from_secs(10), Duration::from_secs(2)));
     let soda = policy.upstream("soda").expect("policy.toml has the city's API");
     assert_eq!((soda.breaker.min_calls, soda.breaker.probes), (5, 1));
     assert_eq!(policy.upstream("nobody"), None);

@@ -28,6 +28,10 @@ use self::entry::{Entry, Mark};
 pub(crate) struct KeyValue;
 
 impl Store<Host> for KeyValue {
+    fn body_bytes_max(&self) -> u64 {
+        ENTRY_BYTES_MAX as u64
+    }
+
     async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
         let Some(bytes) = open().await?.get(entry::name(key)).await.map_err(failed)? else { return Ok(None) };
         let entry = Entry::decode(&bytes).ok_or_else(|| StoreError(String::from("an entry does not decode")))?;

@@ -28,6 +28,10 @@ pub(super) enum Which {
 }
 
 impl Store<Host> for Shelf {
+    fn body_bytes_max(&self) -> u64 {
+        self.host.0.0.body_bytes_max.get()
+    }
+
     async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
         let world = &self.host.0;
         let faults = *world.0.faults.borrow();
@@ -50,6 +54,9 @@ impl Store<Host> for Shelf {
         self.host.take_time().await;
         if world.happens(faults.save) {
             return Err(StoreError(String::from("by chance")));
+        }
+        if stored.response.body.as_ref().is_some_and(|body| body.len() as u64 > self.body_bytes_max()) {
+            return Err(StoreError(String::from("the body is too long")));
         }
         let until = world.now().after(keep_for);
         world.0.shelves.borrow_mut().insert((self.which, *key), Entry { until, stored });

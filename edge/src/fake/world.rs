@@ -77,7 +77,7 @@ pub struct Faults {
 }
 
 pub(super) struct Inner {
-    pub(super) policy: Policy,
+    pub(super) policy: &'static Policy,
     pub(super) now: RefCell<Timestamp>,
     random: RefCell<u64>,
     pub(super) pool: RefCell<LocalPool>,
@@ -88,6 +88,7 @@ pub(super) struct Inner {
     pub(super) faults: RefCell<Faults>,
     pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
     pub(super) has_far: Cell<bool>,
+    pub(super) body_bytes_max: Cell<u64>,
     pub(super) has_purge_log: Cell<bool>,
     pub(super) purge_log: RefCell<PurgeLog>,
     pub(super) has_notes: Cell<bool>,
@@ -112,12 +113,13 @@ pub(super) struct Inner {
 }
 
 impl World {
-    /// A world at the start of 2026, where the origin answers 200 and nothing fails.
+    /// A world at the start of 2026, where the origin answers 200 and nothing fails. Its policy stays in memory when the
+    /// world ends, as an edge's does.
     #[must_use]
     pub fn new(policy: Policy, seed: u64) -> Self {
         let pool = LocalPool::new();
         Self(Rc::new(Inner {
-            policy,
+            policy: Box::leak(Box::new(policy)),
             now: RefCell::new(Timestamp::from_unix_seconds(1_767_225_600)),
             random: RefCell::new(seed),
             spawner: pool.spawner(),
@@ -128,6 +130,7 @@ impl World {
             faults: RefCell::default(),
             shelves: RefCell::default(),
             has_far: Cell::default(),
+            body_bytes_max: Cell::new(u64::MAX),
             has_purge_log: Cell::default(),
             purge_log: RefCell::default(),
             has_notes: Cell::default(),
@@ -148,16 +151,27 @@ impl World {
         }))
     }
 
+    /// The policy of this world.
+    #[must_use]
+    pub fn policy(&self) -> &'static Policy {
+        self.0.policy
+    }
+
     /// An isolate in this world.
     #[must_use]
     pub fn edge(&self) -> Rc<Isolate<Host>> {
         let seed = self.random();
-        Rc::new(Isolate::new(Edge::new(self.0.policy.clone(), seed), seed))
+        Rc::new(Isolate::new(Edge::new(self.0.policy, seed), seed))
     }
 
     /// Gives the world a far store, or takes it away.
     pub fn set_far(&self, has_far: bool) {
         self.0.has_far.set(has_far);
+    }
+
+    /// Lets the stores take no body that is longer.
+    pub fn set_body_bytes_max(&self, bytes: u64) {
+        self.0.body_bytes_max.set(bytes);
     }
 
     /// Gives the world a log of purges.

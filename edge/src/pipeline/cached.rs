@@ -2,6 +2,7 @@
 //! stored or what is stored stands in.
 mod call;
 mod collapse;
+mod patience;
 mod pop;
 
 use alloc::{
@@ -23,10 +24,10 @@ use seawall_core::{
         decide::stand_in,
         judge::{OnError, Origin},
         key::{CacheKey, Target},
-        partial::{Portion, portion},
+        partial::{Portion, part_bytes_max, portion},
         purge::Purges,
         response::is_origin_failure,
-        store::unstored,
+        store::{Reason, unstored},
     },
     headers::Fields,
     policy::Route,
@@ -48,6 +49,7 @@ use crate::{
 use self::{
     call::{Called, Failure},
     collapse::collapsed,
+    patience::Patience,
     pop::Lead,
 };
 use super::{forward, unavailable_answer};
@@ -97,14 +99,22 @@ impl<P: Platform> Cached<'_, P> {
                 break;
             }
             let flight = self.flight(&needed);
+            let patience = self.patience(&needed, &request, &flight);
             // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
             if !self.landed_since(&flight, looked) {
                 let wait = match self.join(&flight, waited) {
-                    Role::Lead(ticket) => return self.lead(needed, request, ticket).await,
-                    Role::Follow { wait } => wait,
+                    Role::Lead(ticket) => return self.lead(needed, request, Some(ticket), patience).await,
+                    Role::Follow { wait } => match patience {
+                        Some(Patience { time, then }) if time <= waited => {
+                            return self.share_failure(needed, &request, then);
+                        }
+                        Some(Patience { time, .. }) => wait.min(time.saturating_sub(waited)),
+                        None => wait,
+                    },
                     Role::Alone(Lone::Uncacheable) if needed.portion.is_none() && !needed.validate => {
                         // All of it would be fetched for a part, and by the next who asks again.
-                        needed.portion = portion(self.conditions, None).map(|asked| self.ranged(asked));
+                        needed.portion = portion(self.conditions, None, part_bytes_max(&self.options))
+                            .map(|asked| self.ranged(asked));
                         break;
                     }
                     Role::Alone(_) | Role::Stale => break,
@@ -131,7 +141,10 @@ impl<P: Platform> Cached<'_, P> {
                 return self.share_failure(needed, &request, failure);
             }
         }
-        self.fetch(needed, request, None).await
+        match self.patience(&needed, &request, &self.flight(&needed)) {
+            None => self.fetch(needed, request, None).await,
+            patience => self.lead(needed, request, None, patience).await,
+        }
     }
 
     fn detached(&self, conditions: Conditions) -> Detached<P> {
@@ -260,8 +273,8 @@ impl<P: Platform> Cached<'_, P> {
         }
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
         let stored = found.as_ref().map(|found| &found.metadata).filter(|metadata| metadata.status == 206);
-        let portion =
-            stored.and_then(|stored| portion(self.conditions, Some(stored))).map(|portion| self.ranged(portion));
+        let portion = stored.and_then(|stored| portion(self.conditions, Some(stored), part_bytes_max(&self.options)));
+        let portion = portion.map(|portion| self.ranged(portion));
         let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
         let reason = ForwardReason::Stale;
         let asked = request.again("GET");
@@ -276,11 +289,7 @@ impl<P: Platform> Cached<'_, P> {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
             }
             Called::Passed { response, detail, .. } => {
-                let (reason, status) = (detail.as_str(), response.status);
-                self.platform.log(&format!("edge.refresh dropped reason={reason} status={status}"));
-                if let Err(error) = lookup::remove(self.edge, self.platform, &self.key).await {
-                    self.platform.log(&format!("edge.cache.remove failed: {error}"));
-                }
+                self.drop_stored(detail, response.status).await;
             }
             Called::Failed { failure: Failure::Status(response), .. } => {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
@@ -291,11 +300,21 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 
+    /// Takes away what is stored, because the origin has answered with what may not be shared.
+    async fn drop_stored(&self, detail: Reason, status: u16) {
+        self.platform.log(&format!("edge.refresh dropped reason={} status={status}", detail.as_str()));
+        if let Err(error) = lookup::remove(self.edge, self.platform, &self.key).await {
+            self.platform.log(&format!("edge.cache.remove failed: {error}"));
+        }
+    }
+
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
     async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Lead>) -> Answer<P> {
-        let reason = needed.reason;
+        let (reason, flight) = (needed.reason, self.flight(&needed));
         let asked = request.again(&request.method);
-        match self.call(needed, request).await {
+        let called = self.call(needed, request).await;
+        let was_slow = self.was_slow(&flight, &called);
+        match called {
             Called::Kept { metadata, response, status } => {
                 let how = match evaluate(&metadata, &asked.method, self.conditions, self.options.origin_preconditions) {
                     Evaluation::Answer(how) => how,
@@ -306,6 +325,10 @@ impl<P: Platform> Cached<'_, P> {
                 Answer { response, cache: forward(reason, Some(status), true, None), age: Some(age), how }
             }
             Called::Passed { response, status, detail, uncacheable } => {
+                if was_slow && !is_origin_failure(status) && !blames_the_request(status) {
+                    // What is stored stood in for this.
+                    self.drop_stored(detail, status).await;
+                }
                 // A failure says nothing about whether the next response can be shared.
                 if is_origin_failure(status) {
                     self.land_failed(lead, CallFailure::Status(status));

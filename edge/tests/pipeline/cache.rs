@@ -230,6 +230,9 @@ fn an_open_breaker_spares_the_origin_and_notices_its_return() {
     world.origin(|_| Reply::ok("back", &[]));
     world.advance(seconds(2));
     assert_eq!(body(&ask(21)), "back");
+    let probing = get(&world, &edge, "/search?q=kept");
+    assert!(cache_status(&probing).ends_with("detail=breaker-open"), "nobody who can be served waits for a probe");
+    world.settle();
     assert_eq!(body(&get(&world, &edge, "/search?q=kept")), "back");
 }
 

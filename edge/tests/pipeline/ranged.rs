@@ -5,7 +5,7 @@ use seawall_edge::{fake::Reply, message::Request};
 
 use super::{
     body, cache_status, field,
-    parts::{FILM, Film, ask, is_hit, world},
+    parts::{FILM, Film, STORE, ask, is_hit, world},
     seconds,
 };
 
@@ -74,4 +74,46 @@ fn what_is_no_part_is_kept_for_everybody_unless_a_range_may_have_provoked_it() {
             assert_eq!(log.borrow().len(), usize::from(!kept.is_empty()));
         }
     }
+}
+
+/// What a store does not take is not offered to it, and no visitor pays for finding that out: parts are kept beside each
+/// other, and the whole is passed on.
+#[test]
+fn parts_are_joined_to_no_more_than_the_store_takes() {
+    let film = Film::new(1000, "\"v1\"");
+    let (world, edge, log) = world(STORE, &film);
+    world.set_body_bytes_max(500);
+    for (range, text) in [("bytes=0-399", 0..400), ("bytes=400-499", 400..500), ("bytes=500-899", 500..900)] {
+        assert_eq!(body(&ask(&world, &edge, range)), &film.text[text.clone()]);
+        let again = ask(&world, &edge, range);
+        assert_eq!((is_hit(&again), body(&again)), (true, &film.text[text]), "{range}");
+    }
+    assert!(is_hit(&ask(&world, &edge, "bytes=300-450")), "up to the bound they are joined");
+    for _ in 0..3 {
+        let whole = ask(&world, &edge, "");
+        assert_eq!((whole.status, body(&whole) == film.text), (200, true));
+        assert!(
+            cache_status(&whole).ends_with("fwd=partial; fwd-status=200; detail=too-long"),
+            "{}",
+            cache_status(&whole)
+        );
+        assert!(is_hit(&ask(&world, &edge, "bytes=600-799")), "what is kept stays");
+    }
+    assert_eq!(
+        *log.borrow(),
+        ["bytes=0-399", "bytes=400-499", "bytes=500-899", "", "", ""],
+        "of nothing more than once"
+    );
+    assert!(!world.metrics().iter().any(|line| line.contains("cache-save")), "nothing was saved in vain");
+
+    // A visitor of a part of what is long pays for the whole once.
+    let (world, edge, log) = super::parts::world("partial = \"ignore\"", &film);
+    world.set_body_bytes_max(500);
+    let first = ask(&world, &edge, "bytes=0-9");
+    assert_eq!((first.status, body(&first).len()), (200, 1000), "a range may be ignored");
+    for range in ["bytes=10-19", "bytes=500-"] {
+        assert_eq!(ask(&world, &edge, range).status, 206);
+    }
+    assert_eq!(*log.borrow(), ["", "bytes=10-19", "bytes=500-"]);
+    assert!(!world.metrics().iter().any(|line| line.contains("cache-save")));
 }

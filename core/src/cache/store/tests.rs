@@ -4,6 +4,7 @@ use alloc::{string::ToString, vec::Vec};
 
 use super::*;
 use crate::cache::options::NEGATIVE_LIFETIME_MAX;
+use crate::cache::partial::PART_BYTES_MAX;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(784_111_777);
 const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
@@ -207,6 +208,20 @@ fn parts_are_stored_only_on_request() {
     let more = alloc::format!("bytes 0-{PART_BYTES_MAX}/99999999999");
     for range in [&more, "bytes 0-4/*"] {
         assert_eq!(refusal(&store, 206, &[("content-range", range)]), Some(Reason::Partial), "{range}");
+    }
+}
+
+#[test]
+fn what_is_longer_than_the_store_takes_is_not_stored() {
+    let short = CacheOptions { partial: PartialUse::Store, body_bytes_max: 1000, ..policy() };
+    for (status, fields, expect) in [
+        (200, [("content-length", "1000")], None),
+        (200, [("content-length", "1001")], Some(Reason::TooLong)),
+        (200, [("content-type", "text/html")], None),
+        (206, [("content-range", "bytes 1-1000/5000")], None),
+        (206, [("content-range", "bytes 0-1000/5000")], Some(Reason::Partial)),
+    ] {
+        assert_eq!(refusal(&short, status, &fields), expect, "{status} {fields:?}");
     }
 }
 

@@ -22,12 +22,14 @@ pub(super) fn read_all(root: &Section<'_>) -> Result<Vec<Upstream>, PolicyError>
 }
 
 fn read(name: Name, section: &Section<'_>) -> Result<Upstream, PolicyError> {
-    section.only(&["deadline", "breaker", "throttle", "retry"])?;
+    section.only(&["deadline", "patience", "breaker", "throttle", "retry"])?;
     let deadline = section.time_or("deadline", Upstream::DEADLINE, Upstream::DEADLINE_DEFAULT)?;
+    let patience = section.time_or("patience", Upstream::DEADLINE, Upstream::PATIENCE_DEFAULT)?;
     let sub = |key| section.get(key).map(Entry::section).transpose();
     Ok(Upstream {
         name,
         deadline,
+        patience,
         breaker: sub("breaker")?.map_or_else(
             || Ok(breaker::Config::default()),
             |section| read_breaker(&section, breaker::Settings::default()),

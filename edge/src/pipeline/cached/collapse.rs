@@ -26,31 +26,47 @@ use crate::{
 };
 
 use super::{
-    Cached, Needed,
+    Cached, Needed, Patience,
     pop::{Gathered, Lead},
     unavailable_answer,
 };
 
 impl<P: Platform> Cached<'_, P> {
-    /// Leads in work of its own: a visitor who leaves takes nothing from those who wait.
-    pub(super) async fn lead(&self, needed: Needed<P>, request: Request<P>, ticket: Ticket) -> Answer<P> {
+    /// Calls in work of its own: a visitor who leaves, or whose patience ends, takes nothing from those who wait. Without a
+    /// ticket nobody else waits for it.
+    pub(super) async fn lead(
+        &self,
+        needed: Needed<P>,
+        request: Request<P>,
+        ticket: Option<Ticket>,
+        patience: Option<Patience>,
+    ) -> Answer<P> {
         let (reason, flight) = (needed.reason, self.flight(&needed));
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         let detached = self.detached(self.conditions.clone());
+        let asked = patience.map(|_| request.again(&request.method));
         self.platform.spawn(async move {
             let cached = detached.cached();
-            let answer = match cached.gather(needed, &request).await {
-                Gathered::Call(needed, pop) => {
-                    cached.fetch(needed, request, Some(Lead { flight, here: ticket, pop })).await
-                }
+            let lead = |pop| ticket.map(|here| Lead { flight, here, pop });
+            let gathered = match ticket {
+                Some(_) => cached.gather(needed, &request).await,
+                None => Gathered::Call(needed, None),
+            };
+            let answer = match gathered {
+                Gathered::Call(needed, pop) => cached.fetch(needed, request, lead(pop)).await,
                 Gathered::Answer(answer) => {
-                    cached.land(Some(Lead { flight, here: ticket, pop: None }), Landing::Open);
+                    cached.land(lead(None), Landing::Open);
                     answer
                 }
             };
             // Nobody listens when the visitor has left; what may be stored is stored all the same.
             let _ = sender.send(answer);
         });
+        if let Some((asked, patience)) = asked.zip(patience)
+            && let Some(answer) = self.out_of_patience(&asked, &flight, patience, &mut receiver).await
+        {
+            return answer;
+        }
         match receiver.await {
             Ok(answer) => answer,
             // The host ended the work that it had promised to go on with.

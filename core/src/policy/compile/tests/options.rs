@@ -351,6 +351,7 @@ fn every_choice_of_a_cache_is_read() {
             variants_max: 8,
         },
         collapse: CollapseScope::Pop,
+        body_bytes_max: u64::MAX,
     };
     let rule = policy.routes()[0].cache.as_ref().expect("it caches");
     assert_eq!(rule.options, options);
