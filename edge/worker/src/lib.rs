@@ -202,7 +202,7 @@ pub fn contract(env: Object, context: Context) -> Promise {
 }
 
 /// Lays the embedded policy out in memory, and answers where the bytes are that this reads: their address above their
-/// number. The build calls this, and makes the memory that it leaves that of the module (`xtask/src/build/shrink.mjs`), so
+/// number. The build calls this, and makes the memory that it leaves that of the module (`edge/worker/shrink.mjs`), so
 /// that nothing in a deployed Worker reads a policy.
 #[wasm_bindgen]
 pub fn lay_out() -> u64 {
