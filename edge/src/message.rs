@@ -96,3 +96,25 @@ pub fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Some((scheme, host, path, query))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn an_absolute_url_comes_apart_and_nothing_else_does() {
+        for (url, expected) in [
+            ("https://a.example/b?c=d", Some(("https", "a.example", "/b", "c=d"))),
+            ("https://a.example:8443/b?c?d#e?f", Some(("https", "a.example:8443", "/b", "c?d"))),
+            ("http://a.example?c", Some(("http", "a.example", "", "c"))),
+            ("http://a.example#e", Some(("http", "a.example", "", ""))),
+            ("http://a.example", Some(("http", "a.example", "", ""))),
+            ("http:/a.example/", None),
+            ("mailto:a://b", None),
+            ("/b", None),
+            ("", None),
+        ] {
+            assert_eq!(parts(url), expected, "{url}");
+        }
+    }
+}
