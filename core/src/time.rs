@@ -70,6 +70,12 @@ pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A duration as whole milliseconds, saturating: what logs and fields say of it.
+#[must_use]
+pub const fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
+}
+
 /// A duration as whole seconds, rounded up: what a `Retry-After` may promise.
 #[must_use]
 pub const fn seconds_ceil(duration: Duration) -> u64 {

@@ -70,8 +70,8 @@ impl<P: Platform> Deref for Isolate<P> {
 /// the breaker's history; nothing that is shared.
 #[derive(Debug)]
 pub struct Edge {
-    /// The traffic policy.
-    pub policy: Policy,
+    /// The traffic policy, which nothing changes while the process lives.
+    pub policy: &'static Policy,
     /// What the host's configuration says beside it.
     pub settings: Settings,
     /// A number that no other isolate has, by which authorities know this one.
@@ -127,7 +127,7 @@ pub(crate) struct State {
 impl Edge {
     /// An isolate that has seen nothing. `seed` is a number that clients cannot know.
     #[must_use]
-    pub fn new(policy: Policy, seed: u64) -> Self {
+    pub fn new(policy: &'static Policy, seed: u64) -> Self {
         // As unguessable as the seed, and says nothing of it.
         let isolate = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
         let upstreams = policy.upstreams();

@@ -17,7 +17,7 @@ use seawall_core::{
     priority::Priority,
     retry::{Attempt, Decision, Failure, Repeatable, Spent},
     throttle::{End, Pass, Throttle, Ticket},
-    time::Timestamp,
+    time::{Timestamp, millis},
 };
 
 use crate::{
@@ -121,7 +121,7 @@ pub(crate) async fn fetch<P: Platform>(
         let tried = Tried { number, repeatable, spent, began };
         match again(edge, platform, route, &result, tried) {
             Some((delay, spent)) => {
-                platform.log(&format!("edge.retry upstream={} delay_ms={}", upstream.name.as_str(), delay.as_millis()));
+                platform.log(&format!("edge.retry upstream={} delay_ms={}", upstream.name.as_str(), millis(delay)));
                 platform.sleep(delay).await;
                 first = Some((result, spent));
             }
@@ -273,7 +273,7 @@ async fn attempt<P: Platform>(
         let holds = state.breakers[which].holds_for(&upstream.breaker, response_time);
         (report, holds.filter(|_| was_open.is_none()))
     };
-    if let Some(report) = report.filter(|_| has_authority(&edge.policy)) {
+    if let Some(report) = report.filter(|_| has_authority(edge.policy)) {
         tell(edge, platform, route.upstream, report);
     }
     if let Some(wait) = opened.filter(|_| platform.has_notes()) {

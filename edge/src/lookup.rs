@@ -59,6 +59,53 @@ enum Tier {
     Far,
 }
 
+/// A store below memory. Of one type, so that what is done with either is compiled once.
+enum Below<P: Platform> {
+    Near(P::Near),
+    Far(P::Far),
+}
+
+impl<P: Platform> Below<P> {
+    fn near(platform: &P) -> Self {
+        Self::Near(platform.near())
+    }
+
+    /// `None` where there is no far store.
+    fn far(platform: &P) -> Option<Self> {
+        platform.far().map(Self::Far)
+    }
+
+    const fn tier(&self) -> Tier {
+        match self {
+            Self::Near(_) => Tier::Near,
+            Self::Far(_) => Tier::Far,
+        }
+    }
+}
+
+impl<P: Platform> Store<P> for Below<P> {
+    async fn load(&self, key: &CacheKey) -> Result<Option<Stored<P>>, StoreError> {
+        match self {
+            Self::Near(near) => near.load(key).await,
+            Self::Far(far) => far.load(key).await,
+        }
+    }
+
+    async fn save(&self, key: &CacheKey, stored: Stored<P>, keep_for: Duration) -> Result<(), StoreError> {
+        match self {
+            Self::Near(near) => near.save(key, stored, keep_for).await,
+            Self::Far(far) => far.save(key, stored, keep_for).await,
+        }
+    }
+
+    async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
+        match self {
+            Self::Near(near) => near.remove(key).await,
+            Self::Far(far) => far.remove(key).await,
+        }
+    }
+}
+
 /// What the look-up says.
 pub(crate) enum Lookup<P: Platform> {
     /// Something is stored.
@@ -103,9 +150,9 @@ async fn look_below<P: Platform>(
     options: &CacheOptions,
 ) -> Option<Lookup<P>> {
     let (request, options) = (&request.headers, &options.vary);
-    let near = look_in(platform, &platform.near(), Tier::Near, key, request, range, options).await;
-    match platform.far() {
-        Some(far) if near.is_none() => look_in(platform, &far, Tier::Far, key, request, range, options).await,
+    let near = look_in(platform, &Below::near(platform), key, request, range, options).await;
+    match Below::far(platform) {
+        Some(far) if near.is_none() => look_in(platform, &far, key, request, range, options).await,
         _ => near,
     }
 }
@@ -135,13 +182,13 @@ fn recall<P: Platform>(
 /// Looks into one store; `None` when it has nothing under the key.
 async fn look_in<P: Platform>(
     platform: &P,
-    store: &impl Store<P>,
-    tier: Tier,
+    store: &Below<P>,
     key: &CacheKey,
     request: &P::Headers,
     range: Option<&str>,
     options: &VaryOptions,
 ) -> Option<Lookup<P>> {
+    let tier = store.tier();
     let found = |response, metadata, variant| Lookup::Found(Box::new(Found { response, metadata, variant, tier }));
     match load(platform, store, key).await? {
         (response, Note::Response(metadata)) => Some(found(response, metadata, None)),
@@ -194,7 +241,7 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
         let (platform_, key) = (platform.clone(), *key);
         platform.spawn(async move {
             let now = platform_.now();
-            let near = platform_.near();
+            let near = Below::near(&platform_);
             let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
             let mut saved = near.save(&kept_as, stored, metadata.keep_for(now)).await;
             if let (Ok(()), Some((_, variants))) = (&saved, variant) {
@@ -265,9 +312,10 @@ async fn save_under<P: Platform>(
         return Ok(());
     }
     let request = &request.headers;
-    let far = platform.far().filter(|_| is_worth_the_way(metadata));
+    let far = Below::far(platform).filter(|_| is_worth_the_way(metadata));
     let copy = far.as_ref().map(|_| copy(&mut response));
-    let saved = save_in(platform, &platform.near(), key, request, options, metadata, response, Duration::MAX).await;
+    let saved =
+        save_in(platform, &Below::near(platform), key, request, options, metadata, response, Duration::MAX).await;
     // Whatever became of it: what memory has is not what is stored now.
     isolate.memory.borrow_mut().responses.forget(key);
     saved?;
@@ -289,8 +337,7 @@ async fn has_whole<P: Platform>(
     options: &VaryOptions,
     part: &Metadata,
 ) -> bool {
-    let near = platform.near();
-    match look_in(platform, &near, Tier::Near, key, &request.headers, None, options).await {
+    match look_in(platform, &Below::near(platform), key, &request.headers, None, options).await {
         Some(Lookup::Found(found)) if !is_part(&found.metadata) => {
             let whole = &found.metadata;
             let is_same = whole.etag.is_some() && whole.etag == part.etag;
@@ -314,7 +361,7 @@ fn is_worth_the_way(metadata: &Metadata) -> bool {
 #[expect(clippy::too_many_arguments, reason = "a response and all that says where it goes")]
 async fn save_in<P: Platform>(
     platform: &P,
-    store: &impl Store<P>,
+    store: &Below<P>,
     key: &CacheKey,
     request: &P::Headers,
     options: &VaryOptions,
@@ -341,8 +388,8 @@ async fn save_in<P: Platform>(
 /// Makes what is stored under a key count for nothing, with all of its variants.
 pub(crate) async fn forget<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
     isolate.memory.borrow_mut().responses.forget(key);
-    platform.near().save(key, note(&Note::Gone), GONE_FOR).await?;
-    match platform.far() {
+    Below::near(platform).save(key, note(&Note::Gone), GONE_FOR).await?;
+    match Below::far(platform) {
         Some(far) => far.remove(key).await,
         None => Ok(()),
     }
@@ -351,8 +398,8 @@ pub(crate) async fn forget<P: Platform>(isolate: &Isolate<P>, platform: &P, key:
 /// Takes away what is stored under a key.
 pub(crate) async fn remove<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
     isolate.memory.borrow_mut().responses.forget(key);
-    platform.near().remove(key).await?;
-    match platform.far() {
+    Below::near(platform).remove(key).await?;
+    match Below::far(platform) {
         Some(far) => far.remove(key).await,
         None => Ok(()),
     }
@@ -362,7 +409,7 @@ fn note<P: Platform>(note: &Note) -> Stored<P> {
     Stored { response: Response::new(200, P::Headers::default(), None), note: to_hex(note) }
 }
 
-async fn load<P: Platform>(platform: &P, store: &impl Store<P>, key: &CacheKey) -> Option<(Response<P>, Note)> {
+async fn load<P: Platform>(platform: &P, store: &Below<P>, key: &CacheKey) -> Option<(Response<P>, Note)> {
     match store.load(key).await {
         Ok(stored) => stored.and_then(|Stored { response, note }| Some((response, from_hex(&note)?))),
         Err(error) => {
@@ -376,7 +423,15 @@ async fn load<P: Platform>(platform: &P, store: &impl Store<P>, key: &CacheKey) 
 /// A value as visible ASCII, for a header field or a URL.
 pub(crate) fn to_hex(value: &impl Serialize) -> String {
     // Plain data into a growing vector: nothing in it can fail.
-    let bytes = postcard::to_allocvec(value).expect("plain data serialises");
+    digits(&postcard::to_allocvec(value).expect("plain data serialises"))
+}
+
+/// The inverse of [`to_hex`]; `None` when the text is something else.
+pub(crate) fn from_hex<T: DeserializeOwned>(text: &str) -> Option<T> {
+    postcard::from_bytes(&bytes(text)?).ok()
+}
+
+fn digits(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         text.push(char::from(HEX[usize::from(byte >> 4)]));
         text.push(char::from(HEX[usize::from(byte & 15)]));
@@ -384,14 +439,13 @@ pub(crate) fn to_hex(value: &impl Serialize) -> String {
     })
 }
 
-/// The inverse of [`to_hex`]; `None` when the text is something else.
-pub(crate) fn from_hex<T: DeserializeOwned>(text: &str) -> Option<T> {
+fn bytes(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let bytes = text.as_bytes().chunks(2).map(|pair| match pair {
         [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
         _ => None,
     });
-    postcard::from_bytes(&bytes.collect::<Option<Vec<u8>>>()?).ok()
+    bytes.collect()
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -22,7 +22,7 @@ pub(crate) fn is_on(edge: &Edge) -> bool {
 /// What visitors get: a page for who reads HTML, a problem for everyone else.
 pub(crate) fn page<P: Platform>(edge: &Edge, platform: &P, accept: Option<&str>) -> Response<P> {
     let maintenance = &edge.policy.site().maintenance;
-    if !accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("text/html")) {
+    if !accept.is_some_and(reads_html) {
         let problem = Problem::temporary_reduced_capacity(&maintenance.text);
         return answer::problem(platform, &problem, Some(maintenance.retry_after));
     }
@@ -38,6 +38,11 @@ pub(crate) fn page<P: Platform>(edge: &Edge, platform: &P, accept: Option<&str>)
     append_escaped(&mut html, &maintenance.text);
     html.push_str("</p></html>\n");
     Response::new(503, headers, Some(platform.text(html)))
+}
+
+/// Whether a list of media ranges names HTML, at whatever weight.
+fn reads_html(accept: &str) -> bool {
+    accept.split([',', ';']).any(|part| part.trim().eq_ignore_ascii_case("text/html"))
 }
 
 /// The field that says what a client reads.
@@ -59,6 +64,21 @@ fn append_escaped(html: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_names_html_reads_it() {
+        for (accept, reads) in [
+            ("text/html", true),
+            ("application/xhtml+xml, Text/HTML ;q=0.9", true),
+            ("text/html;level=1", true),
+            ("application/json", false),
+            ("text/html5", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            assert_eq!(reads_html(accept), reads, "{accept}");
+        }
+    }
 
     #[test]
     fn a_text_is_no_markup() {

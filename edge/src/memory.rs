@@ -115,9 +115,10 @@ impl<P: Platform> Responses<P> {
     pub(crate) fn keep(&mut self, url: &CacheKey, key: CacheKey, kept: Kept<P>, bytes: usize, now: Timestamp) {
         self.forget(&key);
         let Some(mut victims) = self.room_for(url, bytes, now) else { return };
-        // From the back, so that the places of those still to go stay what they are.
-        victims.sort_unstable();
-        for place in victims.into_iter().rev() {
+        // From the back, so that the places of those still to go stay what they are. Not sorted: they are few, and a sort
+        // is 2 KB of code.
+        while let Some((last, place)) = victims.iter().copied().enumerate().max_by_key(|(_, place)| *place) {
+            victims.swap_remove(last);
             self.take(place);
         }
         let until = now.after(MEMORY_BELIEVED_FOR);

@@ -85,3 +85,14 @@ impl<P: Platform> Response<P> {
         Self { status, headers, body }
     }
 }
+
+/// Scheme, host with port, path and query of an absolute URL, as they stand there.
+#[must_use]
+pub fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
+    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Some((scheme, host, path, query))
+}

@@ -67,7 +67,7 @@ pub use self::{
 pub fn write_counts<P: Platform>(edge: &Edge, platform: &P, now: Timestamp) {
     let counted = edge.state.borrow_mut().tally.take(now);
     if let Some(counted) = counted {
-        counted.write(&edge.policy, platform);
+        counted.write(edge.policy, platform);
     }
 }
 
@@ -84,7 +84,7 @@ pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Req
     let is_encrypted = request.scheme == "https";
     let Answered { mut response, record, route } = answered(edge, platform, request, is_operator).await;
     let elapsed = platform.now().since(arrival);
-    Last { policy: &edge.policy, route, is_encrypted, is_operator, elapsed }.apply(&mut response.headers);
+    Last { policy: edge.policy, route, is_encrypted, is_operator, elapsed }.apply(&mut response.headers);
     if record.method == "HEAD" {
         response.body = None;
     }
@@ -142,7 +142,7 @@ async fn answered<'a, P: Platform>(
     if is_held && !is_operator && !edge.policy.site().maintenance.stored {
         let response = maintenance::page(edge, platform, accept.as_deref());
         let cache = CacheStatus::Refused { detail: "maintenance" };
-        let record = Record::routed(&edge.policy, route, method, cache, None);
+        let record = Record::routed(edge.policy, route, method, cache, None);
         return Answered { response, record, route: Some(route) };
     }
     if let Query::Only(names) = &route.query {
@@ -190,8 +190,8 @@ async fn answered<'a, P: Platform>(
         }
         _ => answer,
     };
-    let response = answer::finish(answer, &edge.policy, &route.limits, &admitted.admission);
-    let record = Record::routed(&edge.policy, route, method, cache, Some(&admitted));
+    let response = answer::finish(answer, edge.policy, &route.limits, &admitted.admission);
+    let record = Record::routed(edge.policy, route, method, cache, Some(&admitted));
     Answered { response, record, route: Some(route) }
 }
 

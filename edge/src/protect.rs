@@ -3,7 +3,10 @@
 use alloc::string::ToString;
 use core::time::Duration;
 
-use seawall_core::policy::{Diagnostics, Policy, Route, SecurityFields};
+use seawall_core::{
+    policy::{Diagnostics, Policy, Route, SecurityFields},
+    time::millis,
+};
 
 use crate::message::Headers;
 
@@ -28,7 +31,7 @@ pub(crate) fn secure(headers: &mut impl Headers, fields: &SecurityFields, is_enc
 /// Says how long the answer took, as far as this clock can tell: where it has not moved, nothing was waited for and
 /// there is nothing to say. What the origin and its call added before stands in front.
 pub(crate) fn time(headers: &mut impl Headers, elapsed: Duration) {
-    let elapsed_ms = elapsed.as_millis();
+    let elapsed_ms = millis(elapsed);
     if elapsed_ms == 0 {
         return;
     }
@@ -39,7 +42,7 @@ pub(crate) fn time(headers: &mut impl Headers, elapsed: Duration) {
 
 /// Notes on a response of the origin how long its call took.
 pub(crate) fn time_call(headers: &mut impl Headers, elapsed: Duration) {
-    headers.append(SERVER_TIMING, &["origin;dur=", &elapsed.as_millis().to_string()].concat());
+    headers.append(SERVER_TIMING, &["origin;dur=", &millis(elapsed).to_string()].concat());
 }
 
 /// Takes away what only operators learn, where the policy wants that.

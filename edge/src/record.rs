@@ -9,6 +9,7 @@ use core::time::Duration;
 use seawall_core::{
     cache::CacheStatus,
     policy::{Methods, Policy, Route},
+    time::millis,
 };
 
 use crate::admit::{Admitted, Source};
@@ -103,7 +104,7 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn to_line(&self) -> String {
         let (status, origin) = (self.status.to_string(), self.origin.map(|status| status.to_string()));
-        let elapsed_ms = self.elapsed.as_millis().to_string();
+        let elapsed_ms = millis(self.elapsed).to_string();
         let yes = |flag| if flag { "yes" } else { "no" };
         let mut line = String::with_capacity(LINE_BYTES_USUAL);
         line.push_str("edge.request");

@@ -7,7 +7,10 @@
 use alloc::{string::ToString, vec::Vec};
 use core::{mem, time::Duration};
 
-use seawall_core::{policy::Policy, time::Timestamp};
+use seawall_core::{
+    policy::Policy,
+    time::{Timestamp, millis},
+};
 
 use crate::{
     Platform,
@@ -76,7 +79,7 @@ impl Taken {
     /// One line and one data point for each route.
     pub(crate) fn write<P: Platform>(self, policy: &Policy, platform: &P) {
         let Self { hits, denials, span } = self;
-        let span_ms = span.as_millis().to_string();
+        let span_ms = millis(span).to_string();
         let write = |event: &str, counts: Vec<u32>, metric: &dyn Fn(&str, u32)| {
             for (route, count) in policy.routes().iter().zip(counts).filter(|(_, count)| *count > 0) {
                 let name = route.name.as_str();

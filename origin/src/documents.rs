@@ -2,33 +2,41 @@
 //!
 //! A document is made once for all processes ([`PageCache`]), and its last bytes stay in this process's memory, together
 //! with their digest and what they come down to when compressed. What is in memory is served without a question for
-//! [`TRUSTED_FOR`]; then one request looks whether the database has another version, and the others wait for that.
+//! [`TRUSTED_FOR`]; then one request looks whether the database has another version, and the others wait a moment for that.
 //! Whoever makes documents old waits as long before the edge is told ([`crate::purge`]), so that the edge never
-//! stores what was just made old. When the database does not answer, what is in memory is served for [`OLD_MAX`].
+//! stores what was just made old.
+//!
+//! # Design
+//! Who has something in memory waits for the database only where that is worth it: [`HEARD_WITHIN`] for a word of it, and
+//! [`PATIENCE`] for a version that it says is to be made anew. A look that failed or was late opens a breaker for all
+//! documents of the process; for about a second nobody looks then, and after that one does, beside the serving. Meanwhile
+//! what is in memory is served at once, for [`OLD_MAX`], as something that the edge must not store.
 
+mod memory;
 mod page;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, ETAG};
-use jiff::Timestamp;
-use quick_cache::sync::Cache;
-use quick_cache::{OptionsBuilder, Weighter};
-use serde_json::Value;
+use seawall_core::breaker::{self, Settings, State};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use self::memory::{Content, MISSING, Memory, Near, PASSING, TAGS, TEXT, is_passing, memory, remember, tags};
 pub(crate) use self::page::{Coding, Page};
 use crate::digest::hex;
 use crate::error::Error;
+use crate::flights::Flights;
+use crate::guard::{Call, End, Guard};
 use crate::http::cache::Reuse;
 use crate::http::limits::REQUEST_TIME_MAX;
 use crate::http::observe::DatabaseTime;
-use crate::page_cache::{self, Entry, Lifetime, PageCache, Payload};
+use crate::logging::Seldom;
+use crate::page_cache::{Entry, Lifetime, PageCache, Payload};
 use crate::purge;
 
 /// A page or document of the site. A clone is the same one.
@@ -39,7 +47,7 @@ pub(crate) trait Document: Clone + Send + Sync + 'static {
     /// Its `Content-Type`.
     fn content_type(&self) -> &'static str;
 
-    /// By what it can be purged.
+    /// By what it can be purged, as far as its name says; what is known only when it is made is in [`Written`].
     fn tags(&self) -> Vec<String>;
 
     /// Makes it. An error with status 404 is kept for a while too.
@@ -49,9 +57,34 @@ pub(crate) trait Document: Clone + Send + Sync + 'static {
 /// What was made.
 #[derive(Debug)]
 pub(crate) struct Written {
-    pub(crate) text: String,
+    text: String,
+    is_passing: bool,
+    tags: Vec<String>,
+}
+
+impl Written {
+    /// A text that lives as long as any.
+    pub(crate) fn new(text: String) -> Self {
+        Self { text, is_passing: false, tags: Vec::new() }
+    }
+
+    /// A document for programs.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(crate) fn json(document: &impl Serialize) -> Result<Self, Error> {
+        serde_json::to_string(document).map(Self::new).map_err(Error::bug)
+    }
+
     /// Whether it says that nothing was found, or that somebody could not be asked; it is kept for a minute then.
-    pub(crate) is_passing: bool,
+    pub(crate) fn passing(self, is_passing: bool) -> Self {
+        Self { is_passing, ..self }
+    }
+
+    /// By what else it can be purged.
+    pub(crate) fn tagged(self, tags: Vec<String>) -> Self {
+        Self { tags, ..self }
+    }
 }
 
 /// Keeps documents; clones are the same one.
@@ -59,27 +92,11 @@ pub(crate) struct Written {
 pub(crate) struct Documents {
     cache: PageCache,
     near: Option<Arc<Memory>>,
-    flights: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
+    flights: Flights,
+    /// Whether the page cache answers those who have something in memory.
+    guard: Guard,
+    said: Arc<Seldom>,
     build: Arc<str>,
-}
-
-/// A document as this process last saw it.
-#[derive(Debug)]
-struct Near {
-    content: Content,
-    computed_at: Option<Timestamp>,
-    seen: Instant,
-    /// Whether it lives for a minute, as in [`Written::is_passing`].
-    is_passing: bool,
-    /// Whether a newer one should be there and could not be made.
-    is_old: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Content {
-    Page(Arc<Page>),
-    /// What a 404 says.
-    Missing(Arc<str>),
 }
 
 /// How long what is in memory is served without a look at the database.
@@ -88,50 +105,56 @@ pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// What is in memory is served for so long when the database cannot be asked.
 const OLD_MAX: Duration = Duration::from_secs(86_400);
 
-/// Longest wait for the database where there is something in memory.
+/// Longest wait for a document to be made anew where there is something in memory.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Within this time the database says whether it has another version; a usual look takes a few milliseconds.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// Longest wait for someone else's look at the same document where there is something in memory.
+const COMPANY_MAX: Duration = Duration::from_millis(250);
+const _: () =
+    assert!(COMPANY_MAX.as_millis() < HEARD_WITHIN.as_millis() && HEARD_WITHIN.as_millis() < PATIENCE.as_millis());
+
+/// When nobody looks: for a second after half of a second's looks failed, and one look tells whether that is over. There is
+/// nothing to spare the database from beyond that, so the pause does not grow.
+const LOOKS: Settings = Settings {
+    window: Duration::from_secs(1),
+    buckets: 4,
+    min_calls: 1,
+    failure_rate_permille: 500,
+    slow_call: None,
+    slow_rate_permille: 1000,
+    open_base: Duration::from_secs(1),
+    open_cap: Duration::from_secs(1),
+    jitter_permille: 200,
+    probes: 1,
+    probes_to_close: 1,
+    probe_timeout: Duration::from_secs(2),
+    fail_on_500: false,
+};
+
+/// How often it is said that pages come from memory.
+const SAY_EVERY: Duration = Duration::from_secs(30);
 
 /// How long documents live. A load ends those that it changes; what depends on the day or on the city itself is an hour old
 /// at most.
 const LIFETIME: Lifetime = Lifetime { ttl: Duration::from_secs(15 * 60), stale: Duration::from_secs(45 * 60) };
 
-/// Bytes of a usual document with its name, from which the number of entries is guessed.
-const USUAL_BYTES: u64 = 16 * 1024;
-
-/// Bytes that an entry costs beside its text.
-const OVERHEAD_BYTES: usize = 512;
-
-/// What is in memory, by key. Which entry gives way is the crate's business; it keeps what is asked for again.
-type Memory = Cache<String, Arc<Near>, Bytes>;
-
-fn memory(bytes_max: u64) -> Memory {
-    let entries = usize::try_from(bytes_max / USUAL_BYTES).unwrap_or(usize::MAX).max(1);
-    // One shard, so that the bound holds for the largest document too; it is locked for nanoseconds.
-    let options = OptionsBuilder::new().estimated_items_capacity(entries).weight_capacity(bytes_max).shards(1).build();
-    // Both that must be given are.
-    let options = options.expect("the options are complete");
-    Cache::with_options(options, Bytes, Default::default(), Default::default())
-}
-
-/// Compressed, a text comes to less than itself in both codings together, so it counts twice.
-#[derive(Clone, Debug)]
-struct Bytes;
-
-impl Weighter<String, Arc<Near>> for Bytes {
-    fn weight(&self, key: &String, near: &Arc<Near>) -> u64 {
-        let text = match &near.content {
-            Content::Page(page) => 2 * page.text().len(),
-            Content::Missing(detail) => detail.len(),
-        };
-        (key.len() + text + OVERHEAD_BYTES) as u64
-    }
-}
-
 impl Documents {
     /// Keeps at most `bytes_max` in memory; with zero every document is made for each request, and none is kept.
     pub(crate) fn new(cache: PageCache, bytes_max: u64) -> Self {
         let near = (bytes_max > 0).then(|| Arc::new(memory(bytes_max)));
-        Self { cache, near, flights: Arc::default(), build: build().into() }
+        // Constants, which a test of this file checks.
+        let looks = breaker::Config::new(LOOKS).expect("the settings are in their ranges");
+        Self {
+            cache,
+            near,
+            flights: Flights::default(),
+            guard: Guard::new(looks),
+            said: Arc::default(),
+            build: build().into(),
+        }
     }
 
     /// The document as an answer.
@@ -143,59 +166,65 @@ impl Documents {
         let Some(near) = &self.near else {
             let written = document.write().await?;
             let reuse = if written.is_passing { Reuse::ForAMinute } else { Reuse::AsThePolicySays };
-            return Ok(respond(document, &Page::new(written.text), reuse, started));
+            return Ok(respond(document, &Page::new(written.text), &written.tags, reuse, started));
         };
         let kept = Kept { document: document.clone(), build: Arc::clone(&self.build) };
-        let key = kept.key();
-        let young = || near.get(&key).filter(|near| near.seen.elapsed() < TRUSTED_FOR);
-        let found = match young() {
-            Some(found) => found,
-            None => {
-                let flight = self.flight(&key);
-                // Who waits longer than this asks by itself.
-                let alone = tokio::time::timeout(PATIENCE, flight.lock()).await;
-                let found = match young() {
-                    Some(found) => found,
-                    None => self.look(near, kept, &key).await?,
-                };
-                drop(alone);
-                found
-            }
-        };
+        let found = self.find(near, kept).await?;
         match &found.content {
-            Content::Page(page) => Ok(respond(document, page, found.reuse(), started)),
+            Content::Page(page) => Ok(respond(document, page, &found.tags, found.reuse(), started)),
             Content::Missing(detail) => Err(Error::not_found(detail.to_string())),
         }
     }
 
+    /// What is in memory, once it is known that there is nothing newer or that nobody can say.
+    async fn find<D: Document>(&self, near: &Arc<Memory>, kept: Kept<D>) -> Result<Arc<Near>, Error> {
+        let key = kept.key();
+        let young = || near.get(&key).filter(|near| near.seen.elapsed() < TRUSTED_FOR);
+        if let Some(found) = young() {
+            return Ok(found);
+        }
+        let before = near.get(&key).filter(|near| near.seen.elapsed() < OLD_MAX);
+        let flight = self.flights.of(&key);
+        // Who waits longer than this asks by itself, or takes what there is.
+        let patience = if before.is_some() { COMPANY_MAX } else { PATIENCE };
+        let alone = tokio::time::timeout(patience, flight.lock()).await;
+        if let Some(found) = young() {
+            return Ok(found);
+        }
+        match before {
+            None => self.first(near, kept, key).await,
+            Some(before) if alone.is_err() => Ok(before.unconfirmed()),
+            Some(before) => self.look(near, kept, key, before).await,
+        }
+    }
+
     /// Asks the database, which may make it. That goes on when the visitor leaves: others wait for it.
-    async fn look<D: Document>(&self, near: &Arc<Memory>, kept: Kept<D>, key: &str) -> Result<Arc<Near>, Error> {
-        let before = near.get(key).filter(|near| near.seen.elapsed() < OLD_MAX);
-        let looking = {
-            let (cache, near, before, key) = (self.cache.clone(), Arc::clone(near), before.clone(), key.to_owned());
-            tokio::spawn(async move {
-                let known = before.as_ref().and_then(|near| near.computed_at);
-                // A look says what was true when it began.
-                let seen = Instant::now();
-                let asked = tokio::time::timeout(REQUEST_TIME_MAX, cache.get_other_than(&kept, known)).await;
-                let (answer, is_old) = asked.map_err(|_| Error::busy("a document took too long"))??;
-                let found = match answer {
-                    page_cache::Answer::Same => {
-                        // It was known, so it was there.
-                        let before = before.ok_or_else(|| Error::bug("a document that nobody had is the same"))?;
-                        Near { content: before.content.clone(), computed_at: known, seen, is_old, ..*before }
-                    }
-                    page_cache::Answer::Other(payload, computed_at) => {
-                        let is_passing = is_passing(&payload);
-                        Near { content: Content::read(&payload)?, computed_at, seen, is_passing, is_old }
-                    }
-                };
-                let found = Arc::new(found);
-                near.insert(key, Arc::clone(&found));
-                Ok(found)
-            })
-        };
-        let Some(before) = before else { return looking.await.map_err(Error::bug)? };
+    async fn first<D: Document>(&self, near: &Arc<Memory>, kept: Kept<D>, key: String) -> Result<Arc<Near>, Error> {
+        let (cache, near) = (self.cache.clone(), Arc::clone(near));
+        let asking = tokio::spawn(async move {
+            // A look says what was true when it began.
+            let seen = Instant::now();
+            let asked = tokio::time::timeout(REQUEST_TIME_MAX, cache.get(&kept)).await;
+            let (answer, is_old) = asked.map_err(|_| too_long())??;
+            Ok(remember(&near, key, Near::read(answer, None, seen, is_old)?))
+        });
+        asking.await.map_err(Error::bug)?
+    }
+
+    /// Asks the database whether there is anything newer than what was there before, unless it has just been silent.
+    async fn look<D: Document>(
+        &self,
+        near: &Arc<Memory>,
+        kept: Kept<D>,
+        key: String,
+        before: Arc<Near>,
+    ) -> Result<Arc<Near>, Error> {
+        let is_in_doubt = self.guard.state() != State::Closed;
+        let Some(call) = self.guard.admit() else { return Ok(before.unconfirmed()) };
+        let looking = tokio::spawn(self.clone().renew(Arc::clone(near), kept, key, Arc::clone(&before), call));
+        if is_in_doubt {
+            return Ok(before.unconfirmed());
+        }
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(Ok(Ok(found))) => Ok(found),
             // Logged where it failed; what there is, is better than nothing.
@@ -204,51 +233,55 @@ impl Documents {
             Ok(Err(_)) | Err(_) => Ok(before.unconfirmed()),
         }
     }
-
-    /// What those wait for who ask for one document. Forgotten when nobody does.
-    fn flight(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
-        // A map that a panic left is whole.
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(key).and_then(Weak::upgrade) {
-            return flight;
-        }
-        flights.retain(|_, flight| flight.strong_count() > 0);
-        let flight = Arc::default();
-        flights.insert(key.to_owned(), Arc::downgrade(&flight));
-        flight
+    /// Asks whether there is another version, which may make it, and tells the breaker whether the database spoke.
+    async fn renew<D: Document>(
+        self,
+        near: Arc<Memory>,
+        kept: Kept<D>,
+        key: String,
+        before: Arc<Near>,
+        call: Call,
+    ) -> Result<Arc<Near>, Error> {
+        let seen = Instant::now();
+        let peeked = tokio::time::timeout(HEARD_WITHIN, self.cache.peek(&key, before.computed_at)).await;
+        let found = match peeked.unwrap_or_else(|_| Err(too_long())) {
+            Ok(found) => found,
+            Err(error) => {
+                call.end(End::Failed);
+                self.said.say(SAY_EVERY, |unsaid| {
+                    let error = error.internal().unwrap_or_default();
+                    tracing::warn!(
+                        event = "documents.from_memory",
+                        unsaid,
+                        error,
+                        "pages come from memory, since the page cache does not say whether there are newer ones: {error}"
+                    );
+                });
+                return Err(error);
+            }
+        };
+        call.end(End::Answered);
+        let served = tokio::time::timeout(REQUEST_TIME_MAX, self.cache.serve(&kept, found)).await;
+        let (answer, is_old) = served.map_err(|_| too_long())??;
+        Ok(remember(&near, key, Near::read(answer, Some(&before), seen, is_old)?))
     }
 }
 
-impl Near {
-    /// The same where the database did not say whether there is a newer one.
-    fn unconfirmed(&self) -> Arc<Self> {
-        Arc::new(Self { content: self.content.clone(), is_old: true, ..*self })
-    }
-
-    fn reuse(&self) -> Reuse {
-        match self {
-            Self { is_old: true, .. } => Reuse::Never,
-            Self { is_passing: true, .. } => Reuse::ForAMinute,
-            _ => Reuse::AsThePolicySays,
-        }
-    }
+fn too_long() -> Error {
+    Error::busy("a document took too long")
 }
 
-impl Content {
-    fn read(payload: &Payload) -> Result<Self, Error> {
-        match (payload.get(TEXT).and_then(Value::as_str), payload.get(MISSING).and_then(Value::as_str)) {
-            (Some(text), _) => Ok(Self::Page(Page::new(text.to_owned()))),
-            (None, Some(detail)) => Ok(Self::Missing(detail.into())),
-            (None, None) => Err(Error::bug("an entry of the page cache is no document")),
-        }
-    }
-}
-
-fn respond<D: Document>(document: &D, page: &Arc<Page>, reuse: Reuse, started: Instant) -> Response {
+fn respond<D: Document>(
+    document: &D,
+    page: &Arc<Page>,
+    further: &[String],
+    reuse: Reuse,
+    started: Instant,
+) -> Response {
     let fields = [(CONTENT_TYPE, HeaderValue::from_static(document.content_type())), (ETAG, page.entity_tag().clone())];
     let mut response = (fields, page.text().clone()).into_response();
     let tags = document.tags();
-    purge::tag(&mut response, &tags.iter().map(String::as_str).collect::<Vec<_>>());
+    purge::tag(&mut response, &tags.iter().chain(further).map(String::as_str).collect::<Vec<_>>());
     response.extensions_mut().insert(DatabaseTime(started.elapsed()));
     response.extensions_mut().insert(Arc::clone(page));
     response.extensions_mut().insert(reuse);
@@ -261,11 +294,6 @@ struct Kept<D> {
     document: D,
     build: Arc<str>,
 }
-
-/// Members of its payload.
-const TEXT: &str = "text";
-const MISSING: &str = "missing";
-const PASSING: &str = "passing";
 
 impl<D: Document> Entry for Kept<D> {
     /// Of one length, since an index holds no long ones and a query may be long.
@@ -282,6 +310,10 @@ impl<D: Document> Entry for Kept<D> {
         self.document.tags()
     }
 
+    fn tags_of(&self, payload: &Payload) -> Vec<String> {
+        [self.document.tags(), tags(payload)].concat()
+    }
+
     fn is_passing(&self, payload: &Payload) -> bool {
         is_passing(payload)
     }
@@ -293,6 +325,9 @@ impl<D: Document> Entry for Kept<D> {
                 if written.is_passing {
                     payload.insert(PASSING.to_owned(), true.into());
                 }
+                if !written.tags.is_empty() {
+                    payload.insert(TAGS.to_owned(), written.tags.into());
+                }
                 Ok(payload)
             }
             Err(error) if error.status() == StatusCode::NOT_FOUND => {
@@ -301,10 +336,6 @@ impl<D: Document> Entry for Kept<D> {
             Err(error) => Err(error),
         }
     }
-}
-
-fn is_passing(payload: &Payload) -> bool {
-    payload.contains_key(MISSING) || payload.contains_key(PASSING)
 }
 
 /// Bytes of the digest in a key: nobody finds two names with the same.
@@ -323,20 +354,8 @@ fn build() -> String {
 mod tests {
     use super::*;
 
-    fn near(text_bytes: usize) -> Arc<Near> {
-        let content = Content::Page(Page::new("x".repeat(text_bytes)));
-        Arc::new(Near { content, computed_at: None, seen: Instant::now(), is_passing: false, is_old: false })
-    }
-
     #[test]
-    fn memory_has_a_bound_in_bytes() {
-        let bytes_max = 1_000_000;
-        let held = memory(bytes_max);
-        for number in 0..100 {
-            held.insert(number.to_string(), near(20_000));
-        }
-        assert!(held.weight() <= bytes_max && held.len() > 10, "{} in {}", held.weight(), held.len());
-        held.insert("too long".to_owned(), near(600_000));
-        assert!(held.get("too long").is_none() && held.weight() <= bytes_max);
+    fn the_breakers_settings_hold_together() {
+        assert!(breaker::Config::new(LOOKS).is_ok());
     }
 }

@@ -11,6 +11,7 @@ pub mod digest;
 mod documents;
 pub mod error;
 pub mod explain;
+mod flights;
 pub mod guard;
 pub mod health;
 pub mod http;

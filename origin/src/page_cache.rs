@@ -8,9 +8,8 @@
 //! An entry says by tags what it is made of; [`invalidate_tagged`] makes old what a load has changed. That there is nothing
 //! is remembered too, for a shorter time and in a bounded number.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -20,6 +19,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::db::{Pool, Reader};
 use crate::error::Error;
+use crate::flights::Flights;
 
 /// An answer: a JSON object.
 pub(crate) type Payload = Map<String, Value>;
@@ -41,9 +41,14 @@ pub(crate) trait Entry: Clone + Send + Sync + 'static {
     /// How long it lives.
     fn lifetime(&self) -> Lifetime;
 
-    /// What it is made of, as [`crate::purge`] names it.
+    /// What it is made of, as [`crate::purge`] names it, as far as that is known before it is computed.
     fn tags(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What it is made of, all of it.
+    fn tags_of(&self, _: &Payload) -> Vec<String> {
+        self.tags()
     }
 
     /// Whether this says that there is nothing, or that somebody could not be asked, and so lives for a minute.
@@ -59,7 +64,7 @@ pub(crate) trait Entry: Clone + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub(crate) struct PageCache {
     pool: Pool,
-    flights: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
+    flights: Flights,
     counts: Arc<Counts>,
     stored: Arc<AtomicU64>,
 }
@@ -91,7 +96,7 @@ struct Counts {
 
 /// A row as it was found.
 #[derive(Debug)]
-struct Found {
+pub(crate) struct Found {
     /// Absent when there is none, or the caller has it.
     payload: Option<Value>,
     computed_at: Option<Timestamp>,
@@ -142,11 +147,13 @@ const FIND: &str = "
                 ELSE 'old' END
       FROM page_cache WHERE cache_key = $1";
 
-/// Takes the lease, if nobody has it. The row's own lifetime stays until something is computed.
+/// Takes the lease, if nobody has it. The row's own lifetime stays until something is computed, and so do its tags beside
+/// the new ones: what is there can be served until then.
 const LEASE_IT: &str = "
     INSERT INTO page_cache (cache_key, ttl_seconds, stale_seconds, computing_until, tags)
     VALUES ($1, 1, 0, now() + $2 * interval '1 millisecond', $3)
-    ON CONFLICT (cache_key) DO UPDATE SET computing_until = now() + $2 * interval '1 millisecond', tags = $3
+    ON CONFLICT (cache_key) DO UPDATE SET computing_until = now() + $2 * interval '1 millisecond',
+       tags = ARRAY(SELECT DISTINCT unnest(page_cache.tags || excluded.tags))
      WHERE page_cache.computing_until IS NULL OR page_cache.computing_until <= now()
     RETURNING now()";
 
@@ -174,18 +181,21 @@ pub(crate) const TRIM: &str = "
         (SELECT cache_key FROM page_cache WHERE computed_at IS NULL AND computing_until < now() - interval '1 hour'))
     RETURNING 1";
 
-/// Makes the entries old that are made of one of `tags`. Says how many.
+/// A tag of what is being computed: of what it is made is known afterwards, so any change may be its own.
+const PENDING: &str = "pending";
+
+/// Makes the entries old that are made of one of `tags`, and those that are being computed. Says how many.
 ///
 /// # Errors
 /// When the database does not take it.
 pub(crate) async fn invalidate_tagged(client: &Client, tags: &[String]) -> Result<u64, tokio_postgres::Error> {
-    let sql = "UPDATE page_cache SET invalidated_at = clock_timestamp() WHERE tags && $1";
-    client.execute_typed(sql, &[(&tags, Type::TEXT_ARRAY)]).await
+    let sql = "UPDATE page_cache SET invalidated_at = clock_timestamp() WHERE tags && ($1 || $2)";
+    client.execute_typed(sql, &[(&tags, Type::TEXT_ARRAY), (&PENDING, Type::TEXT)]).await
 }
 
 impl PageCache {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, flights: Arc::default(), counts: Arc::default(), stored: Arc::default() }
+        Self { pool, flights: Flights::default(), counts: Arc::default(), stored: Arc::default() }
     }
 
     /// The entry, computed if need be. What comes from the cache has `_cached` and `_cached_at`.
@@ -195,7 +205,7 @@ impl PageCache {
     /// # Errors
     /// When it cannot be computed and was not there, or another process takes too long.
     pub(crate) async fn get_cached_or_compute<E: Entry>(&self, entry: &E) -> Result<Payload, Error> {
-        match self.look(entry, None).await? {
+        match self.look(entry).await? {
             (Answer::Other(mut payload, computed_at), Source::Kept | Source::Old) => {
                 payload.insert("_cached".to_owned(), true.into());
                 payload.insert("_cached_at".to_owned(), computed_at.map(|at| at.to_string()).into());
@@ -206,33 +216,50 @@ impl PageCache {
         }
     }
 
-    /// The same for who has the version that was computed at `known`, and whether it is old and could not be made anew.
+    /// The same, and whether it is old and could not be made anew.
     ///
     /// # Errors
     /// As [`PageCache::get_cached_or_compute`].
-    pub(crate) async fn get_other_than<E: Entry>(
-        &self,
-        entry: &E,
-        known: Option<Timestamp>,
-    ) -> Result<(Answer, bool), Error> {
-        self.look(entry, known).await.map(|(answer, source)| (answer, source == Source::Old))
+    pub(crate) async fn get<E: Entry>(&self, entry: &E) -> Result<(Answer, bool), Error> {
+        self.look(entry).await.map(|(answer, source)| (answer, source == Source::Old))
     }
 
-    async fn look<E: Entry>(&self, entry: &E, known: Option<Timestamp>) -> Result<(Answer, Source), Error> {
-        let key = entry.key();
+    /// What the database has for who holds the version that was computed at `known`, and nothing of making it anew. What was
+    /// found is for [`PageCache::serve`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn peek(&self, key: &str, known: Option<Timestamp>) -> Result<Found, Error> {
         self.counts.asked.fetch_add(1, Ordering::Relaxed);
-        let found = match self.find(&key, known).await {
-            Ok(found) => found,
+        self.find(key, known).await
+    }
+
+    /// As [`PageCache::get`], for who has looked already.
+    ///
+    /// # Errors
+    /// As [`PageCache::get_cached_or_compute`].
+    pub(crate) async fn serve<E: Entry>(&self, entry: &E, found: Found) -> Result<(Answer, bool), Error> {
+        let served = self.serve_or_fill(entry, &entry.key(), found).await;
+        served.map(|(answer, source)| (answer, source == Source::Old))
+    }
+
+    async fn look<E: Entry>(&self, entry: &E) -> Result<(Answer, Source), Error> {
+        let key = entry.key();
+        match self.peek(&key, None).await {
+            Ok(found) => self.serve_or_fill(entry, &key, found).await,
             Err(error) => {
                 tracing::debug!(event = "cache.unreadable", key, %error, "the page cache cannot be read");
-                return entry.compute().await.map(|payload| (Answer::Other(payload, None), Source::Made));
+                entry.compute().await.map(|payload| (Answer::Other(payload, None), Source::Made))
             }
-        };
+        }
+    }
+
+    async fn serve_or_fill<E: Entry>(&self, entry: &E, key: &str, found: Found) -> Result<(Answer, Source), Error> {
         match found.standing {
             Standing::Fresh => self.hit(found),
             Standing::Stale => {
                 // One of this process at a time: the others need not even ask for the lease.
-                if let Ok(alone) = self.flight(&key).try_lock_owned() {
+                if let Ok(alone) = self.flights.of(key).try_lock_owned() {
                     let (cache, entry) = (self.clone(), entry.clone());
                     tokio::spawn(async move {
                         // Logged where it was computed; who comes next tries again.
@@ -242,11 +269,11 @@ impl PageCache {
                 }
                 self.hit(found)
             }
-            Standing::Old => match tokio::time::timeout(WAIT_MAX, self.fill(entry, &key)).await {
+            Standing::Old => match tokio::time::timeout(WAIT_MAX, self.fill(entry, key)).await {
                 Ok(Ok(filled)) => Ok(filled),
                 Ok(Err(_)) | Err(_) => found.served().map(|(answer, _)| (answer, Source::Old)),
             },
-            Standing::Empty => self.fill(entry, &key).await,
+            Standing::Empty => self.fill(entry, key).await,
         }
     }
 
@@ -279,7 +306,7 @@ impl PageCache {
     /// Waits for who computes it, or does so. One of this process at a time looks after one entry. Whatever the reason for
     /// which it fails, the caller serves what was there before.
     async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<(Answer, Source), Error> {
-        let (flight, asked) = (self.flight(key), Instant::now());
+        let (flight, asked) = (self.flights.of(key), Instant::now());
         let _alone = tokio::time::timeout(WAIT_MAX, flight.lock()).await.map_err(|_| slow())?;
         loop {
             let found = self.find(key, None).await?;
@@ -341,7 +368,8 @@ impl PageCache {
     }
 
     async fn lease<E: Entry>(&self, entry: &E, key: &str) -> Result<Option<Timestamp>, Error> {
-        let (millis, tags) = (millis(LEASE), entry.tags());
+        let millis = millis(LEASE);
+        let tags: Vec<String> = entry.tags().into_iter().chain([PENDING.to_owned()]).collect();
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&key, Type::TEXT), (&millis, Type::INT4), (&tags, Type::TEXT_ARRAY)];
         let rows = self.ask(LEASE_IT, &parameters).await?;
@@ -349,7 +377,7 @@ impl PageCache {
     }
 
     async fn store<E: Entry>(&self, entry: &E, key: &str, payload: &Payload, since: Timestamp) -> Result<(), Error> {
-        let (is_passing, tags) = (entry.is_passing(payload), entry.tags());
+        let (is_passing, tags) = (entry.is_passing(payload), entry.tags_of(payload));
         let lifetime = if is_passing { PASSING } else { entry.lifetime() };
         let payload = Value::Object(payload.clone());
         let (ttl, stale) = (seconds(lifetime.ttl), seconds(lifetime.stale));
@@ -387,19 +415,6 @@ impl PageCache {
         let rows = reader.query_typed(sql, parameters).await?;
         reader.finish();
         Ok(rows)
-    }
-
-    /// What those of this process who fill one entry wait for. Forgotten when nobody does.
-    fn flight(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
-        // A map that a panic left is whole.
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(key).and_then(Weak::upgrade) {
-            return flight;
-        }
-        flights.retain(|_, flight| flight.strong_count() > 0);
-        let flight = Arc::default();
-        flights.insert(key.to_owned(), Arc::downgrade(&flight));
-        flight
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use http::{HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
 use serde_json::json;
 use tokio_postgres::types::Type;
 
@@ -89,6 +90,20 @@ const TOLD: &str = "
           JOIN unnest($1::text[], $2::timestamptz[]) AS told (tag, queued_at) USING (tag, queued_at)
            FOR UPDATE OF waiting SKIP LOCKED)";
 
+/// What waits, the oldest first, and whether the page cache has been made old for it.
+const WAITING: &str = "
+    SELECT tag, queued_at, cache_done_for IS NOT DISTINCT FROM queued_at
+      FROM purge_queue ORDER BY queued_at, tag LIMIT $1";
+
+/// Remembers for what the page cache has been made old, as it was when it was read. A tag that is queued again gets another
+/// time, and its transaction may be open still: `queued_at` says nothing of when the change could be seen, so no entry is
+/// compared with it.
+const CACHE_DONE: &str = "
+    UPDATE purge_queue SET cache_done_for = queued_at WHERE tag IN (
+        SELECT waiting.tag FROM purge_queue waiting
+          JOIN unnest($1::text[], $2::timestamptz[]) AS done (tag, queued_at) USING (tag, queued_at)
+           FOR UPDATE OF waiting SKIP LOCKED)";
+
 /// Makes old what the page cache keeps of everything that is queued, then tells the edge of it, and returns how many tags
 /// that has taken. Without an edge to tell, the queue is emptied.
 ///
@@ -101,22 +116,27 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
     session.query_typed(WIDEN, &[(&(PARCELS_MAX as i64), Type::INT8), (&REPORTS, Type::TEXT)]).await?;
     let mut taken = 0;
     for _ in 0..PORTIONS_MAX {
-        let statement = "SELECT tag, queued_at FROM purge_queue ORDER BY queued_at, tag LIMIT $1";
-        let rows = session.query(statement, &[&PORTION]).await?;
+        let rows = session.query(WAITING, &[&PORTION]).await?;
         if rows.is_empty() {
             break;
         }
         // Whoever asks once the edge has forgotten a page is given it as the replica has it, for as long as pages live.
         db::replay::wait(&config.database, &session).await.context("the edge is not told what the replica lacks")?;
         let tags: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        page_cache::invalidate_tagged(&session, &tags).await?;
+        let times: Vec<Timestamp> = rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
+        let done: Vec<bool> = rows.iter().map(|row| row.try_get(2)).collect::<Result<_, _>>()?;
+        let due = tags.iter().zip(&done).filter(|(_, done)| !**done).map(|(tag, _)| tag.clone());
+        let due: Vec<String> = due.collect();
+        if !due.is_empty() {
+            page_cache::invalidate_tagged(&session, &due).await?;
+            session.execute(CACHE_DONE, &[&tags, &times]).await?;
+        }
         if let Some(edge) = &config.purge {
             // What a process has in memory is old to it too then, so the edge gets nothing that was just made old.
             tokio::time::sleep(2 * TRUSTED_FOR).await;
             tell(&http, edge, &tags).await?;
             taken += tags.len();
         }
-        let times: Vec<jiff::Timestamp> = rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
         session.execute(TOLD, &[&tags, &times]).await?;
     }
     Ok(taken)

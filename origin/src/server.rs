@@ -245,6 +245,7 @@ fn router(site: Arc<Site>, policy: Arc<Policy>, access: Access) -> Router {
         .layer(from_fn(encoding::compressed))
         .layer(encoding::compression())
         .layer(from_fn(encoding::weaken))
+        .layer(from_fn(cache::conditional))
         .layer(from_fn(security::layer))
         .layer(from_fn(observe::layer))
 }

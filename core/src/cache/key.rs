@@ -146,15 +146,16 @@ fn write_place(name: &mut Name, target: &Target<'_>) {
 /// (RFC 5646 §2.1.1), and their order says nothing that can be relied upon, since that is what weights are for
 /// (RFC 9110 §12.5.4).
 fn sorted<'a, 'b>(value: &'a str, places: &'b mut [&'a str]) -> &'b [&'a str] {
+    let folded = |member: &'a str| member.bytes().map(|byte| byte.to_ascii_lowercase());
     let mut count = 0;
-    for (place, member) in places.iter_mut().zip(members(value)) {
-        *place = member;
+    for member in members(value).take(places.len()) {
+        // They are few, and one of core's sorts is 2 KB of code.
+        let place = places[..count].partition_point(|placed| folded(placed).le(folded(member)));
+        places.copy_within(place..count, place + 1);
+        places[place] = member;
         count += 1;
     }
-    let ordered = &mut places[..count];
-    let folded = |member: &'a str| member.bytes().map(|byte| byte.to_ascii_lowercase());
-    ordered.sort_unstable_by(|one, other| folded(one).cmp(folded(other)));
-    ordered
+    &places[..count]
 }
 
 // Targets, paths and variants hash in separate domains; the number changes when what is stored changes its form.

@@ -101,7 +101,10 @@ async fn isolate() -> Result<(Rc<Isolate<Host>>, Rc<settings::Places>), String> 
     }
     let (settings, places) = settings::read().await?;
     let seed = host::random();
-    let made = (Rc::new(Isolate::new(Edge::new(policy()?, seed).with_settings(settings), seed)), Rc::new(places));
+    let made = (
+        Rc::new(Isolate::new(Edge::new(Box::leak(Box::new(policy()?)), seed).with_settings(settings), seed)),
+        Rc::new(places),
+    );
     // While the variables were read, another first request may have been faster.
     Ok(ISOLATE.with(|isolate| isolate.get_or_init(|| made).clone()))
 }

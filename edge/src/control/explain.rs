@@ -7,7 +7,7 @@ use seawall_core::{cache::query::hex_digit, problem::Status};
 
 use crate::{
     Platform,
-    message::{Headers, Request, Response},
+    message::{Headers, Request, Response, parts},
     pipeline::explain,
 };
 
@@ -26,13 +26,9 @@ impl<P: Platform> Control<'_, P> {
         let Some(Some(url)) = value("url") else {
             return wrong("Say which request: ?url= and an absolute URL in percent-encoding.");
         };
-        let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
-        else {
+        let Some((scheme @ ("http" | "https"), host, path, query)) = parts(&url) else {
             return wrong("The URL must begin with http:// or https://.");
         };
-        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let target = target.split('#').next().unwrap_or_default();
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut headers = P::Headers::default();
         for name in ["accept", "accept-language"] {
             if let Some(Some(value)) = value(name) {

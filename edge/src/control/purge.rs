@@ -22,7 +22,7 @@ use seawall_core::{
 use crate::{
     Platform, answer,
     limits::{PURGE_BODY_BYTES_MAX, PURGE_ORDERS_MAX, RETRY_AFTER_UNREACHABLE},
-    message::{Request, Response},
+    message::{Request, Response, parts},
     purge::{self, By, NotTaken, Order},
     sanitise,
 };
@@ -151,12 +151,9 @@ impl<P: Platform> Control<'_, P> {
     /// An address of this site. Another site's are refused: who may purge here may not purge there.
     fn place(&self, url: &str) -> Result<Place, String> {
         let absolute = "an address such as \"https://site.example/path\"";
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("address", url, absolute))?;
-        if !matches!(scheme, "http" | "https") {
+        let Some((scheme @ ("http" | "https"), host, path, query)) = parts(url) else {
             return Err(wrong("address", url, absolute));
-        }
-        let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        };
         let path = if path.is_empty() { "/" } else { path };
         let (host, path) =
             sanitise::place(host, path, query).map_err(|malformed| wrong("address", url, malformed.detail()))?;

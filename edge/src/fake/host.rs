@@ -213,7 +213,7 @@ impl Platform for Host {
             }
             // Both ends of the wire, so that what travels is what is decided on.
             let malformed = |what: &str| AuthorityError::Failed(format!("malformed {what}"));
-            let question = Question::decode(&question.encode(), &world.policy).map_err(|_| malformed("question"))?;
+            let question = Question::decode(&question.encode(), world.policy).map_err(|_| malformed("question"))?;
             let heard = self.0.hear(shard, &question);
             if self.0.happens(faults.authority_ends) {
                 self.0.restart_authorities();

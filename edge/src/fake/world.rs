@@ -77,7 +77,7 @@ pub struct Faults {
 }
 
 pub(super) struct Inner {
-    pub(super) policy: Policy,
+    pub(super) policy: &'static Policy,
     pub(super) now: RefCell<Timestamp>,
     random: RefCell<u64>,
     pub(super) pool: RefCell<LocalPool>,
@@ -113,12 +113,13 @@ pub(super) struct Inner {
 }
 
 impl World {
-    /// A world at the start of 2026, where the origin answers 200 and nothing fails.
+    /// A world at the start of 2026, where the origin answers 200 and nothing fails. Its policy stays in memory when the
+    /// world ends, as an edge's does.
     #[must_use]
     pub fn new(policy: Policy, seed: u64) -> Self {
         let pool = LocalPool::new();
         Self(Rc::new(Inner {
-            policy,
+            policy: Box::leak(Box::new(policy)),
             now: RefCell::new(Timestamp::from_unix_seconds(1_767_225_600)),
             random: RefCell::new(seed),
             spawner: pool.spawner(),
@@ -150,11 +151,17 @@ impl World {
         }))
     }
 
+    /// The policy of this world.
+    #[must_use]
+    pub fn policy(&self) -> &'static Policy {
+        self.0.policy
+    }
+
     /// An isolate in this world.
     #[must_use]
     pub fn edge(&self) -> Rc<Isolate<Host>> {
         let seed = self.random();
-        Rc::new(Isolate::new(Edge::new(self.0.policy.clone(), seed), seed))
+        Rc::new(Isolate::new(Edge::new(self.0.policy, seed), seed))
     }
 
     /// Gives the world a far store, or takes it away.

@@ -31,7 +31,7 @@ use crate::{
     client::Client,
     control, maintenance,
     memory::{Place, Places, Responses},
-    message::Headers,
+    message::{Headers, parts},
     protect, sanitise,
 };
 
@@ -169,7 +169,7 @@ pub fn at_once<P: Platform, R>(
         && let Some(admission) = admit::at_once(isolate, route, client, now)
     {
         let is_encrypted = place.is_encrypted();
-        let shown = Shown { age, ttl, policy: &isolate.policy, route, is_encrypted, admission };
+        let shown = Shown { age, ttl, policy: isolate.policy, route, is_encrypted, admission };
         let answer = answer(Quick::Hit(ready, shown));
         memory.responses.see(&key);
         isolate.state.borrow_mut().tally.count(place.route, now);
@@ -178,7 +178,7 @@ pub fn at_once<P: Platform, R>(
     let may_hit = head.method == "GET" && route.cache.as_ref().is_some_and(|rule| rule.edge.is_some());
     let admission = admit::refused_at_once(isolate, route, client, may_hit, now)?;
     isolate.state.borrow_mut().tally.deny(place.route, now);
-    Some(answer(Quick::Refusal(Refused::new(&isolate.policy, place, route, admission))))
+    Some(answer(Quick::Refusal(Refused::new(isolate.policy, place, route, admission))))
 }
 
 /// A response that serves a request as it is.
@@ -250,15 +250,6 @@ fn is_stored(route: &Route, method: &str) -> bool {
 
 /// Options of `Connection` that are about the connection alone: nearly every request has one of them.
 const KEEPING: [&str; 2] = ["keep-alive", "close"];
-
-/// Scheme, host with port, path and query of an absolute URL, as they stand there.
-fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = target.split('#').next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some((scheme, host, path, query))
-}
 
 /// A request as the origin would get it, for what a stored response varies on.
 struct ForOrigin<'a> {

@@ -7,7 +7,7 @@ use seawall_core::{
     cache::{Ask, Stored, decide::situation, explain, judge::Origin},
     json::append_string,
     limit::fields,
-    policy::{Policy, Query, Route, Scope},
+    policy::{Query, Route, Scope},
     time::Timestamp,
 };
 
@@ -92,7 +92,7 @@ pub(crate) async fn explain<P: Platform>(isolate: &Isolate<P>, platform: &P, mut
 }
 
 fn describe_route<P: Platform>(json: &mut String, isolate: &Isolate<P>, route: &Route, now: Timestamp) {
-    let policy: &Policy = &isolate.policy;
+    let policy = isolate.policy;
     let upstream = policy.upstream_of(route);
     member(json, "route", route.name.as_str());
     member(json, "upstream", upstream.name.as_str());

@@ -20,7 +20,7 @@ fn world() -> (World, Rc<Isolate<Host>>) {
         build: Build { version: "1.2.3".into(), policy: "abc".into(), deployment: "blue \"1\"".into() },
         ..Settings::default()
     };
-    let edge = Edge::new(policy(), 1).with_settings(settings);
+    let edge = Edge::new(world.policy(), 1).with_settings(settings);
     (world, Rc::new(Isolate::new(edge, 1)))
 }
 

@@ -17,7 +17,8 @@ const NIGHTLY: &str = "0 9 * * *";
 fn world() -> (World, Rc<Isolate<Host>>) {
     let world = World::new(policy(), 1);
     let settings = Settings { cron_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
-    (world, Rc::new(Isolate::new(Edge::new(policy(), 1).with_settings(settings), 1)))
+    let edge = Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1));
+    (world, edge)
 }
 
 fn failed(name: &str) -> Result<(), JobsFailed> {

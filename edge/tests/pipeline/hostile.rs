@@ -9,7 +9,7 @@ use seawall_edge::{
     settings::{EDGE_SECRET_FIELD, Secret},
 };
 
-use super::{body, cache_status, field, get, policy, world};
+use super::{body, cache_status, field, get, world};
 
 /// The origin shows what it got, so that a test sees what could have been repeated to others.
 fn echo(request: &Request<seawall_edge::fake::Host>) -> Reply {
@@ -76,7 +76,7 @@ fn only_this_edge_shows_the_origin_its_secret() {
         });
         let edge_secret = configured.and_then(|text| Secret::new(text.to_owned()));
         let settings = Settings { edge_secret, ..Settings::default() };
-        let edge = Rc::new(Isolate::new(Edge::new(policy(), 1).with_settings(settings), 1));
+        let edge = Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1));
         // What a visitor claims is taken away, whether the page is stored or passed through.
         for (method, target) in [("GET", "/search?q=a"), ("POST", "/auth/send-link")] {
             let request = Request::get(target).method(method).with(EDGE_SECRET_FIELD, "guessed");

@@ -76,10 +76,10 @@ pub(super) fn world(options: &str, film: &Film) -> (World, Rc<Isolate<Host>>, Lo
          cache = {{ edge = {{ fresh = \"1m\", {options} }} }}\n"
     );
     let policy = Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}"));
-    let world = World::new(policy.clone(), 1);
+    let world = World::new(policy, 1);
     world.set_purge_log(true);
     let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
-    let edge = Rc::new(Isolate::new(Edge::new(policy, 1).with_settings(settings), 1));
+    let edge = Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1));
     let log = show(&world, film);
     (world, edge, log)
 }

@@ -33,7 +33,7 @@ fn site_with(log: fn(&World, bool)) -> (World, Rc<Isolate<Host>>, Rc<Isolate<Hos
     });
     let isolate = || {
         let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
-        Rc::new(Isolate::new(Edge::new(policy(), 1).with_settings(settings), 1))
+        Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1))
     };
     let (here, there) = (isolate(), isolate());
     (world, here, there)
@@ -239,10 +239,10 @@ fn who_may_purge_one_site_may_not_purge_another() {
     let (_, routes) = include_str!("../../../policy.toml").split_once("[upstream.origin]").unwrap();
     let text = format!("version = 1\nsite.hosts = [\"permits.example\"]\n[upstream.origin]{routes}");
     let policy = seawall_core::policy::Policy::compile(&text).unwrap();
-    let world = World::new(policy.clone(), 1);
+    let world = World::new(policy, 1);
     world.set_purge_log(true);
     let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
-    let edge = Rc::new(Isolate::new(Edge::new(policy, 1).with_settings(settings), 1));
+    let edge = Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1));
     for json in [
         r#"{"urls": ["https://other.example/"]}"#,
         r#"{"prefixes": ["https://other.example/"]}"#,
@@ -319,7 +319,7 @@ fn a_change_of_an_address_reaches_what_equal_addresses_share() {
             world.set_purge_log(has_log);
             let isolate = || {
                 let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
-                Rc::new(Isolate::new(Edge::new(policy.clone(), 1).with_settings(settings), 1))
+                Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1))
             };
             let (here, there) = (isolate(), isolate());
             world.origin(|_| Reply::ok("old", &[("no-vary-search", "params=(\"utm\")"), ("content-length", "3")]));

@@ -109,8 +109,8 @@ fn answer(response: Response<Host>) -> Answer {
 /// A world with a log of purges, whose isolate has the operator's secret.
 fn with_secret() -> (World, Rc<Isolate<Host>>) {
     let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
-    let edge = Edge::new(policy(), 1).with_settings(settings);
     let world = World::new(policy(), 1);
+    let edge = Edge::new(world.policy(), 1).with_settings(settings);
     world.set_purge_log(true);
     (world, Rc::new(Isolate::new(edge, 1)))
 }

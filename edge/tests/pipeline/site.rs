@@ -20,10 +20,11 @@ fn world(tables: &str, maintenance: Option<bool>) -> (World, Rc<Isolate<Host>>) 
     let (_, routes) = include_str!("../../../policy.toml").split_once("[upstream.origin]").unwrap();
     let policy = format!("version = 1\n{tables}\n[upstream.origin]{routes}");
     let policy = Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}"));
-    let world = World::new(policy.clone(), 1);
+    let world = World::new(policy, 1);
     let control_secret = Secret::new(SECRET.to_owned());
     let settings = Settings { control_secret, maintenance, ..Settings::default() };
-    (world, Rc::new(Isolate::new(Edge::new(policy, 1).with_settings(settings), 1)))
+    let edge = Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1));
+    (world, edge)
 }
 
 fn to_host(host: &str) -> Request<Host> {

@@ -43,7 +43,7 @@ pub(crate) async fn ask(
 #[wasm_bindgen]
 pub struct Limiter {
     state: State,
-    policy: Policy,
+    policy: &'static Policy,
     shard: Shard,
     /// Whether this life of the object has set its alarm.
     is_armed: bool,
@@ -58,8 +58,8 @@ impl Limiter {
     #[wasm_bindgen(constructor)]
     pub fn new(state: State) -> Result<Self, JsValue> {
         let policy = crate::policy();
-        let mut shard = Shard::new(&policy, glue::random()?, host::now());
-        restore(&state, &policy, &mut shard)?;
+        let mut shard = Shard::new(policy, glue::random()?, host::now());
+        restore(&state, policy, &mut shard)?;
         Ok(Self { state, policy, shard, is_armed: false })
     }
 
@@ -68,10 +68,10 @@ impl Limiter {
     /// # Errors
     /// When its storage does not take what must survive.
     pub fn answer(&mut self, question: &str) -> Result<Option<String>, JsValue> {
-        let Ok(question) = Question::decode(question, &self.policy) else { return Ok(None) };
+        let Ok(question) = Question::decode(question, self.policy) else { return Ok(None) };
         // The upper half of a random number is as random as the whole.
         let random = (glue::random()? >> 32) as u32;
-        let heard = self.shard.hear(&self.policy, &question, host::now(), random);
+        let heard = self.shard.hear(self.policy, &question, host::now(), random);
         for kept in &heard.keep {
             // 64-bit numbers do not survive the way through JavaScript, their digits do.
             let values = [format!("{:032x}", kept.key), kept.encode(), digits(kept.expires)];

@@ -40,11 +40,12 @@ use alloc::{
 use core::cell::OnceCell;
 
 use js_sys::{Array, Object, Promise};
+use once_cell::race::OnceBox;
 use seawall_core::{headers::Fields, policy::Policy, time::Timestamp};
 use seawall_edge::{
     Edge, Isolate,
     cron::{self, Tick},
-    message::{Request, Response},
+    message::{Request, Response, parts},
     pipeline::{self, HEAD_FIELDS, Head, Quick},
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
@@ -194,13 +195,27 @@ pub fn contract(env: Object, context: Context) -> Promise {
     }))
 }
 
-/// The policy that the build embedded.
-fn policy() -> Policy {
+/// Lays the embedded policy out in memory, and answers where the bytes are that this reads: their address above their
+/// number. The build calls this, and makes the memory that it leaves that of the module (`xtask/src/build/shrink.mjs`), so
+/// that nothing in a deployed Worker reads a policy.
+#[wasm_bindgen]
+pub fn lay_out() -> u64 {
     let embedded = include_bytes!(concat!(env!("OUT_DIR"), "/policy.bin"));
     // The same build wrote it.
     let Ok(policy) = postcard::from_bytes(embedded) else { panic!("the embedded policy does not decode") };
+    // Whoever came first has laid out the same.
+    let _ = POLICY.set(Box::new(policy));
+    (embedded.as_ptr() as u64) << 32 | embedded.len() as u64
+}
+
+/// The policy that the build laid out.
+fn policy() -> &'static Policy {
+    let Some(policy) = POLICY.get() else { panic!("the build did not lay out the policy") };
     policy
 }
+
+/// Set before the module is deployed.
+static POLICY: OnceBox<Policy> = OnceBox::new();
 
 /// The request as the pipeline takes it; `None` when its URL is not absolute.
 fn convert(request: &web_sys::Request) -> Option<Request<Host>> {
@@ -213,21 +228,12 @@ fn convert(request: &web_sys::Request) -> Option<Request<Host>> {
         method: request.method(),
         scheme: scheme.to_owned(),
         host: host.to_owned(),
-        path: path.to_owned(),
+        path: if path.is_empty() { "/" } else { path }.to_owned(),
         query: query.to_owned(),
         headers,
         body: request.body().map(Body::Stream),
         client,
     })
-}
-
-/// Scheme, host with port, path and query of an absolute URL.
-fn parts(url: &str) -> Option<(&str, &str, &str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let (host, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let target = target.split('#').next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some((scheme, host, if path.is_empty() { "/" } else { path }, query))
 }
 
 /// Where Cloudflare names the client.

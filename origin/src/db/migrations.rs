@@ -70,6 +70,7 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0014_page_cache_tags.sql"),
     },
     Migration { version: 15, name: "0015_spellings", sql: include_str!("../../migrations/0015_spellings.sql") },
+    Migration { version: 16, name: "0016_purges_once", sql: include_str!("../../migrations/0016_purges_once.sql") },
 ];
 
 /// How many migrations this binary knows.

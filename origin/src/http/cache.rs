@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use seawall_core::policy::Policy;
 use sha2::{Digest as _, Sha256};
@@ -37,13 +37,12 @@ const DIGEST_BYTES: usize = 8;
 /// Digits of the hash in a file name.
 pub(crate) const HASH_DIGITS: usize = DIGEST_BYTES * 2;
 
-/// Sets `Cache-Control`, the edge's own field and `ETag`, and answers `If-None-Match`.
+/// Sets `Cache-Control`, the edge's own field and `ETag`.
 ///
 /// Only a 200 can be reused; whatever else happened is said once and not stored.
 pub(crate) async fn layer(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let rule = policy.route(method.as_str(), request.uri().path()).and_then(|route| route.cache.as_ref());
-    let known = request.headers().clone();
     let mut response = next.run(request).await;
     if response.status() != StatusCode::OK {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -65,8 +64,16 @@ pub(crate) async fn layer(State(policy): State<Arc<Policy>>, request: Request, n
     let headers = response.headers_mut();
     set(headers, CACHE_CONTROL, browser);
     set(headers, EDGE_CACHE_CONTROL.clone(), edge);
-    let response = tagged(response).await;
-    if matches!(method, Method::GET | Method::HEAD) && is_known(&known, response.headers()) {
+    tagged(response).await
+}
+
+/// Answers `If-None-Match`. It lies around the layers that compress, so that a 304 has the tag and the `Vary` of the 200 in
+/// whose place it stands (RFC 9110 §15.4.5); what they would have compressed is not, since nobody reads it.
+pub(crate) async fn conditional(request: Request, next: Next) -> Response {
+    let may_be_known = matches!(*request.method(), Method::GET | Method::HEAD);
+    let known: Vec<HeaderValue> = request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect();
+    let response = next.run(request).await;
+    if may_be_known && response.status() == StatusCode::OK && is_known(&known, response.headers()) {
         return not_modified(response);
     }
     response
@@ -108,24 +115,26 @@ async fn tagged(response: Response) -> Response {
 }
 
 /// RFC 9110 §13.1.2: the weak comparison; `*` fits anything that is there.
-fn is_known(request: &HeaderMap, response: &HeaderMap) -> bool {
+fn is_known(known: &[HeaderValue], response: &HeaderMap) -> bool {
     let Some(tag) = response.get(ETAG).and_then(|tag| tag.to_str().ok()) else { return false };
-    request
-        .get_all(IF_NONE_MATCH)
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let tag = opaque(tag);
+    known
         .iter()
         .filter_map(|value| value.to_str().ok())
         // Our own tags hold no comma, so a list splits at each.
         .flat_map(|list| list.split(','))
         .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+        .any(|known| known == "*" || opaque(known) == tag)
 }
 
 /// RFC 9110 §15.4.5: the fields of the 200, without those that describe the content.
 fn not_modified(response: Response) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.status = StatusCode::NOT_MODIFIED;
-    parts.headers.remove(CONTENT_LENGTH);
-    parts.headers.remove(CONTENT_TYPE);
+    for field in [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE] {
+        parts.headers.remove(field);
+    }
     Response::from_parts(parts, Body::empty())
 }
 
@@ -142,7 +151,8 @@ mod tests {
             .fallback(|request: Request| async move {
                 if request.uri().path().ends_with("missing") { Err(StatusCode::NOT_FOUND) } else { Ok("content") }
             })
-            .layer(axum::middleware::from_fn_with_state(policy, layer));
+            .layer(axum::middleware::from_fn_with_state(policy, layer))
+            .layer(axum::middleware::from_fn(conditional));
         let mut request = Request::builder().method(method).uri(path);
         if let Some(tag) = if_none_match {
             request = request.header(IF_NONE_MATCH, tag);

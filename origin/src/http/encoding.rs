@@ -30,12 +30,13 @@ pub(crate) fn compression() -> CompressionLayer<And<SizeAbove, NotForContentType
 
 /// Gives what is kept as it was compressed once, in the coding that the client takes.
 pub(crate) async fn compressed(request: Request, next: Next) -> Response {
-    let is_get = request.method() == Method::GET;
+    // A HEAD is answered with the fields of a GET; its body is taken away further out.
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let takes = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut response = next.run(request).await;
     let worth_it = |page: &Arc<Page>| page.text().len() as u64 >= BYTES_MIN;
     let page = response.extensions().get::<Arc<Page>>().filter(|page| worth_it(page)).cloned();
-    let Some(page) = page.filter(|_| is_get && response.status() == StatusCode::OK) else { return response };
+    let Some(page) = page.filter(|_| is_read && response.status() == StatusCode::OK) else { return response };
     response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
     let reduced = reduced("accept-encoding", takes.as_deref(), &CODINGS);
     let Some(coding) = [Coding::Brotli, Coding::Gzip].into_iter().find(|coding| Some(coding.as_str()) == reduced)

@@ -69,7 +69,7 @@ impl Document for Lists {
         let reports = (1..=lists.min(LISTS_MAX)).map(|list| format!("reports-{list}"));
         let names = std::iter::once("pages".to_owned()).chain(reports);
         let urls = names.map(|name| format!("/sitemaps/{name}.xml"));
-        Ok(Written { text: xml("sitemapindex", "sitemap", urls), is_passing: false })
+        Ok(Written::new(xml("sitemapindex", "sitemap", urls)))
     }
 }
 
@@ -98,7 +98,7 @@ impl Document for List {
         if parcels.is_empty() {
             return Err(no_list());
         }
-        Ok(Written { text: xml("urlset", "url", parcels.iter().map(Parcel::path)), is_passing: false })
+        Ok(Written::new(xml("urlset", "url", parcels.iter().map(Parcel::path))))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The page about the data: which datasets, loaded when, with how many rows.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::State;
@@ -10,10 +9,10 @@ use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
 use super::text::thousands;
-use super::{Frame, render};
-use crate::db::{ReadOnly, Reader};
+use super::{Frame, HTML, html};
+use crate::db::{Databases, ReadOnly, Reader};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::purge;
 use crate::server::Site;
 use crate::soda::datasets::DATASETS;
@@ -50,14 +49,31 @@ struct Load {
 
 /// `GET /about-data`
 pub(crate) async fn about_data(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let loads = site.databases.read(&Loads).await?;
-    let waited = started.elapsed();
-    let page = AboutData { frame: Frame::new("The data").at("/about-data"), datasets: datasets(&loads) };
-    let mut response = render(&page)?;
-    purge::tag(&mut response, &[purge::LOADS]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    site.documents.answer(&Log(site.databases.clone())).await
+}
+
+/// The page.
+#[derive(Clone)]
+struct Log(Databases);
+
+impl Document for Log {
+    fn name(&self) -> String {
+        "/about-data".to_owned()
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::LOADS.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let loads = self.0.read(&Loads).await?;
+        let page = AboutData { frame: Frame::new("The data").at("/about-data"), datasets: datasets(&loads) };
+        Ok(Written::new(html(&page)?))
+    }
 }
 
 /// The log of loads.

@@ -114,7 +114,7 @@ impl Document for Demo {
     async fn write(&self) -> Result<Written, Error> {
         let parcel = self.databases.read_to_keep(&Find).await?;
         let parcel = parcel.map(serde_json::from_value).transpose().map_err(Error::bug)?;
-        Ok(Written { text: html(&page(parcel, &self.sign_up))?, is_passing: false })
+        Ok(Written::new(html(&page(parcel, &self.sign_up))?))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The page of a person or firm.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -9,10 +8,11 @@ use axum::response::Response;
 
 use super::section::{Line, Section};
 use super::text::{clip, count, date, money, sentence, thousands};
-use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use super::{Frame, HTML, PAGE_BYTES_MAX, html, spend};
+use crate::db::Databases;
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
-use crate::permits::firm::{self, Firm};
+use crate::permits::firm::{self, Firm, Id};
 use crate::permits::parcel::Parcel;
 use crate::purge;
 use crate::server::Site;
@@ -36,13 +36,34 @@ struct FirmPage {
 
 /// `GET /firm/{id}`
 pub(crate) async fn firm(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let firm = firm::find(&site.databases, id).await?;
-    let waited = started.elapsed();
-    let mut response = render(&FirmPage::of(&firm)?)?;
-    purge::tag(&mut response, &[purge::SEARCH]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    let id = Id::asked(id)?;
+    site.documents.answer(&FirmOf { databases: site.databases.clone(), id }).await
+}
+
+/// The page of a person or firm.
+#[derive(Clone)]
+struct FirmOf {
+    databases: Databases,
+    id: Id,
+}
+
+impl Document for FirmOf {
+    fn name(&self) -> String {
+        format!("/firm/{}", self.id.as_str())
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::SEARCH.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let firm = firm::find(&self.databases, &self.id).await?;
+        Ok(Written::new(html(&FirmPage::of(&firm)?)?))
+    }
 }
 
 impl FirmPage {

@@ -3,7 +3,6 @@
 //! Lists are shown until their bytes are used up; what is left is counted and linked as JSON.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -14,17 +13,17 @@ use super::plot::{Span, Spans};
 use super::report::around::reason;
 use super::section::{Line, Section};
 use super::text::{clip, count, date, encode, figure, money, sentence};
-use super::{Frame, PAGE_BYTES_MAX, render, spend};
+use super::{Frame, HTML, PAGE_BYTES_MAX, html, spend};
+use crate::db::Databases;
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::permits::parcel::Parcel;
-use crate::permits::permit::{self, PermitFile};
+use crate::permits::permit::{self, Number, PermitFile};
 use crate::permits::record::{Contact, Inspection, Member, Permit, Step};
 use crate::permits::report::routing::{Stuck, StuckStatus};
 use crate::permits::severity::{Dimension, Severity, Tier};
 use crate::permits::signals;
 use crate::permits::standing::Stage;
-use crate::purge;
 use crate::server::Site;
 
 /// Bytes of the addresses, of the contacts and of the inspections, each.
@@ -109,13 +108,34 @@ struct Row {
 
 /// `GET /permit/{permit_number}`
 pub(crate) async fn permit(State(site): State<Arc<Site>>, Path(number): Path<String>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let file = permit::find(&site.databases, &number).await?;
-    let waited = started.elapsed();
-    let mut response = render(&PermitPage::of(&file)?)?;
-    purge::tag(&mut response, &file.tags().iter().map(String::as_str).collect::<Vec<_>>());
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    let number = Number::asked(&number)?;
+    site.documents.answer(&PermitOf { databases: site.databases.clone(), number }).await
+}
+
+/// The page of a permit.
+#[derive(Clone)]
+struct PermitOf {
+    databases: Databases,
+    number: Number,
+}
+
+impl Document for PermitOf {
+    fn name(&self) -> String {
+        format!("/permit/{}", self.number.as_str())
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        Number::tags()
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let file = permit::find(&self.databases, &self.number).await?;
+        Ok(Written::new(html(&PermitPage::of(&file)?)?).tagged(file.tags()))
+    }
 }
 
 impl PermitPage {

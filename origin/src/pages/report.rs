@@ -123,7 +123,7 @@ impl Document for ReportOf {
     async fn write(&self) -> Result<Written, Error> {
         let report = report::find_live(&self.databases, &self.live, &self.parcel).await?;
         let report = report.ok_or_else(|| api::not_known(&self.parcel))?;
-        Ok(Written { text: html(&ReportPage::of(&report)?)?, is_passing: report.city.is_away() })
+        Ok(Written::new(html(&ReportPage::of(&report)?)?).passing(report.city.is_away()))
     }
 }
 

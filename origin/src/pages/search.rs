@@ -126,7 +126,7 @@ impl Document for ResultsPage {
     async fn write(&self) -> Result<Written, Error> {
         let found = self.0.find().await?;
         let is_passing = found.is_nothing();
-        Ok(Written { text: html(&SearchPage::of(found, &self.0.part)?)?, is_passing })
+        Ok(Written::new(html(&SearchPage::of(found, &self.0.part)?)?).passing(is_passing))
     }
 }
 

@@ -1,19 +1,17 @@
 //! The page of what is stuck in plan review, in the whole city.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
 use super::text::{clip, encode, figure, thousands};
-use super::{Frame, render};
+use super::{Frame, HTML, html};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::permits::parcel::Parcel;
-use crate::permits::stuck::{self, Stuck};
-use crate::purge;
+use crate::permits::stuck::{self, Kept, Stuck};
 use crate::server::Site;
 
 /// Rows of the table of stations.
@@ -59,13 +57,30 @@ struct PermitRow {
 
 /// `GET /stuck`
 pub(crate) async fn stuck(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let stuck = stuck::find(&site).await?;
-    let waited = started.elapsed();
-    let mut response = render(&StuckPage::of(&stuck))?;
-    purge::tag(&mut response, &[purge::SIGNALS, purge::VELOCITY]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    site.documents.answer(&Waits(Kept::of(&site))).await
+}
+
+/// The page.
+#[derive(Clone)]
+struct Waits(Kept);
+
+impl Document for Waits {
+    fn name(&self) -> String {
+        "/stuck".to_owned()
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        Kept::tags()
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let (stuck, is_old) = self.0.find().await?;
+        Ok(Written::new(html(&StuckPage::of(&stuck))?).passing(is_old))
+    }
 }
 
 fn days(days: Option<f64>) -> String {

@@ -1,7 +1,6 @@
 //! The page of station velocity: how long plan review takes, station by station.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use askama::Template;
 use axum::extract::State;
@@ -9,9 +8,10 @@ use axum::response::Response;
 
 use super::plot::{Span, Spans};
 use super::text::{clip, figure, thousands};
-use super::{Frame, render};
+use super::{Frame, HTML, html};
+use crate::db::Databases;
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::permits::velocity::{self, Days, Station, Velocity};
 use crate::purge;
 use crate::server::Site;
@@ -48,13 +48,30 @@ struct StationView {
 
 /// `GET /velocity`
 pub(crate) async fn velocity(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let velocity = velocity::find(&site.databases).await?;
-    let waited = started.elapsed();
-    let mut response = render(&VelocityPage::of(&velocity)?)?;
-    purge::tag(&mut response, &[purge::VELOCITY]);
-    response.extensions_mut().insert(DatabaseTime(waited));
-    Ok(response)
+    site.documents.answer(&Stations(site.databases.clone())).await
+}
+
+/// The page of all stations.
+#[derive(Clone)]
+struct Stations(Databases);
+
+impl Document for Stations {
+    fn name(&self) -> String {
+        "/velocity".to_owned()
+    }
+
+    fn content_type(&self) -> &'static str {
+        HTML
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::VELOCITY.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let velocity = velocity::find(&self.0).await?;
+        Ok(Written::new(html(&VelocityPage::of(&velocity)?)?))
+    }
 }
 
 impl VelocityPage {

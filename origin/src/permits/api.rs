@@ -111,7 +111,7 @@ impl Document for ResultsJson {
 
     async fn write(&self) -> Result<Written, Error> {
         let found = self.0.find().await?;
-        Ok(Written { is_passing: found.is_nothing(), text: serde_json::to_string(&found).map_err(Error::bug)? })
+        Ok(Written::json(&found)?.passing(found.is_nothing()))
     }
 }
 
@@ -139,12 +139,12 @@ impl Document for ReportJson {
     async fn write(&self) -> Result<Written, Error> {
         let report = report::find_live(&self.databases, &self.live, &self.parcel).await?;
         let report = report.ok_or_else(|| not_known(&self.parcel))?;
-        let is_passing = report.city.is_away();
-        Ok(Written { text: serde_json::to_string(&report).map_err(Error::bug)?, is_passing })
+        Ok(Written::json(&report)?.passing(report.city.is_away()))
     }
 }
 
-const JSON: &str = "application/json";
+/// The type of every document for programs.
+pub(super) const JSON: &str = "application/json";
 
 /// Reads the parcel of a path under `prefix`: the parcel, or the way to its usual spelling, so that one copy of a
 /// report is stored at the edge.

@@ -1,20 +1,19 @@
 //! A person or firm: the permits it stands on, and whom it works with.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
+use super::api::JSON;
 use super::limits::{ASSOCIATES_MAX, FIRM_PERMITS_EXAMINED_MAX, FIRM_PERMITS_MAX};
 use super::record::{Member, Neighbor};
 use crate::db::{Databases, ReadOnly, Reader};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::purge;
 use crate::server::Site;
 
@@ -49,11 +48,27 @@ const FIRM: &str = "SELECT entity_id, canonical_name, canonical_firm, entity_typ
 
 const NUMBERS: &str = "SELECT DISTINCT permit_number FROM entity_permits WHERE entity_id = $1";
 
-struct Find {
-    entity_id: String,
+/// What names a person or firm: sixteen hexadecimal digits.
+#[derive(Clone, Debug)]
+pub(crate) struct Id(String);
+
+impl Id {
+    /// The one that an address names.
+    ///
+    /// # Errors
+    /// 404 for what cannot be one.
+    pub(crate) fn asked(text: String) -> Result<Self, Error> {
+        let plain = text.len() == ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if plain { Ok(Self(text)) } else { Err(missing()) }
+    }
+
+    /// Its digits.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-impl ReadOnly for Find {
+impl ReadOnly for Id {
     type Answer = Option<Firm>;
 
     /// Three statements in one round trip.
@@ -78,8 +93,7 @@ impl ReadOnly for Find {
             ) here JOIN entities USING (entity_id)
             ORDER BY permits_here DESC, entity_id"
         );
-        let ask =
-            |statement: String| async move { reader.query_typed(&statement, &[(&self.entity_id, Type::TEXT)]).await };
+        let ask = |statement: String| async move { reader.query_typed(&statement, &[(&self.0, Type::TEXT)]).await };
         let (firm, permits, associates) =
             tokio::try_join!(biased; ask(FIRM.to_owned()), ask(permits), ask(associates))?;
         let Some(row) = firm.first() else { return Ok(None) };
@@ -105,25 +119,43 @@ impl ReadOnly for Find {
 ///
 /// # Errors
 /// 404 when there is none of this identifier; otherwise when no connection is free, or the database fails.
-pub(crate) async fn find(databases: &Databases, entity_id: String) -> Result<Firm, Error> {
-    let missing = || {
-        Error::not_found(
-            "There is no person or firm at this address. Names are put together anew at times: search for the name.",
-        )
-    };
-    let plain = entity_id.len() == ID_DIGITS && entity_id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !plain {
-        return Err(missing());
+pub(crate) async fn find(databases: &Databases, id: &Id) -> Result<Firm, Error> {
+    databases.read(id).await?.ok_or_else(missing)
+}
+
+fn missing() -> Error {
+    Error::not_found(
+        "There is no person or firm at this address. Names are put together anew at times: search for the name.",
+    )
+}
+
+/// A person or firm, for programs.
+#[derive(Clone)]
+struct FirmJson {
+    databases: Databases,
+    id: Id,
+}
+
+impl Document for FirmJson {
+    fn name(&self) -> String {
+        format!("/api/v1/firm/{}", self.id.as_str())
     }
-    databases.read(&Find { entity_id }).await?.ok_or_else(missing)
+
+    fn content_type(&self) -> &'static str {
+        JSON
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::SEARCH.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        Written::json(&find(&self.databases, &self.id).await?)
+    }
 }
 
 /// `GET /api/v1/firm/{id}`
 pub(crate) async fn json(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let firm = find(&site.databases, id).await?;
-    let mut response = Json(firm).into_response();
-    purge::tag(&mut response, &[purge::SEARCH]);
-    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
-    Ok(response)
+    let id = Id::asked(id)?;
+    site.documents.answer(&FirmJson { databases: site.databases.clone(), id }).await
 }

@@ -5,16 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
+use super::api::JSON;
 use super::limits::{PERMIT_LIST_MAX, PERMIT_NUMBER_BYTES_MAX, STATIONS_MAX};
 use super::parcel::Parcel;
 use super::record::{Contact, Inspection, Member, Pace, Permit, Signal, Step};
@@ -24,8 +23,8 @@ use super::report::{PACE, all, by_role, cut, group, severity_of, tracker};
 use super::severity::Severity;
 use super::standing::Stage;
 use crate::db::{Databases, ReadOnly, Reader};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::purge;
 use crate::server::Site;
 
@@ -42,10 +41,25 @@ impl Number {
         (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
     }
 
+    /// The number that an address names.
+    ///
+    /// # Errors
+    /// 400 for what cannot be one.
+    pub(crate) fn asked(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+            .ok_or_else(|| Error::bad_request("A permit number has up to 40 letters and digits, without spaces."))
+    }
+
     /// The number.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What the answers about any permit are purged by: all reports, and the jobs behind its signals and its stations'
+    /// paces.
+    pub(crate) fn tags() -> Vec<String> {
+        [purge::REPORTS, purge::SIGNALS, purge::VELOCITY].map(str::to_owned).into()
     }
 }
 
@@ -86,14 +100,13 @@ pub(crate) struct PermitFile {
 const PARCEL_TAGS_MAX: usize = 32;
 
 impl PermitFile {
-    /// What the answers are purged by: a load that changes anything of a permit queues the parcels that it stands on, and
-    /// the jobs behind its signals and its stations' paces queue theirs.
+    /// What the answers are purged by beside [`Number::tags`]: a load that changes anything of a permit queues the parcels
+    /// that it stands on.
     pub(crate) fn tags(&self) -> Vec<String> {
         let places = self.records.iter().filter_map(|record| record.block.as_deref().zip(record.lot.as_deref()));
         let parcels = places.filter_map(|(block, lot)| Parcel::parse(block, lot).ok());
         let parcels: BTreeSet<String> = parcels.map(|parcel| purge::parcel_tag(&parcel)).collect();
-        let wide = [purge::REPORTS, purge::SIGNALS, purge::VELOCITY].map(str::to_owned);
-        wide.into_iter().chain(parcels.into_iter().take(PARCEL_TAGS_MAX)).collect()
+        parcels.into_iter().take(PARCEL_TAGS_MAX).collect()
     }
 }
 
@@ -208,23 +221,42 @@ fn progress(records: &[Permit], steps: &[Step], paces: &[Pace], today: Date) -> 
 /// Borrows a connection and reads the permit.
 ///
 /// # Errors
-/// 400 for what cannot be a number, 404 when no row has it; otherwise when no connection is free, or the database fails.
-pub(crate) async fn find(databases: &Databases, number: &str) -> Result<PermitFile, Error> {
-    let parsed = Number::parse(number)
-        .ok_or_else(|| Error::bad_request("A permit number has up to 40 letters and digits, without spaces."))?;
-    let found = databases.read(&parsed).await?;
-    found.ok_or_else(|| Error::not_found(format!("The city's data holds no permit {number}.")))
+/// 404 when no row has the number; otherwise when no connection is free, or the database fails.
+pub(crate) async fn find(databases: &Databases, number: &Number) -> Result<PermitFile, Error> {
+    let found = databases.read(number).await?;
+    found.ok_or_else(|| Error::not_found(format!("The city's data holds no permit {}.", number.as_str())))
+}
+
+/// A permit, for programs.
+#[derive(Clone)]
+struct FileJson {
+    databases: Databases,
+    number: Number,
+}
+
+impl Document for FileJson {
+    fn name(&self) -> String {
+        format!("/api/v1/permit/{}", self.number.as_str())
+    }
+
+    fn content_type(&self) -> &'static str {
+        JSON
+    }
+
+    fn tags(&self) -> Vec<String> {
+        Number::tags()
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let file = find(&self.databases, &self.number).await?;
+        Ok(Written::json(&file)?.tagged(file.tags()))
+    }
 }
 
 /// `GET /api/v1/permit/{permit_number}`
 pub(crate) async fn json(State(site): State<Arc<Site>>, Path(number): Path<String>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let file = find(&site.databases, &number).await?;
-    let tags = file.tags();
-    let mut response = Json(file).into_response();
-    purge::tag(&mut response, &tags.iter().map(String::as_str).collect::<Vec<_>>());
-    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
-    Ok(response)
+    let number = Number::asked(&number)?;
+    site.documents.answer(&FileJson { databases: site.databases.clone(), number }).await
 }
 
 #[cfg(test)]
@@ -273,9 +305,9 @@ mod tests {
         let lot = |lot: &str| Some(lot.to_owned());
         let records =
             vec![record("3507", lot("004")), record("3507", lot("4")), record("580", lot("11a")), record("1", None)];
-        assert_eq!(file(records).tags(), ["reports", "signals", "velocity", "parcel-0580-011A", "parcel-3507-004"]);
+        assert_eq!(file(records).tags(), ["parcel-0580-011A", "parcel-3507-004"]);
         let many = (1..=PARCEL_TAGS_MAX + 1).map(|lot| record("3507", Some(lot.to_string()))).collect();
-        assert_eq!(file(many).tags().len(), 3 + PARCEL_TAGS_MAX);
+        assert_eq!(file(many).tags().len(), PARCEL_TAGS_MAX);
     }
 
     #[test]

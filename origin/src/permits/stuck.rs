@@ -5,21 +5,21 @@
 //! the waits and none over the four million steps, kept in the page cache until the next night.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::api::JSON;
 use super::limits::{STATIONS_MAX, STUCK_DAYS_MAX, STUCK_LISTED_MAX};
 use crate::db::{Databases, ReadOnly, Reader};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
-use crate::page_cache::{Entry, Lifetime, Payload};
+use crate::page_cache::{Answer, Entry, Lifetime, PageCache, Payload};
 use crate::purge;
 use crate::server::Site;
 
@@ -128,7 +128,7 @@ impl Entry for Whole {
     }
 
     fn tags(&self) -> Vec<String> {
-        vec![purge::SIGNALS.to_owned(), purge::VELOCITY.to_owned()]
+        Kept::tags()
     }
 
     async fn compute(&self) -> Result<Payload, Error> {
@@ -148,21 +148,61 @@ impl ReadOnly for Whole {
     }
 }
 
-/// What waits too long, from the page cache.
-///
-/// # Errors
-/// When it was never computed and cannot be now.
-pub(crate) async fn find(site: &Site) -> Result<Stuck, Error> {
-    let payload = site.cache.get_cached_or_compute(&Whole(site.databases.clone())).await?;
-    serde_json::from_value(Value::Object(payload)).map_err(Error::bug)
+/// What waits too long, as the page cache has it for the page and for programs.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    cache: PageCache,
+    databases: Databases,
+}
+
+impl Kept {
+    pub(crate) fn of(site: &Site) -> Self {
+        Self { cache: site.cache.clone(), databases: site.databases.clone() }
+    }
+
+    /// What is made of it is made of this.
+    pub(crate) fn tags() -> Vec<String> {
+        vec![purge::SIGNALS.to_owned(), purge::VELOCITY.to_owned()]
+    }
+
+    /// What waits too long, and whether newer figures should be there and could not be computed.
+    ///
+    /// # Errors
+    /// When it was never computed and cannot be now.
+    pub(crate) async fn find(&self) -> Result<(Stuck, bool), Error> {
+        match self.cache.get(&Whole(self.databases.clone())).await? {
+            (Answer::Other(payload, _), is_old) => {
+                Ok((serde_json::from_value(Value::Object(payload)).map_err(Error::bug)?, is_old))
+            }
+            (Answer::Same, _) => Err(Error::bug("the page cache left out what its caller does not have")),
+        }
+    }
+}
+
+/// The same, for programs.
+#[derive(Clone)]
+struct StuckJson(Kept);
+
+impl Document for StuckJson {
+    fn name(&self) -> String {
+        "/api/v1/stuck".to_owned()
+    }
+
+    fn content_type(&self) -> &'static str {
+        JSON
+    }
+
+    fn tags(&self) -> Vec<String> {
+        Kept::tags()
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        let (stuck, is_old) = self.0.find().await?;
+        Ok(Written::json(&stuck)?.passing(is_old))
+    }
 }
 
 /// `GET /api/v1/stuck`
 pub(crate) async fn json(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let stuck = find(&site).await?;
-    let mut response = Json(stuck).into_response();
-    purge::tag(&mut response, &[purge::SIGNALS, purge::VELOCITY]);
-    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
-    Ok(response)
+    site.documents.answer(&StuckJson(Kept::of(&site))).await
 }

@@ -1,21 +1,20 @@
 //! Station velocity: how long plan review takes at each station, as the job `velocity-refresh` last computed it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::api::JSON;
 use super::limits::STATIONS_MAX;
 use crate::db::{Databases, ReadOnly, Reader};
+use crate::documents::{Document, Written};
 use crate::error::Error;
-use crate::http::observe::DatabaseTime;
 use crate::purge;
 use crate::server::Site;
 
@@ -107,10 +106,27 @@ pub(crate) async fn find(databases: &Databases) -> Result<Velocity, Error> {
 
 /// `GET /api/v1/velocity`
 pub(crate) async fn json(State(site): State<Arc<Site>>) -> Result<Response, Error> {
-    let started = Instant::now();
-    let velocity = find(&site.databases).await?;
-    let mut response = Json(velocity).into_response();
-    purge::tag(&mut response, &[purge::VELOCITY]);
-    response.extensions_mut().insert(DatabaseTime(started.elapsed()));
-    Ok(response)
+    site.documents.answer(&VelocityJson(site.databases.clone())).await
+}
+
+/// The figures, for programs.
+#[derive(Clone)]
+struct VelocityJson(Databases);
+
+impl Document for VelocityJson {
+    fn name(&self) -> String {
+        "/api/v1/velocity".to_owned()
+    }
+
+    fn content_type(&self) -> &'static str {
+        JSON
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec![purge::VELOCITY.to_owned()]
+    }
+
+    async fn write(&self) -> Result<Written, Error> {
+        Written::json(&find(&self.0).await?)
+    }
 }

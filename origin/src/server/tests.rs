@@ -6,7 +6,7 @@ use http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     LOCATION, RETRY_AFTER, SET_COOKIE, VARY,
 };
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use tower::ServiceExt as _;
 
 use super::*;
@@ -196,7 +196,54 @@ async fn long_answers_are_smaller_for_who_can_read_that() {
         let known =
             ask("/methodology", vec![(ACCEPT_ENCODING, coding.to_owned()), (IF_NONE_MATCH, weak)]).await.unwrap();
         assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+        assert!(to_bytes(known.into_body(), usize::MAX).await.unwrap().is_empty());
     }
     let short = ask("/health", vec![(ACCEPT_ENCODING, "gzip".to_owned())]).await.unwrap();
     assert!(!short.headers().contains_key(CONTENT_ENCODING));
+}
+
+/// RFC 9110 §15.4.5: a 304 has the fields of the 200 in whose place it stands. A file is kept compressed, a page here is
+/// compressed for its request, and health has nothing to compress.
+#[tokio::test]
+async fn a_304_and_a_head_have_the_fields_of_the_200() {
+    let app = site();
+    let ask = |method: &'static str, path: &str, coding: &str, known: Option<HeaderValue>| {
+        let mut request = Request::builder().method(method).uri(path).header(ACCEPT_ENCODING, coding);
+        if let Some(known) = known {
+            request = request.header(IF_NONE_MATCH, known);
+        }
+        app.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    let described = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE];
+    let fields = |headers: &HeaderMap| {
+        let mut fields = headers.clone();
+        let each_its_own =
+            ["ratelimit", "server-timing", "x-request-id", "x-response-time"].map(HeaderName::from_static);
+        described.iter().chain(&each_its_own).for_each(|name| drop(fields.remove(name)));
+        fields
+    };
+    for path in ["/static/site.css", "/methodology", "/robots.txt"] {
+        for coding in ["", "gzip", "br", "gzip;q=0"] {
+            let whole = ask("GET", path, coding, None).await.unwrap();
+            assert_eq!(whole.status(), StatusCode::OK);
+            let tag = whole.headers()[ETAG].clone();
+            let is_coded = whole.headers().contains_key(CONTENT_ENCODING);
+            assert_eq!(tag.as_bytes().starts_with(b"W/"), is_coded, "{path} {coding}: {tag:?}");
+            for method in ["GET", "HEAD"] {
+                let known = ask(method, path, coding, Some(tag.clone())).await.unwrap();
+                assert_eq!(known.status(), StatusCode::NOT_MODIFIED, "{method} {path} {coding}");
+                assert_eq!(fields(known.headers()), fields(whole.headers()), "{method} {path} {coding}");
+                let says = |name| known.headers().contains_key(name);
+                assert!(!says(CONTENT_ENCODING) && !says(CONTENT_TYPE), "{:?}", known.headers());
+            }
+            let head = ask("HEAD", path, coding, None).await.unwrap();
+            assert_eq!(fields(head.headers()), fields(whole.headers()), "HEAD {path} {coding}");
+            assert_eq!(
+                head.headers().get(CONTENT_ENCODING),
+                whole.headers().get(CONTENT_ENCODING),
+                "HEAD {path} {coding}"
+            );
+        }
+        assert_eq!(ask("GET", path, "br", None).await.unwrap().headers().contains_key(VARY), path != "/robots.txt");
+    }
 }

@@ -366,6 +366,54 @@ async fn the_edge_is_told_of_what_is_old_until_it_knows() -> Result<()> {
     until(async || Ok(database.number("SELECT count(*) FROM purge_queue").await? == 0)).await
 }
 
+/// An edge that refuses purges makes the page cache old once for each change, and not at every try.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_edge_that_refuses_costs_the_page_cache_nothing_more() -> Result<()> {
+    let database = Database::create("cron_refused")?;
+    let edge = Upstream::start(|_| Reply::text("").status(401)).await?;
+    let site = worker(&database, &[("PURGE_URL", &edge.url()), ("PURGE_SECRET", "0123456789abcdef0123456789abcdef")])?;
+    until_ready(&site).await?;
+    let client = database.connect().await?;
+    // As a page that is computed again after it was made old.
+    let computed = "INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds, tags)
+        VALUES ('one', '{}', now(), 900, 0, '{reports}'), ('other', '{}', now(), 900, 0, '{velocity}')
+        ON CONFLICT (cache_key) DO UPDATE SET invalidated_at = NULL";
+    let old = async || -> Result<Vec<String>> {
+        let rows = client
+            .query(
+                "SELECT cache_key FROM page_cache WHERE invalidated_at IS NOT NULL AND cache_key IN ('one', 'other')",
+                &[],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    };
+    let queue = |tag: &str| {
+        format!(
+            "INSERT INTO purge_queue (tag) VALUES ('{tag}')
+        ON CONFLICT (tag) DO UPDATE SET queued_at = clock_timestamp()"
+        )
+    };
+    let mut refused = 0;
+    for (queued, made_old) in
+        [(Some("reports"), &["one"][..]), (None, &[]), (Some("velocity"), &["other"]), (Some("reports"), &["one"])]
+    {
+        client.batch_execute(computed).await?;
+        if let Some(tag) = queued {
+            client.batch_execute(&queue(tag)).await?;
+        }
+        ask(&site, "POST", "/cron/compute-caches").send().await?;
+        until(async || Ok(edge.calls().len() > refused)).await?;
+        until(async || {
+            Ok(database.number("SELECT count(*) FROM cron_log WHERE status IN ('queued', 'running')").await? == 0)
+        })
+        .await?;
+        refused = edge.calls().len();
+        assert_eq!(old().await?, made_old, "after {queued:?}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM purge_queue").await?, 2, "the edge was told of neither");
+    Ok(())
+}
+
 /// A page that is forgotten is asked for at once and read from the replica, so the edge is told once that has the change.
 #[tokio::test]
 async fn the_edge_is_told_when_the_replica_has_replayed_the_change() -> Result<()> {

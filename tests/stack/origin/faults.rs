@@ -55,11 +55,15 @@ name = "search"
 path = "/search"
 upstream = "data"
 limits = ["all"]
+[route.cache]
+edge = { fresh = "60s" }
 [[route]]
 name = "report"
 path = "/report/**"
 upstream = "data"
 limits = ["all"]
+[route.cache]
+edge = { fresh = "60s" }
 [[route]]
 name = "others"
 path = "/**"
@@ -158,7 +162,8 @@ struct Stack {
 }
 
 impl Stack {
-    async fn start() -> Result<Self> {
+    /// A process that keeps so many MiB of pages in memory.
+    async fn start(page_memory_mib: &str) -> Result<Self> {
         let (cluster, redis) = (Cluster::start_temp()?, Redis::start()?);
         let program = City::shared()?.database().origin.program.clone();
         let origin = Origin { program, database_url: cluster.create_database("faults")? };
@@ -177,8 +182,7 @@ impl Stack {
             // Shorter than a fault, so that it shows, and longer than a busy machine takes for two pages.
             ("DB_CHECKOUT_TIMEOUT", "2s"),
             ("DB_CONNECT_TIMEOUT", "2s"),
-            // Every page asks the database; page_cache.rs has what is in memory when it is away.
-            ("PAGE_MEMORY_MIB", "0"),
+            ("PAGE_MEMORY_MIB", page_memory_mib),
         ];
         let server = origin.serve(0, &variables, Logs::Keep)?;
         let client = connect(&origin.database_url).await?;
@@ -236,7 +240,8 @@ fn check(name: &str, cost: Cost, tally: Tally) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_each_fault_costs_no_more_than_it_must() -> Result<()> {
-    let mut stack = Stack::start().await?;
+    // Every page asks the database.
+    let mut stack = Stack::start("0").await?;
     let before = contents_of(&stack.origin.database_url).await?;
     println!("| fault | plain | failed | with data | told to come back | failed | slowest plain | slowest with data |");
     println!("|---|---|---|---|---|---|---|---|");
@@ -291,6 +296,66 @@ async fn under_load_each_fault_costs_no_more_than_it_must() -> Result<()> {
     let rows: i64 = after.values().map(|(rows, _)| rows).sum();
     println!("{rows} records, 0 lost");
     Ok(())
+}
+
+/// Clients that ask for what is in memory, requests of each, and the pause between two, in which one more look comes due.
+const READERS: usize = 8;
+const READS: usize = 25;
+const READ_EVERY: Duration = Duration::from_millis(100);
+/// Whoever takes longer has waited for the database.
+const AT_ONCE: Duration = Duration::from_millis(900);
+
+/// Pages in memory while the database hangs: who asks first waits for a word of it, and then nobody does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_in_memory_do_not_wait_for_a_database_that_hangs() -> Result<()> {
+    let stack = Stack::start("8").await?;
+    let client = connect(&stack.origin.database_url).await?;
+    let parcels = "SELECT DISTINCT block, lot FROM permits WHERE block <> '' AND lot <> '' ORDER BY 1, 2 LIMIT 9";
+    let rows = client.query(parcels, &[]).await?;
+    let reports = rows.iter().map(|row| format!("/report/{}/{}", row.get::<_, &str>(0), row.get::<_, &str>(1)));
+    let pages: Vec<String> = reports.chain(["/search?q=market".to_owned()]).collect();
+    for page in &pages {
+        ensure!(stack.visitor().get(page).await?.status == 200, "{page}");
+    }
+    stack.cluster.freeze()?;
+    // Nothing is trusted without a look any more.
+    pass(Duration::from_millis(1_100)).await;
+    let read = read_all(stack.visitor(), &pages).await;
+    // A server that is stopped does not end with its test.
+    stack.cluster.thaw()?;
+    let took = read?;
+    let waited = took.iter().filter(|took| **took >= AT_ONCE).count();
+    println!("{} pages in memory, none failed, {waited} waited, at most {:?}", took.len(), took.iter().max());
+    assert_eq!(took.len(), READERS * READS);
+    // Those who came before it was known; twice as many on a machine that pauses by itself.
+    assert!(waited <= 2 * READERS, "{waited} of {} waited for the database", took.len());
+    // It is asked again by itself.
+    until(async || Ok(stack.visitor().get(&pages[0]).await?.field("cache-control") != "no-store")).await
+}
+
+/// Many clients ask for each page in turn; how long each answer took.
+async fn read_all(visitor: Visitor, pages: &[String]) -> Result<Vec<Duration>> {
+    let mut readers = JoinSet::new();
+    for reader in 0..READERS {
+        let pages: Vec<String> = pages.iter().cycle().skip(reader).take(READS).cloned().collect();
+        readers.spawn(async move {
+            let mut took = Vec::new();
+            for page in pages {
+                let asked = Instant::now();
+                let answer = visitor.get(&page).await?;
+                took.push(asked.elapsed());
+                ensure!(answer.status == 200, "{page}: {} {}", answer.status, answer.text());
+                ensure!(answer.field("cache-control") == "no-store", "{page} can be stored: {:?}", answer.headers);
+                pass(READ_EVERY).await;
+            }
+            Ok(took)
+        });
+    }
+    let mut took = Vec::new();
+    while let Some(read) = readers.join_next().await {
+        took.extend(read??);
+    }
+    Ok(took)
 }
 
 /// The city's API fails, and then hangs: the nightly load says so, and what was there stays.

@@ -146,8 +146,16 @@ async fn jobs_compute_ahead_and_keep_the_cache_within_its_bound() -> Result<()> 
     let more = "INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds)
                 SELECT 'brief:' || n, '{}', now() - interval '1 minute' * n, 60, 0 FROM generate_series(1, 10010) n";
     client.batch_execute(more).await?;
+    // Nobody could compute the first, and someone may be computing the second.
+    let leases = "INSERT INTO page_cache (cache_key, ttl_seconds, stale_seconds, computing_until)
+                  VALUES ('given up', 1, 0, now() - interval '2 hours'), ('begun', 1, 0, now() - interval '30 minutes')";
+    client.batch_execute(leases).await?;
     let pruned = run(&site, "prune").await?;
-    assert_eq!(pruned["counts"]["page_cache"], 12, "{pruned}");
+    assert_eq!(pruned["counts"]["page_cache"], 13, "{pruned}");
+    assert_eq!(
+        client.execute("DELETE FROM page_cache WHERE computed_at IS NULL AND cache_key = 'begun'", &[]).await?,
+        1
+    );
     let kept = database.number("SELECT count(*) FROM page_cache WHERE cache_key = 'stats'").await?;
     assert_eq!((kept, database.number("SELECT count(*) FROM page_cache").await?), (1, 10_000));
     client.query_one("SELECT 1 FROM page_cache WHERE cache_key = 'brief:1'", &[]).await.context("the newest stay")?;
@@ -158,6 +166,26 @@ async fn jobs_compute_ahead_and_keep_the_cache_within_its_bound() -> Result<()> 
 const PARCEL: &str =
     "INSERT INTO permits (record_id, permit_number, block, lot) VALUES ('1', '202601010001', '3507', '004')";
 const REPORT: &str = "/report/3507/004";
+const PERMIT: &str = "/permit/202601010001";
+const PERMIT_JSON: &str = "/api/v1/permit/202601010001";
+/// Entries that are being made.
+const PENDING: &str = "SELECT count(*) FROM page_cache WHERE computing_until > now() AND tags @> '{pending}'";
+/// Someone whose page can be asked for.
+const FIRM: &str = "INSERT INTO entities VALUES
+    ('00ff00ff00ff00ff', 'A Firm', NULL, 'contractor', NULL, NULL, 'singleton', 'low', 1, 0, '{}')";
+/// What is the same for everybody.
+const DOCUMENTS: [&str; 10] = [
+    PERMIT,
+    PERMIT_JSON,
+    "/firm/00ff00ff00ff00ff",
+    "/api/v1/firm/00ff00ff00ff00ff",
+    "/velocity",
+    "/api/v1/velocity",
+    "/stuck",
+    "/api/v1/stuck",
+    "/about-data",
+    "/api/v1/search?q=market",
+];
 /// Statements that read the reports' complaints now.
 const REPORTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
     AND wait_event_type = 'Lock' AND query LIKE '%complaints%' AND pid <> pg_backend_pid()";
@@ -190,6 +218,15 @@ async fn a_document_is_made_once_and_purged_by_its_tag() -> Result<()> {
     let answers = answers?;
     assert!(answers.iter().all(|answer| answer.text() == answers[0].text()));
 
+    // A permit says on which parcels it stands only once it is read.
+    let permit = async |site: &Site| {
+        let answer = site.visitor().get(PERMIT).await?;
+        ensure!(answer.status == 200, "{}", answer.text());
+        Ok(answer)
+    };
+    for site in &sites {
+        assert_eq!(permit(site).await?.field("cache-tag"), "reports,signals,velocity,parcel-3507-004");
+    }
     // The row says nothing of purges, so nobody sees it before the tag is told.
     client.batch_execute("UPDATE permits SET status = 'withdrawn'").await?;
     assert!(!report(&sites[0]).await?.text().contains("withdrawn"));
@@ -201,7 +238,20 @@ async fn a_document_is_made_once_and_purged_by_its_tag() -> Result<()> {
     run(&sites[0], "compute-caches").await?;
     for site in &sites {
         until(async || Ok(report(site).await?.text().contains("withdrawn"))).await?;
+        until(async || Ok(permit(site).await?.text().contains("withdrawn"))).await?;
     }
+
+    // What is purged while a page is made may be in it or not, so it is made once more.
+    client.batch_execute("DELETE FROM page_cache").await?;
+    client.batch_execute("BEGIN; LOCK TABLE entity_permits").await?;
+    let made = tokio::spawn(sites[0].visitor().get(PERMIT_JSON));
+    until(async || Ok(database.number(PENDING).await? == 1)).await?;
+    database.connect().await?.batch_execute("INSERT INTO purge_queue (tag) VALUES ('parcel-0002-002')").await?;
+    run(&sites[0], "compute-caches").await?;
+    client.batch_execute("COMMIT").await?;
+    assert_eq!(made.await??.status, 200);
+    let old = "SELECT count(*) FROM page_cache WHERE invalidated_at IS NOT NULL AND tags @> '{parcel-3507-004}'";
+    assert_eq!(database.number(old).await?, 1);
     Ok(())
 }
 
@@ -212,21 +262,40 @@ async fn documents_outlast_their_database_and_nothings_are_few() -> Result<()> {
     let database = Database::create("documents_away")?;
     let client = database.connect().await?;
     client.batch_execute(PARCEL).await?;
+    client.batch_execute(FIRM).await?;
     let site = site(&database).await?;
     let asked = async |target: &str| Ok::<_, anyhow::Error>(site.visitor().get(target).await?);
     let first = asked(REPORT).await?;
     for target in ["/search?q=nothing+like+it", "/report/9999/999", "/sitemap.xml", "/demo"] {
         assert!([200, 404].contains(&asked(target).await?.status), "{target}");
     }
-    assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 2);
+    let mut before = Vec::new();
+    for target in DOCUMENTS {
+        let answer = asked(target).await?;
+        ensure!(answer.status == 200, "{target}: {}", answer.text());
+        before.push((answer.field("content-type"), answer.field("cache-tag"), answer.field("etag"), answer.body));
+    }
+    // Those of two searches and of a parcel.
+    assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 3);
     let more = "INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds, is_negative)
                 SELECT 'x' || n, '{}', now() - interval '1 minute' * n, 60, 0, true FROM generate_series(1, 1100) n";
     client.batch_execute(more).await?;
-    assert_eq!(run(&site, "prune").await?["counts"]["page_cache"], 102);
+    assert_eq!(run(&site, "prune").await?["counts"]["page_cache"], 103);
     assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 1_000);
 
-    for table in ["permits", "page_cache", "complaints"] {
+    let tables =
+        ["permits", "page_cache", "complaints", "entities", "station_velocity_v2", "permit_signals", "ingest_log"];
+    for table in tables {
         client.batch_execute(&format!("ALTER TABLE {table} RENAME TO {table}_away")).await?;
+    }
+    for (target, before) in DOCUMENTS.into_iter().zip(before) {
+        let answer = asked(target).await?;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        assert_eq!(
+            (answer.field("content-type"), answer.field("cache-tag"), answer.field("etag"), answer.body),
+            before,
+            "{target}"
+        );
     }
     for coding in ["br", "gzip", ""] {
         let request = site.visitor().ask("GET", REPORT).field("accept-encoding", coding);

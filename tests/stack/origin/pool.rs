@@ -124,6 +124,15 @@ async fn a_replica_is_read_from_and_the_primary_stands_in() -> Result<()> {
         Ok(on_replica)
     };
     until(async || Ok(found().await? == 8)).await?;
+    // What is kept for others is read from the primary: a replica may be behind the change that has made it old.
+    for (database, signals) in [(&primary, 1), (&replica, 2)] {
+        let more = format!(
+            "INSERT INTO permit_signals (permit_number, signal_type, tier)
+            SELECT n::text, 'hold_comments', 'behind' FROM generate_series(1, {signals}) n"
+        );
+        database.connect().await?.batch_execute(&more).await?;
+    }
+    assert_eq!(site.visitor().get("/api/v1/stuck").await?.json()?["comments"], 1);
     for state in [State::Cut, State::Silent] {
         cable.set(state);
         // The breaker opens, and then nobody waits for the replica.

@@ -12,7 +12,7 @@ use super::{Finding, Outcome, Severity};
 
 /// Where the Worker's module may import from: the JavaScript that is made for it, and ours beside it. Neither is the
 /// platform itself, whose objects are reached through them only.
-const WORKER_MODULES: [&str; 2] = ["./index_bg.js", "./snippets/seawall-worker-"];
+const WORKER_MODULES: [&str; 2] = ["./w", "./snippets/seawall-worker-"];
 
 pub(super) fn imports(project: &Project, steps: &Steps, _: &Step) -> Result<Outcome> {
     let worker = build::worker(project, steps)?;

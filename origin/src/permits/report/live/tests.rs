@@ -147,3 +147,29 @@ async fn only_so_many_answers_are_kept() {
     let kept = live.kept.lock().unwrap();
     assert!(kept.len() == KEPT_MAX && !kept.contains_key("0") && kept.contains_key("9998/004"));
 }
+
+#[tokio::test]
+async fn a_call_that_failed_is_forgotten_although_nobody_waits_for_it() {
+    let (server, live) = city().await;
+    order(&server, "faults", json!({ "status": 503 })).await;
+    let client = live.client.clone().unwrap();
+    drop(live.flight(&client, &parcel("004"), None));
+    let is_kept = || live.kept.lock().unwrap().contains_key("9998/004");
+    assert!(is_kept());
+    let forgotten = async {
+        while is_kept() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), forgotten).await.expect("it was kept");
+    // One that began later is another's.
+    let (earlier, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+    live.kept
+        .lock()
+        .unwrap()
+        .insert("9998/004".to_owned(), Kept { since: later, loaded: None, flight: async { None }.boxed().shared() });
+    live.forget(&parcel("004"), earlier);
+    assert!(is_kept());
+    live.forget(&parcel("004"), later);
+    assert!(!is_kept());
+}
