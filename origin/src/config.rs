@@ -25,6 +25,7 @@ pub use site::Site;
 pub use telemetry::Telemetry;
 pub use traffic::{Limits, Purge};
 pub use variables::{VARIABLES, Variable};
+pub(crate) use work::CRON_SLOTS;
 pub use work::{CronWorker, Soda};
 
 use reader::{Reader, http_url, secret};
@@ -103,7 +104,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn config(&mut self) -> Config {
         let database = self.database();
         let cron = self.cron();
-        Config {
+        let mut config = Config {
             database,
             listen: SocketAddr::new(self.address(&var::BIND), self.number(&var::PORT, 0..=u16::MAX)),
             metrics_port: self.checked(&var::METRICS_PORT, |value| value.parse().ok()),
@@ -125,7 +126,9 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             log_filter: self.text(&var::RUST_LOG, |value| {
                 tracing_subscriber::EnvFilter::try_new(value).is_ok().then(|| value.to_owned())
             }),
-        }
+        };
+        config.database.sessions_beside_pool += config.job_slots + CRON_SLOTS;
+        config
     }
 }
 

@@ -39,7 +39,7 @@ pub use pool::{CheckoutError, Connection, Pool, Stats};
 use reader::CANCEL_TIME_MAX;
 pub(crate) use reader::{ReadOnly, Reader};
 pub use replica::{REPLICA_TIME_MAX, Replica};
-pub use room::{RoomError, SESSIONS_BESIDE_POOL};
+pub use room::{RoomError, SESSIONS_BESIDE_JOBS};
 pub use url::{UrlError, parse_url};
 
 /// A connection over TLS, where the server's address asks for it.

@@ -99,6 +99,14 @@ pub(crate) struct Documents {
     build: Arc<str>,
 }
 
+/// What is in memory, for health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Kept {
+    pages: u64,
+    bytes: u64,
+    bytes_max: u64,
+}
+
 /// How long what is in memory is served without a look at the database.
 pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
@@ -157,6 +165,17 @@ impl Documents {
         }
     }
 
+    /// What is in memory.
+    pub(crate) fn kept(&self) -> Kept {
+        let of = |figure: fn(&Memory) -> u64| self.near.as_deref().map_or(0, figure);
+        Kept { pages: of(|near| near.len() as u64), bytes: of(Memory::weight), bytes_max: of(Memory::capacity) }
+    }
+
+    /// Whether the page cache answers those who have something in memory.
+    pub(crate) fn state(&self) -> State {
+        self.guard.state()
+    }
+
     /// The document as an answer.
     ///
     /// # Errors
@@ -168,8 +187,8 @@ impl Documents {
             let reuse = if written.is_passing { Reuse::ForAMinute } else { Reuse::AsThePolicySays };
             return Ok(respond(document, &Page::new(written.text), &written.tags, reuse, started));
         };
-        let kept = Kept { document: document.clone(), build: Arc::clone(&self.build) };
-        let found = self.find(near, kept).await?;
+        let stored = Stored { document: document.clone(), build: Arc::clone(&self.build) };
+        let found = self.find(near, stored).await?;
         match &found.content {
             Content::Page(page) => Ok(respond(document, page, &found.tags, found.reuse(), started)),
             Content::Missing(detail) => Err(Error::not_found(detail.to_string())),
@@ -177,8 +196,8 @@ impl Documents {
     }
 
     /// What is in memory, once it is known that there is nothing newer or that nobody can say.
-    async fn find<D: Document>(&self, near: &Arc<Memory>, kept: Kept<D>) -> Result<Arc<Near>, Error> {
-        let key = kept.key();
+    async fn find<D: Document>(&self, near: &Arc<Memory>, stored: Stored<D>) -> Result<Arc<Near>, Error> {
+        let key = stored.key();
         let young = || near.get(&key).filter(|near| near.seen.elapsed() < TRUSTED_FOR);
         if let Some(found) = young() {
             return Ok(found);
@@ -192,19 +211,19 @@ impl Documents {
             return Ok(found);
         }
         match before {
-            None => self.first(near, kept, key).await,
+            None => self.first(near, stored, key).await,
             Some(before) if alone.is_err() => Ok(before.unconfirmed()),
-            Some(before) => self.look(near, kept, key, before).await,
+            Some(before) => self.look(near, stored, key, before).await,
         }
     }
 
     /// Asks the database, which may make it. That goes on when the visitor leaves: others wait for it.
-    async fn first<D: Document>(&self, near: &Arc<Memory>, kept: Kept<D>, key: String) -> Result<Arc<Near>, Error> {
+    async fn first<D: Document>(&self, near: &Arc<Memory>, stored: Stored<D>, key: String) -> Result<Arc<Near>, Error> {
         let (cache, near) = (self.cache.clone(), Arc::clone(near));
         let asking = tokio::spawn(async move {
             // A look says what was true when it began.
             let seen = Instant::now();
-            let asked = tokio::time::timeout(REQUEST_TIME_MAX, cache.get(&kept)).await;
+            let asked = tokio::time::timeout(REQUEST_TIME_MAX, cache.get(&stored)).await;
             let (answer, is_old) = asked.map_err(|_| too_long())??;
             Ok(remember(&near, key, Near::read(answer, None, seen, is_old)?))
         });
@@ -215,13 +234,13 @@ impl Documents {
     async fn look<D: Document>(
         &self,
         near: &Arc<Memory>,
-        kept: Kept<D>,
+        stored: Stored<D>,
         key: String,
         before: Arc<Near>,
     ) -> Result<Arc<Near>, Error> {
         let is_in_doubt = self.guard.state() != State::Closed;
         let Some(call) = self.guard.admit() else { return Ok(before.unconfirmed()) };
-        let looking = tokio::spawn(self.clone().renew(Arc::clone(near), kept, key, Arc::clone(&before), call));
+        let looking = tokio::spawn(self.clone().renew(Arc::clone(near), stored, key, Arc::clone(&before), call));
         if is_in_doubt {
             return Ok(before.unconfirmed());
         }
@@ -237,7 +256,7 @@ impl Documents {
     async fn renew<D: Document>(
         self,
         near: Arc<Memory>,
-        kept: Kept<D>,
+        stored: Stored<D>,
         key: String,
         before: Arc<Near>,
         call: Call,
@@ -261,7 +280,7 @@ impl Documents {
             }
         };
         call.end(End::Answered);
-        let served = tokio::time::timeout(REQUEST_TIME_MAX, self.cache.serve(&kept, found)).await;
+        let served = tokio::time::timeout(REQUEST_TIME_MAX, self.cache.serve(&stored, found)).await;
         let (answer, is_old) = served.map_err(|_| too_long())??;
         Ok(remember(&near, key, Near::read(answer, Some(&before), seen, is_old)?))
     }
@@ -290,12 +309,12 @@ fn respond<D: Document>(
 
 /// A document as the page cache keeps it.
 #[derive(Clone)]
-struct Kept<D> {
+struct Stored<D> {
     document: D,
     build: Arc<str>,
 }
 
-impl<D: Document> Entry for Kept<D> {
+impl<D: Document> Entry for Stored<D> {
     /// Of one length, since an index holds no long ones and a query may be long.
     fn key(&self) -> String {
         let name = Sha256::digest(format!("{}\n{}", self.build, self.document.name()));

@@ -23,6 +23,7 @@ use self::look::Look;
 pub(crate) use self::watch::Watch;
 use crate::cron::LastRun;
 use crate::db::Stats;
+use crate::documents;
 use crate::server::Site;
 
 /// Longest time to any health answer. Those who poll give up after 5 s.
@@ -39,6 +40,8 @@ struct HealthAnswer<'a> {
     pool: Stats,
     #[serde(skip_serializing_if = "Option::is_none")]
     replica: Option<ReplicaAnswer>,
+    /// Pages that are kept for everybody.
+    cache: CacheAnswer,
     /// Rows of each table as the database estimates them; none of those not yet analysed.
     tables: BTreeMap<&'a str, u64>,
     /// The last run of each job.
@@ -67,6 +70,17 @@ struct DatabaseAnswer {
 struct ReplicaAnswer {
     breaker: &'static str,
     pool: Stats,
+}
+
+/// What this process and the page cache of all processes keep.
+#[derive(Debug, Serialize)]
+struct CacheAnswer {
+    /// Answers that the page cache was asked for since the process started, and those that it had.
+    asked: u64,
+    hits: u64,
+    /// Whether the page cache answers; while it is not closed, pages come from memory as they are.
+    breaker: &'static str,
+    memory: documents::Kept,
 }
 
 /// What `/health/ready` answers.
@@ -101,6 +115,7 @@ pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
         Err(reason) => DatabaseAnswer { reachable: false, latency_us: None, reason: Some(reason) },
     };
     let replica = site.databases.replica();
+    let (hits, asked) = site.cache.hits();
     let answer = HealthAnswer {
         status: if database.reachable { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
@@ -109,6 +124,7 @@ pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
         pool: site.databases.primary().stats(),
         replica: replica
             .map(|replica| ReplicaAnswer { breaker: replica.state().as_str(), pool: replica.pool().stats() }),
+        cache: CacheAnswer { asked, hits, breaker: site.documents.state().as_str(), memory: site.documents.kept() },
         tables: look.as_ref().map(|look| look.estimates()).unwrap_or_default(),
         cron: look.as_ref().map(|look| look.last_runs.as_slice()).unwrap_or_default(),
         soda: site.context.soda.breaker_state().as_str(),

@@ -23,7 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::accounts::{self, Accounts, Desk};
-use crate::config::{Config, CronWorker};
+use crate::config::{CRON_SLOTS, Config, CronWorker};
 use crate::cron::{self, Access};
 use crate::db::Databases;
 use crate::documents::Documents;
@@ -110,9 +110,6 @@ fn work(config: &Config, site: &Site) -> (watch::Sender<bool>, JoinHandle<()>) {
     });
     (stop, working)
 }
-
-/// Jobs at fixed times that a process runs at once: a long load keeps none of the short ones waiting.
-const CRON_SLOTS: usize = 2;
 
 /// Serves until the process is told to stop (SIGINT or SIGTERM), then lets running requests finish.
 ///

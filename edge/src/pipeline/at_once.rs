@@ -248,7 +248,7 @@ fn is_stored(route: &Route, method: &str) -> bool {
         && !*surrogate_control
 }
 
-/// Options of `Connection` that are about the connection alone: nearly every request has one of them.
+/// Options of `Connection` that are about the connection alone, which clients and proxies send as a matter of course.
 const KEEPING: [&str; 2] = ["keep-alive", "close"];
 
 /// A request as the origin would get it, for what a stored response varies on.

@@ -17,19 +17,19 @@ use seawall_edge::{
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
-use crate::{glue, host, object::State, settings};
+use crate::{glue, host, object::State};
 
 /// Asks the authority of `shard`.
 pub(crate) async fn ask(
-    env: &Object,
+    bound: Option<&Object>,
     shard: u64,
     question: &Question,
     deadline: Duration,
 ) -> Result<Reply, AuthorityError> {
     let failed = |why: &str| AuthorityError::Failed(why.to_owned());
-    let Some(objects) = settings::bound(env, BINDING) else { return Err(failed("LIMITER is not bound")) };
+    let Some(objects) = bound else { return Err(failed("LIMITER is not bound")) };
     let name = ["shard-", &shard.to_string()].concat();
-    match glue::ask(&objects, &name, &question.encode(), deadline).await {
+    match glue::ask(objects, &name, &question.encode(), deadline).await {
         Ok(Some(text)) => Reply::decode(&text, question).ok_or_else(|| failed("the answer does not decode")),
         Ok(None) => Err(AuthorityError::Late),
         Err(why) => Err(AuthorityError::Failed(why)),
@@ -129,9 +129,6 @@ fn restore(state: &State, policy: &Policy, shard: &mut Shard) -> Result<(), JsVa
 fn digits(time: Timestamp) -> String {
     format!("{:020}", time.as_unix_nanos())
 }
-
-/// What wrangler.toml binds the objects to.
-const BINDING: &str = "LIMITER";
 
 /// How often an object that holds counters clears those that are earned back.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);

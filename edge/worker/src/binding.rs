@@ -4,9 +4,8 @@ use alloc::{format, string::String};
 
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::JsFuture;
 
-use crate::settings;
+use crate::{settings, task};
 
 #[wasm_bindgen]
 extern "C" {
@@ -22,7 +21,8 @@ pub(crate) async fn count(env: &Object, limit: &str, key: u128) -> Option<bool> 
     let bound = settings::bound(env, &name(limit))?;
     let options = Object::new();
     Reflect::set(&options, &JsValue::from_str("key"), &JsValue::from_str(&format!("{key:x}"))).ok()?;
-    let outcome = JsFuture::from(bound.unchecked_into::<RateLimit>().limit(&options).ok()?).await.ok()?;
+    let counted = bound.unchecked_into::<RateLimit>().limit(&options).ok()?;
+    let outcome = task::ended(&counted).await.ok()?;
     Reflect::get(&outcome, &JsValue::from_str("success")).ok()?.as_bool()
 }
 

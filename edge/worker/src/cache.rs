@@ -17,7 +17,6 @@ use seawall_edge::{
     store::{StoreError, Stored},
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, WritableStream};
 
 use crate::{
@@ -25,6 +24,7 @@ use crate::{
     glue::message,
     headers::HeaderList,
     host::{self, Host},
+    task,
 };
 
 /// The Cache API: one copy in each point of presence.
@@ -45,7 +45,7 @@ impl Store<Host> for Near {
 }
 
 async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
-    let found = JsFuture::from(store()?.match_with_str(&url(key))).await.map_err(|error| failed(&error))?;
+    let found = task::ended(&store()?.match_with_str(&url(key))).await.map_err(|error| failed(&error))?;
     let Ok(response) = found.dyn_into::<web_sys::Response>() else {
         return Ok(None);
     };
@@ -84,7 +84,7 @@ async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Resul
     let entry = host::response(200, &headers, body.as_ref()).map_err(|error| failed(&error))?;
     let store = store()?;
     // A store that refuses does not read the body, so how that ends is asked only afterwards.
-    JsFuture::from(store.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
+    task::ended(&store.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
     if let Err(error) = ended.await {
         // A store may take a body that broke off for a whole one; the local simulator does.
         remove(key).await?;
@@ -94,7 +94,7 @@ async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Resul
 }
 
 async fn remove(key: &CacheKey) -> Result<(), StoreError> {
-    JsFuture::from(store()?.delete_with_str(&url(key))).await.map(drop).map_err(|error| failed(&error))
+    task::ended(&store()?.delete_with_str(&url(key))).await.map(drop).map_err(|error| failed(&error))
 }
 
 /// The same body, and how it ended once it has been read.
@@ -102,7 +102,7 @@ fn watched(body: Option<Body>) -> (Option<Body>, impl Future<Output = Result<(),
     let (body, piped) = match body {
         Some(Body::Stream(stream)) => {
             let pipe = IdentityTransformStream::new();
-            let piped = JsFuture::from(stream.pipe_to(&pipe.writable()));
+            let piped = task::ended(&stream.pipe_to(&pipe.writable()));
             (Some(Body::Stream(pipe.readable())), Some(piped))
         }
         whole => (whole, None),

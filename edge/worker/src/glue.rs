@@ -1,12 +1,13 @@
 //! The few lines of JavaScript beside the Worker, in `glue.js`.
 
-use alloc::{boxed::Box, string::String};
-use core::{pin::Pin, time::Duration};
+use alloc::string::String;
+use core::time::Duration;
 
 use js_sys::{Array, Function, Object, Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::ReadableStream;
+
+use crate::task;
 
 #[wasm_bindgen(module = "/src/glue.js")]
 extern "C" {
@@ -67,7 +68,7 @@ extern "C" {
 /// All bytes of a stream; `None` when there are more than `most`, or it breaks off.
 pub(crate) async fn collect(stream: &ReadableStream, most: usize) -> Option<Uint8Array> {
     // Lengths far below 2^53 are exact as floats.
-    JsFuture::from(collect_js(stream, most as f64)).await.ok()?.dyn_into().ok()
+    task::ended(&collect_js(stream, most as f64)).await.ok()?.dyn_into().ok()
 }
 
 /// The bytes of a stream from `first` on, `length` of them; `None` when JavaScript refuses, and the stream is as it was.
@@ -94,7 +95,7 @@ pub(crate) async fn ask(
 /// # Errors
 /// With what the promise was refused for.
 pub(crate) async fn text(promise: Promise) -> Result<Option<String>, String> {
-    match JsFuture::from(promise).await {
+    match task::ended(&promise).await {
         Ok(said) => Ok(said.as_string()),
         Err(error) => Err(message(&error)),
     }
@@ -103,11 +104,6 @@ pub(crate) async fn text(promise: Promise) -> Result<Option<String>, String> {
 /// A time in milliseconds is exact as a float.
 pub(crate) const fn millis(time: Duration) -> f64 {
     time.as_millis() as f64
-}
-
-/// A promise of what comes of some work. In a box, so that there is one kind of it.
-pub(crate) fn promise(work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>>) -> Promise {
-    future_to_promise(work)
 }
 
 /// Beyond it, a float may be another number.

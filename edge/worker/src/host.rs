@@ -1,9 +1,9 @@
 //! One request's view of workerd.
 
-use alloc::{borrow::ToOwned, boxed::Box, rc::Rc, string::String, vec::Vec};
-use core::{pin::Pin, time::Duration};
+use alloc::{boxed::Box, rc::Rc, string::String};
+use core::time::Duration;
 
-use js_sys::{Date, Object, Promise};
+use js_sys::{Date, Promise};
 use seawall_core::{cache::key::CacheKey, time::Timestamp};
 use seawall_edge::{
     Platform,
@@ -13,12 +13,20 @@ use seawall_edge::{
     record::Metric,
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::WorkerGlobalScope;
 
 use crate::{
-    authority, binding, body::Body, cache::Near, glue, headers::HeaderList, kv::Far, metrics, origin, pop, purge,
-    ready::Ready, settings, waiters::Waiters,
+    authority, binding,
+    bindings::Bindings,
+    body::Body,
+    cache::Near,
+    glue,
+    headers::HeaderList,
+    kv::Far,
+    metrics, origin, pop, purge,
+    ready::Ready,
+    task::{self, Work},
+    waiters::Waiters,
 };
 
 /// The platform of one request.
@@ -26,10 +34,10 @@ use crate::{
 pub(crate) struct Host(Rc<Inner>);
 
 struct Inner {
-    env: Object,
+    bindings: Rc<Bindings>,
     context: Context,
-    /// The addresses of origins that answer the same, in order, without a slash at the end; at least one.
-    origins: Vec<String>,
+    /// Whether it is a job that runs here, and no visitor's request.
+    is_job: bool,
     waiters: Rc<Waiters>,
 }
 
@@ -37,37 +45,28 @@ impl Host {
     /// The host of a visitor's request.
     ///
     /// # Errors
-    /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
-    pub(crate) fn new(env: Object, context: Context, waiters: Rc<Waiters>) -> Result<Self, JsValue> {
-        let missing = "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example";
-        let origins = addresses(&env, ORIGIN).ok_or_else(|| JsValue::from_str(missing))?;
-        Ok(Self(Rc::new(Inner { env, context, origins, waiters })))
+    /// When nobody said where the origin is.
+    pub(crate) fn new(bindings: Rc<Bindings>, context: Context, waiters: Rc<Waiters>) -> Result<Self, JsValue> {
+        bindings.origins()?;
+        Ok(Self(Rc::new(Inner { bindings, context, is_job: false, waiters })))
     }
 
     /// The host of jobs, which may have an origin of their own.
     ///
     /// # Errors
-    /// When the variable `ORIGIN` is missing.
-    pub(crate) fn for_jobs(env: Object, context: Context, waiters: Rc<Waiters>) -> Result<Self, JsValue> {
-        match addresses(&env, CRON_ORIGIN) {
-            Some(origins) => Ok(Self(Rc::new(Inner { env, context, origins, waiters }))),
-            None => Self::new(env, context, waiters),
-        }
+    /// When nobody said where one is.
+    pub(crate) fn for_jobs(bindings: Rc<Bindings>, context: Context, waiters: Rc<Waiters>) -> Result<Self, JsValue> {
+        bindings.cron_origins()?;
+        Ok(Self(Rc::new(Inner { bindings, context, is_job: true, waiters })))
+    }
+
+    fn all_origins(&self) -> &[String] {
+        let Inner { bindings, is_job, .. } = &*self.0;
+        let origins = if *is_job { bindings.cron_origins() } else { bindings.origins() };
+        // Checked when it was made.
+        origins.unwrap_or_default()
     }
 }
-
-/// The addresses in a variable, separated by commas.
-fn addresses(env: &Object, name: &str) -> Option<Vec<String>> {
-    let text = settings::text(env, name)?;
-    let addresses = text.split(',').map(|address| address.trim().trim_end_matches('/').to_owned());
-    let addresses: Vec<String> = addresses.filter(|address| !address.is_empty()).collect();
-    (!addresses.is_empty()).then_some(addresses)
-}
-
-/// Where the origin is, or several that answer the same.
-const ORIGIN: &str = "ORIGIN";
-/// Where its jobs are started, if that is elsewhere.
-const CRON_ORIGIN: &str = "CRON_ORIGIN";
 
 impl Platform for Host {
     type Headers = HeaderList;
@@ -86,7 +85,7 @@ impl Platform for Host {
     }
 
     fn origins(&self) -> usize {
-        self.0.origins.len()
+        self.all_origins().len()
     }
 
     async fn fetch(
@@ -95,7 +94,7 @@ impl Platform for Host {
         request: &mut Request<Self>,
         deadline: Duration,
     ) -> Result<Response<Self>, FetchError> {
-        let address = self.0.origins.get(origin).ok_or(FetchError::Unreachable)?;
+        let address = self.all_origins().get(origin).ok_or(FetchError::Unreachable)?;
         origin::fetch(address, request, deadline).await
     }
 
@@ -104,7 +103,7 @@ impl Platform for Host {
     }
 
     fn far(&self) -> Option<Far> {
-        Far::of(&self.0.env)
+        self.0.bindings.cache.clone().map(Far::new)
     }
 
     fn ready(
@@ -124,7 +123,7 @@ impl Platform for Host {
     }
 
     async fn ask(&self, shard: u64, question: &Question, deadline: Duration) -> Result<Reply, AuthorityError> {
-        authority::ask(&self.0.env, shard, question, deadline).await
+        authority::ask(self.0.bindings.limiter.as_ref(), shard, question, deadline).await
     }
 
     #[cfg(seawall_redis)]
@@ -133,15 +132,15 @@ impl Platform for Host {
         script: &seawall_edge::platform::Script<'_>,
         deadline: Duration,
     ) -> Result<seawall_core::limit::lua::Reply, AuthorityError> {
-        crate::upstash::run(&self.0.env, script, deadline).await
+        crate::upstash::run(&self.0.bindings.env, script, deadline).await
     }
 
     async fn count_at_location(&self, limit: &str, key: u128) -> Option<bool> {
-        binding::count(&self.0.env, limit, key).await
+        binding::count(&self.0.bindings.env, limit, key).await
     }
 
     async fn sleep(&self, time: Duration) {
-        let _ = JsFuture::from(glue::pause(glue::millis(time), &mut |_| {})).await;
+        let _ = task::ended(&glue::pause(glue::millis(time), &mut |_| {})).await;
     }
 
     async fn read(&self, body: Body, bytes_max: usize) -> Option<String> {
@@ -151,19 +150,19 @@ impl Platform for Host {
     }
 
     fn has_purge_log(&self) -> bool {
-        purge::is_bound(&self.0.env)
+        self.0.bindings.purges.is_some()
     }
 
     async fn ask_purge_log(&self, question: String, deadline: Duration) -> Result<String, AuthorityError> {
-        purge::ask(&self.0.env, question, deadline).await
+        purge::ask(self.0.bindings.purges.as_ref(), question, deadline).await
     }
 
     fn has_pop(&self) -> bool {
-        pop::is_bound(&self.0.env)
+        self.0.bindings.collapse.is_some()
     }
 
     async fn ask_pop(&self, shard: u64, question: String, deadline: Duration) -> Result<String, AuthorityError> {
-        pop::ask(&self.0.env, shard, &question, deadline).await
+        pop::ask(self.0.bindings.collapse.as_ref(), shard, &question, deadline).await
     }
 
     async fn wait(&self, key: &CacheKey, at_most: Duration) {
@@ -175,11 +174,12 @@ impl Platform for Host {
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
-        let work: Pin<Box<dyn Future<Output = _>>> = Box::pin(async {
+        let work: Work = Box::pin(async {
             work.await;
-            Ok(JsValue::UNDEFINED)
+            Ok(JsValue::NULL)
         });
-        self.0.context.wait_until(&glue::promise(work));
+        // Refused after the end of the request, and then the work goes on for as long as the runtime lets it.
+        let _ = self.0.context.wait_until(&task::soon(work));
     }
 
     fn log(&self, line: &str) {
@@ -187,7 +187,9 @@ impl Platform for Host {
     }
 
     fn measure(&self, metric: &Metric<'_>) {
-        metrics::write(&self.0.env, metric);
+        if let Some(dataset) = &self.0.bindings.metrics {
+            metrics::write(dataset, metric);
+        }
     }
 }
 
@@ -216,6 +218,6 @@ extern "C" {
     /// What the runtime gives with each event.
     pub type Context;
 
-    #[wasm_bindgen(method, js_name = waitUntil)]
-    pub(crate) fn wait_until(this: &Context, promise: &Promise);
+    #[wasm_bindgen(method, catch, js_name = waitUntil)]
+    pub(crate) fn wait_until(this: &Context, promise: &Promise) -> Result<(), JsValue>;
 }

@@ -21,17 +21,15 @@ use seawall_edge::{
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::JsFuture;
 
-use crate::{body::Body, glue::message, headers::HeaderList, host::Host, settings};
+use crate::{body::Body, glue::message, headers::HeaderList, host::Host, task};
 
 /// A namespace of Workers KV.
 pub(crate) struct Far(Namespace);
 
 impl Far {
-    /// The namespace bound as `CACHE`; `None` when none is.
-    pub(crate) fn of(env: &Object) -> Option<Self> {
-        settings::bound(env, BINDING).map(|bound| Self(bound.unchecked_into()))
+    pub(crate) fn new(bound: Object) -> Self {
+        Self(bound.unchecked_into())
     }
 }
 
@@ -46,7 +44,7 @@ struct Front {
 
 impl Store<Host> for Far {
     async fn load(&self, key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
-        let got = JsFuture::from(self.0.get(&key.to_string(), "arrayBuffer")).await.map_err(|error| failed(&error))?;
+        let got = task::ended(&self.0.get(&key.to_string(), "arrayBuffer")).await.map_err(|error| failed(&error))?;
         let Ok(buffer) = got.dyn_into::<ArrayBuffer>() else { return Ok(None) };
         let value = Uint8Array::new(&buffer);
         let wrong = || StoreError(String::from("an entry was written by something else"));
@@ -92,12 +90,12 @@ impl Store<Host> for Far {
         // Seconds far below 2^53 are exact as a float.
         let set = Reflect::set(&options, &JsValue::from_str("expirationTtl"), &JsValue::from_f64(seconds as f64));
         set.map_err(|error| failed(&error))?;
-        JsFuture::from(self.0.put(&key.to_string(), &value, &options)).await.map_err(|error| failed(&error))?;
+        task::ended(&self.0.put(&key.to_string(), &value, &options)).await.map_err(|error| failed(&error))?;
         Ok(())
     }
 
     async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
-        JsFuture::from(self.0.delete(&key.to_string())).await.map_err(|error| failed(&error))?;
+        task::ended(&self.0.delete(&key.to_string())).await.map_err(|error| failed(&error))?;
         Ok(())
     }
 }
@@ -120,8 +118,6 @@ fn failed(error: &JsValue) -> StoreError {
     StoreError(message(error))
 }
 
-/// What wrangler.toml binds the namespace to.
-const BINDING: &str = "CACHE";
 /// The length of the front stands before it.
 const LENGTH_BYTES: u32 = 4;
 /// What KV wants at least.

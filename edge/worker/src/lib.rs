@@ -10,6 +10,7 @@ mod authority;
 #[cfg(target_arch = "wasm32")]
 mod bare;
 mod binding;
+mod bindings;
 mod body;
 mod cache;
 mod glue;
@@ -25,6 +26,7 @@ mod purge;
 mod ready;
 mod refusals;
 mod settings;
+mod task;
 #[cfg(feature = "contract")]
 mod trap;
 #[cfg(seawall_redis)]
@@ -51,6 +53,7 @@ use seawall_edge::{
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
+    bindings::Bindings,
     body::Body,
     headers::HeaderList,
     host::{Context, Host},
@@ -65,6 +68,8 @@ pub struct Worker(Rc<Kept>);
 struct Kept {
     /// Made by the first request.
     isolate: OnceCell<Rc<Isolate<Host>>>,
+    /// Read by the first event.
+    bindings: OnceCell<Rc<Bindings>>,
     /// The names of the fields that are read from each request, on the JavaScript side.
     names: Array,
     refusals: Refusals,
@@ -78,7 +83,13 @@ impl Worker {
     #[expect(clippy::new_without_default, reason = "JavaScript is who makes one")]
     pub fn new() -> Self {
         let names = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
-        Self(Rc::new(Kept { isolate: OnceCell::new(), names, refusals: Refusals::default(), waiters: Rc::default() }))
+        Self(Rc::new(Kept {
+            isolate: OnceCell::new(),
+            bindings: OnceCell::new(),
+            names,
+            refusals: Refusals::default(),
+            waiters: Rc::default(),
+        }))
     }
 
     /// Answers one request: at once with a response, or with the promise of one.
@@ -99,19 +110,20 @@ impl Worker {
             };
             Ok(response.into())
         };
-        glue::promise(Box::pin(answer)).into()
+        task::now(Box::pin(answer)).into()
     }
 
     /// Runs the jobs of a timer of `[triggers]` in wrangler.toml. A promise that is refused makes Cloudflare count the run
     /// as failed.
     pub fn scheduled(&self, schedule: String, time: f64, env: Object, context: Context) -> Promise {
         let kept = Rc::clone(&self.0);
-        glue::promise(Box::pin(async move {
-            let host = Host::for_jobs(env.clone(), context, Rc::clone(&kept.waiters))?;
+        task::now(Box::pin(async move {
+            let isolate = kept.isolate(&env)?;
+            let host = Host::for_jobs(kept.bindings(env), context, Rc::clone(&kept.waiters))?;
             // Milliseconds since 1970 as a float hold every date exactly.
             let tick = Tick { schedule: &schedule, scheduled: Timestamp::from_unix_millis(time as u64) };
-            match cron::run(&*kept.isolate(&env)?, &host, tick).await {
-                Ok(()) => Ok(JsValue::UNDEFINED),
+            match cron::run(&isolate, &host, tick).await {
+                Ok(()) => Ok(JsValue::NULL),
                 Err(failed) => Err(js_sys::Error::new(&failed.to_string()).into()),
             }
         }))
@@ -147,16 +159,20 @@ impl Kept {
         #[cfg(feature = "contract")]
         {
             trap::aside(request, &context);
-            wasm_bindgen_futures::JsFuture::from(Promise::resolve(&JsValue::NULL)).await?;
+            task::ended(&Promise::resolve(&JsValue::NULL)).await?;
             trap::at(request, "later");
         }
         glue::learn_place(request);
-        let host = Host::new(env, context, Rc::clone(&self.waiters))?;
+        let host = Host::new(self.bindings(env), context, Rc::clone(&self.waiters))?;
         let Some(request) = convert(request) else {
             return Err(JsValue::from_str("the runtime gave a request without an absolute URL"));
         };
         let Response { status, headers, body } = pipeline::handle(isolate, host, request).await;
         host::response(status, &headers, body.as_ref())
+    }
+
+    fn bindings(&self, env: Object) -> Rc<Bindings> {
+        Rc::clone(self.bindings.get_or_init(|| Rc::new(Bindings::read(env))))
     }
 
     /// This isolate's memory.
@@ -176,8 +192,8 @@ impl Kept {
 pub fn contract(env: Object, context: Context) -> Promise {
     use alloc::{format, vec::Vec};
     use seawall_edge::{Platform, body, store::contract::check};
-    glue::promise(Box::pin(async move {
-        let host = Host::new(env, context, Rc::default())?;
+    task::now(Box::pin(async move {
+        let host = Host::new(Rc::new(Bindings::read(env)), context, Rc::default())?;
         let in_memory = |text: &str| Body::Bytes(js_sys::Uint8Array::from(text.as_bytes()));
         let bytes = body::contract::check(&host, in_memory).await.map_err(|error| format!("bytes: {error}"));
         let streamed = |text: &str| {
@@ -196,7 +212,7 @@ pub fn contract(env: Object, context: Context) -> Promise {
 }
 
 /// Lays the embedded policy out in memory, and answers where the bytes are that this reads: their address above their
-/// number. The build calls this, and makes the memory that it leaves that of the module (`xtask/src/build/shrink.mjs`), so
+/// number. The build calls this, and makes the memory that it leaves that of the module (`edge/worker/shrink.mjs`), so
 /// that nothing in a deployed Worker reads a policy.
 #[wasm_bindgen]
 pub fn lay_out() -> u64 {

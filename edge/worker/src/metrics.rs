@@ -7,12 +7,8 @@ use js_sys::{Array, Object, Reflect};
 use seawall_edge::record::Metric;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 
-use crate::settings;
-
 /// Writes one data point; nothing waits for it, and a data set that refuses it loses nothing else.
-pub(crate) fn write(env: &Object, metric: &Metric<'_>) {
-    let Some(dataset) = settings::bound(env, METRICS) else { return };
-    let dataset: Dataset = dataset.unchecked_into();
+pub(crate) fn write(dataset: &Object, metric: &Metric<'_>) {
     let (kind, blobs, doubles) = match metric {
         Metric::Request(record) => (
             "request",
@@ -50,7 +46,7 @@ pub(crate) fn write(env: &Object, metric: &Metric<'_>) {
         // A property of a fresh object can be set.
         let _ = Reflect::set(&point, &JsValue::from_str(name), value);
     }
-    let _ = dataset.write_data_point(&point);
+    let _ = dataset.unchecked_ref::<Dataset>().write_data_point(&point);
 }
 
 #[wasm_bindgen]
@@ -61,6 +57,3 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = writeDataPoint)]
     fn write_data_point(this: &Dataset, point: &Object) -> Result<(), JsValue>;
 }
-
-/// The binding of the data set.
-const METRICS: &str = "METRICS";

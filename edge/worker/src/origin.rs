@@ -7,9 +7,8 @@ use seawall_edge::{
     platform::FetchError,
 };
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 
-use crate::{body::Body, glue, headers::HeaderList, host::Host};
+use crate::{body::Body, glue, headers::HeaderList, host::Host, task};
 
 /// Calls the origin, with redirects left to the client; ends the call when no header came within the deadline.
 pub(crate) async fn fetch(
@@ -25,7 +24,7 @@ pub(crate) async fn fetch(
     // A deadline in milliseconds is exact as a float.
     let deadline_ms = deadline.as_millis() as f64;
     let call = glue::call(&url, &request.method, &request.headers.to_text(), &body, deadline_ms);
-    match JsFuture::from(call).await {
+    match task::ended(&call).await {
         Ok(response) if response.is_null() => Err(FetchError::Timeout),
         Ok(response) => Ok(convert(&response.unchecked_into())),
         Err(_) => Err(FetchError::Unreachable),

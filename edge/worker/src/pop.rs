@@ -8,25 +8,20 @@ use js_sys::Object;
 use seawall_edge::{platform::AuthorityError, pop::PopFlights};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::{glue, host, object::State, settings};
-
-/// Whether the objects are bound.
-pub(crate) fn is_bound(env: &Object) -> bool {
-    settings::bound(env, BINDING).is_some()
-}
+use crate::{glue, host, object::State};
 
 /// Asks the object of this place that has a share of the keys.
 pub(crate) async fn ask(
-    env: &Object,
+    bound: Option<&Object>,
     shard: u64,
     question: &str,
     deadline: Duration,
 ) -> Result<String, AuthorityError> {
-    let Some(objects) = settings::bound(env, BINDING) else {
+    let Some(objects) = bound else {
         return Err(AuthorityError::Failed(String::from("COLLAPSE is not bound")));
     };
     let name = [&glue::place(), "-", &shard.to_string()].concat();
-    match glue::ask(&objects, &name, question, deadline).await {
+    match glue::ask(objects, &name, question, deadline).await {
         Ok(answer) => answer.ok_or(AuthorityError::Late),
         Err(why) => Err(AuthorityError::Failed(why)),
     }
@@ -52,6 +47,3 @@ impl Collapser {
         self.flights.answer(question, host::now())
     }
 }
-
-/// What wrangler.toml binds the objects to.
-const BINDING: &str = "COLLAPSE";

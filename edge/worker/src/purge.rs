@@ -7,19 +7,18 @@ use js_sys::{Array, Object};
 use seawall_edge::{platform::AuthorityError, purge::PurgeLog};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
-use crate::{glue, host, object::State, settings};
+use crate::{glue, host, object::State};
 
-/// Whether the object is bound.
-pub(crate) fn is_bound(env: &Object) -> bool {
-    settings::bound(env, BINDING).is_some()
-}
-
-/// Asks it.
-pub(crate) async fn ask(env: &Object, question: String, deadline: Duration) -> Result<String, AuthorityError> {
-    let Some(objects) = settings::bound(env, BINDING) else {
+/// Asks the object.
+pub(crate) async fn ask(
+    bound: Option<&Object>,
+    question: String,
+    deadline: Duration,
+) -> Result<String, AuthorityError> {
+    let Some(objects) = bound else {
         return Err(AuthorityError::Failed(String::from("PURGES is not bound")));
     };
-    match glue::ask(&objects, "purges", &question, deadline).await {
+    match glue::ask(objects, "purges", &question, deadline).await {
         Ok(answer) => answer.ok_or(AuthorityError::Late),
         Err(why) => Err(AuthorityError::Failed(why)),
     }
@@ -59,6 +58,3 @@ impl Purger {
         Ok(Some(answer))
     }
 }
-
-/// What wrangler.toml binds the object to.
-const BINDING: &str = "PURGES";

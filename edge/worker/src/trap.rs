@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use crate::{glue, host::Context};
+use crate::{host::Context, task};
 
 /// Panics if the request names this place in [`FIELD`].
 pub(crate) fn at(request: &web_sys::Request, place: &str) {
@@ -12,7 +12,7 @@ pub(crate) fn at(request: &web_sys::Request, place: &str) {
 /// The same in work that goes on after the answer.
 pub(crate) fn aside(request: &web_sys::Request, context: &Context) {
     if is_wished(request, "aside") {
-        context.wait_until(&glue::promise(Box::pin(async { panic!("as the request wishes") })));
+        let _ = context.wait_until(&task::soon(Box::pin(async { panic!("as the request wishes") })));
     }
 }
 

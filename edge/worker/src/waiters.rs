@@ -9,9 +9,8 @@ use js_sys::Function;
 use seawall_core::cache::key::CacheKey;
 use seawall_edge::waiting::Waiting;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
 
-use crate::{glue, host};
+use crate::{glue, host, task};
 
 /// The requests that wait.
 #[derive(Debug, Default)]
@@ -26,7 +25,7 @@ impl Waiters {
             place = self.0.borrow_mut().enter(*key, resolve, now.after(at_most), now);
         });
         if let Some(place) = place {
-            let _ = JsFuture::from(woken).await;
+            let _ = task::ended(&woken).await;
             self.0.borrow_mut().leave(place);
         }
     }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Reader, Secret, var};
+use crate::db;
 
 /// Where the database is and how it is used.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Database {
     pub pool_min: usize,
     /// `DB_POOL_MAX`: connections at most.
     pub pool_max: usize,
+    /// Sessions that this process opens beside the pool at most.
+    pub sessions_beside_pool: usize,
     /// `DB_POOL_WARN_THRESHOLD` in thousandths: the part of the pool in use that is worth a warning.
     pub pool_warn_permille: u16,
     /// `DB_CONNECT_TIMEOUT`: longest wait for a new connection.
@@ -66,6 +69,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             }),
             pool_min,
             pool_max,
+            // Those of jobs are added when it is known how many there are.
+            sessions_beside_pool: db::SESSIONS_BESIDE_JOBS,
             pool_warn_permille: self.parse(&var::DB_POOL_WARN_THRESHOLD, 0, permille),
             connect_timeout: self.duration(&var::DB_CONNECT_TIMEOUT),
             statement_timeout: self.duration(&var::DB_STATEMENT_TIMEOUT),
@@ -89,7 +94,7 @@ pub(super) fn permille(value: &str) -> Option<u16> {
 }
 
 fn postgres_url(value: &str) -> Option<String> {
-    crate::db::parse_url(value).is_ok().then(|| value.to_owned())
+    db::parse_url(value).is_ok().then(|| value.to_owned())
 }
 
 #[cfg(test)]

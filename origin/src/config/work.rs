@@ -68,5 +68,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 /// Each takes a session of the database beside the pool.
 const JOB_SLOTS: RangeInclusive<usize> = 0..=16;
+
+/// Jobs at fixed times that a process runs at once: a long load keeps none of the short ones waiting.
+pub(crate) const CRON_SLOTS: usize = 2;
 /// SODA answers at most 50,000 rows at once; fewer than ten would never end.
 const PAGE_SIZES: RangeInclusive<usize> = 10..=50_000;

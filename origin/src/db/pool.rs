@@ -24,6 +24,7 @@ pub struct Pool {
     name: &'static str,
     min: usize,
     warn_permille: u16,
+    sessions_beside: usize,
     pooler: config::Pooler,
     tls: MakeRustlsConnect,
     warned: Arc<Warned>,
@@ -101,6 +102,7 @@ impl Pool {
             name,
             min: config.pool_min,
             warn_permille: config.pool_warn_permille,
+            sessions_beside: config.sessions_beside_pool,
             pooler: config.pooler,
             tls: target.tls,
             warned: Arc::default(),
@@ -229,7 +231,9 @@ impl Pool {
         match (self.pooler, connections.first()) {
             // How many sessions of the server it uses is PgBouncer's own business.
             (config::Pooler::PgBouncer, _) | (_, None) => Ok(()),
-            (config::Pooler::None, Some(connection)) => room::check(connection, self.stats().max).await,
+            (config::Pooler::None, Some(connection)) => {
+                room::check(connection, self.stats().max, self.sessions_beside).await
+            }
         }
     }
 }

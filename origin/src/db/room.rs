@@ -4,9 +4,9 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-/// Sessions that a process opens beside its pool: one for health, one for the queue of jobs, and one for each of the four
-/// jobs that it does at a time.
-pub const SESSIONS_BESIDE_POOL: usize = 6;
+/// Sessions that a process opens beside its pool and those of its jobs: one for health and one for the queue of jobs. Each
+/// job that it does at a time has one more.
+pub const SESSIONS_BESIDE_JOBS: usize = 2;
 
 /// Why a pool was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -14,15 +14,17 @@ pub enum RoomError {
     /// The pool could never be full.
     #[error(
         "DB_POOL_MAX is {pool_max}, and the database leaves room for {room} connections \
-         ({SESSIONS_BESIDE_POOL} of them are used beside the pool): \
+         ({beside} of them are used beside the pool): \
          set DB_POOL_MAX to {} or less, or raise max_connections",
-        room.saturating_sub(SESSIONS_BESIDE_POOL)
+        room.saturating_sub(*beside)
     )]
     TooSmall {
         /// `DB_POOL_MAX`.
         pool_max: usize,
         /// Connections that this user may open to this database.
         room: usize,
+        /// Connections beside the pool, those of `JOB_SLOTS` among them.
+        beside: usize,
     },
     /// The database did not say.
     #[error("the database does not say how many connections it takes")]
@@ -47,15 +49,15 @@ const ROOM: &str = "
 
 /// Refuses a pool larger than the room there is. Others that are connected now may leave, so that they take up room is
 /// only warned of: a new release starts while the old one still serves.
-pub(super) async fn check(client: &Client, pool_max: usize) -> Result<(), RoomError> {
+pub(super) async fn check(client: &Client, pool_max: usize, beside: usize) -> Result<(), RoomError> {
     let rows = client.query_typed(ROOM, &[(&super::APPLICATION, Type::TEXT)]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let count = |column| row.try_get::<_, i64>(column).map(|number| usize::try_from(number).unwrap_or(0));
     let (room, others) = (count(0)?, count(1)?);
-    if pool_max + SESSIONS_BESIDE_POOL > room {
-        return Err(RoomError::TooSmall { pool_max, room });
+    if pool_max + beside > room {
+        return Err(RoomError::TooSmall { pool_max, room, beside });
     }
-    if pool_max + SESSIONS_BESIDE_POOL + others > room {
+    if pool_max + beside + others > room {
         tracing::warn!(
             event = "db.room_short",
             pool_max,

@@ -321,9 +321,12 @@ async fn pages_in_memory_do_not_wait_for_a_database_that_hangs() -> Result<()> {
     // Nothing is trusted without a look any more.
     pass(Duration::from_millis(1_100)).await;
     let read = read_all(stack.visitor(), &pages).await;
+    let health = stack.visitor().get("/health").await;
     // A server that is stopped does not end with its test.
     stack.cluster.thaw()?;
-    let took = read?;
+    let (took, health) = (read?, health?.json()?);
+    let cache = &health["cache"];
+    assert!(cache["breaker"] != "closed" && cache["memory"]["pages"].as_u64() >= Some(pages.len() as u64), "{cache}");
     let waited = took.iter().filter(|took| **took >= AT_ONCE).count();
     println!("{} pages in memory, none failed, {waited} waited, at most {:?}", took.len(), took.iter().max());
     assert_eq!(took.len(), READERS * READS);

@@ -89,16 +89,19 @@ async fn the_database_ends_a_statement_that_takes_too_long() -> Result<()> {
 async fn a_pool_that_the_server_has_no_room_for_ends_the_start() -> Result<()> {
     let database = Database::create("pool_large")?;
     let max = database.number("SELECT current_setting('max_connections')::int8").await?;
-    // Six sessions are kept beside the pool; the superuser that tests are has no reserve to leave alone.
-    for (pool_max, fits) in [(max - 6, true), (max - 5, false)] {
-        let mut site = Site::start_with(&database.origin, 0, &[("DB_POOL_MAX", &pool_max.to_string())])?;
+    // Six sessions are kept beside the pool, and one for each further slot; the superuser that tests are has no reserve to leave alone.
+    for (pool_max, job_slots, beside) in [(max - 6, 2, 6), (max - 5, 2, 6), (max - 6, 3, 7)] {
+        let fits = pool_max + beside <= max;
+        let (pool_max, job_slots) = (pool_max.to_string(), job_slots.to_string());
+        let variables = [("DB_POOL_MAX", &*pool_max), ("JOB_SLOTS", &job_slots)];
+        let mut site = Site::start_with(&database.origin, 0, &variables)?;
         if fits {
             until_ready(&site).await?;
             continue;
         }
         let ended = site.server.service.wait()?;
         let log = site.server.service.last_lines();
-        assert!(!ended.success() && log.contains(&format!("set DB_POOL_MAX to {} or less", max - 6)), "{log}");
+        assert!(!ended.success() && log.contains(&format!("set DB_POOL_MAX to {} or less", max - beside)), "{log}");
     }
     Ok(())
 }

@@ -312,4 +312,4 @@ pub(super) fn gzip_bytes(project: &Project, files: &[&Path]) -> Result<u64> {
 const ENTRY: &str = "edge/worker/entry.mjs";
 
 /// What runs at build time what a Worker would else do each time it starts.
-const SHRINK: &str = "xtask/src/build/shrink.mjs";
+const SHRINK: &str = "edge/worker/shrink.mjs";

@@ -69,6 +69,7 @@ pub(crate) fn run(project: &Project, rounds: u32, write: bool) -> Result<Value> 
     let serve = |script: &Script| workerd::serve(project, script, &url, 0, Front::None, Logs::Keep);
     let constant = serve(&Script::file(&project.path("benches/edge/workers/constant.mjs")))?;
     let proxy = serve(&Script::file(&project.path("benches/edge/workers/proxy.mjs")))?;
+    let duties = serve(&Script::file(&project.path("benches/edge/workers/duties.mjs")))?;
     let hono = serve(&hono)?;
     let edge = serve(&Script::edge(&worker))?;
     let nginx = peers::nginx(project, origin.port, files.path(), &steps)?;
@@ -82,6 +83,7 @@ pub(crate) fn run(project: &Project, rounds: u32, write: bool) -> Result<Value> 
         Case { addresses: Some(ADDRESSES), ..case("Hono: hit by `cache.match`", &hono, "/stored/{n}") },
         Case { addresses: Some(ADDRESSES), ..case("Seawall: hit in the Cache API", &edge, "/stored/{n}") },
         case("JavaScript: a bare proxy", &proxy, "/private/a"),
+        case("JavaScript: a proxy with the edge's duties", &duties, "/private/a"),
         case("Seawall: asked of the origin", &edge, "/private/a"),
         Case { addresses: None, ..case("Seawall: miss, and stored", &edge, "/new/{n}") },
     ];
