@@ -22,6 +22,7 @@ pub mod purge;
 pub mod record;
 pub mod settings;
 pub mod store;
+pub mod upstash;
 pub mod waiting;
 
 mod admit;

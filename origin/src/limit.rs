@@ -71,7 +71,7 @@ impl Limiter {
     /// When `REDIS_URL` is not understood.
     pub(crate) fn new(settings: config::Limits, policy: Arc<Policy>) -> anyhow::Result<Self> {
         let (deadline, breaker) = policy::redis(&policy);
-        let shared = settings.redis_url.as_ref().map(|url| Shared::new(url, deadline, breaker)).transpose()?;
+        let shared = Shared::new(&settings, deadline, breaker)?;
         let memory = Memory::new(&policy);
         if settings.trusted_proxy_hops > 0 && settings.edge_secret.is_none() {
             tracing::warn!(

@@ -12,6 +12,7 @@ use seawall_xtask::step::Steps;
 
 use crate::scenarios::play_all;
 use crate::support::edge::{ONE_INSTANCE, Spin, require_spin};
+use crate::support::upstash::RestStandIn;
 use crate::support::{Answer, City, Edge, Reply, Upstream, Visitor, until};
 
 const PAGE: &str = "/methodology";
@@ -118,6 +119,32 @@ async fn a_sweep_keeps_the_store_within_its_bounds() -> Result<()> {
     }
     assert!(marks()? <= ENTRIES_MAX, "{} of {most} are left after {stored} more", marks()?);
     assert!(edge.until_stored(&format!("/report/{stored}/1")).await?.field("cache-status").contains("hit"));
+    Ok(())
+}
+
+/// A Redis at Upstash counts as one that speaks for itself does, and a limit goes by its instance's share while it hangs.
+#[tokio::test]
+async fn shared_limits_are_counted_at_upstash() -> Result<()> {
+    let (upstream, upstash) = (Upstream::start(|_| Reply::text("found")).await?, RestStandIn::start().await?);
+    let (url, token) = (format!("upstash_url={}", upstash.url()), format!("upstash_token={}", RestStandIn::TOKEN));
+    let variables = ["--variable", "redis_url=", "--variable", &url, "--variable", &token];
+    let edge = Edge::on_spin_with(&upstream.url(), &[&ONE_INSTANCE[..], &variables].concat())?;
+    let (mut allowed, mut last) = (0, edge.visitor(1).get("/search?q=0").await?);
+    while last.status == 200 && allowed < 200 {
+        allowed += 1;
+        last = edge.visitor(1).get(&format!("/search?q={allowed}")).await?;
+    }
+    assert!(last.status == 429 && allowed >= 15, "{} after {allowed}", last.status);
+    let commands = upstash.commands();
+    assert_eq!(commands[..3], ["EVALSHA", "EVAL", "EVALSHA"], "by its hash, and whole once");
+    assert_eq!(commands.iter().filter(|command| *command == "EVAL").count(), 1, "{commands:?}");
+
+    upstash.hang(true);
+    for number in 0..5 {
+        assert_eq!(edge.visitor(2).get(&format!("/search?q=x{number}")).await?.status, 200);
+    }
+    assert!(edge.log().contains("edge.limit.redis failed"), "{}", edge.log());
+    upstash.hang(false);
     Ok(())
 }
 

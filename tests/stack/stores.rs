@@ -6,6 +6,7 @@ use seawall_xtask::process::{Logs, Service};
 use seawall_xtask::project::Project;
 use seawall_xtask::step::Steps;
 use seawall_xtask::{build, tools};
+use serde_json::{Value, json};
 
 #[test]
 fn the_cache_api_and_workers_kv_keep_the_contract_of_the_stores() -> Result<()> {
@@ -16,6 +17,35 @@ fn the_cache_api_and_workers_kv_keep_the_contract_of_the_stores() -> Result<()> 
     node.current_dir(project.root()).arg(project.path("tests/miniflare/contract.mjs")).arg(folder);
     let mut service = Service::start("workerd", node, Logs::Keep)?;
     assert_eq!(service.wait_for_line("contract ", DONE_WITHIN)?.trim(), "200");
+    Ok(())
+}
+
+/// Wherever the Worker panics, the visitor of that request gets 500, and nobody waits; work after an answer takes nothing from
+/// it. The next event begins anew and finds all that is stored and all that was counted by others; who was waiting for the
+/// origin then gets 500 too. The log has the stack.
+#[test]
+fn a_panic_costs_the_requests_under_way_and_no_more() -> Result<()> {
+    let (project, steps) = (Project::here(), Steps::new());
+    tools::ensure_all(&project, &steps)?;
+    let folder = build::trap_worker(&project, &steps)?;
+    let mut node = Command::new(tools::node(&project)?);
+    node.current_dir(project.root()).arg(project.path("tests/miniflare/trap.mjs")).arg(folder);
+    let mut service = Service::start("workerd", node, Logs::Keep)?;
+    assert_eq!(service.wait_for_line("RuntimeError: ", DONE_WITHIN)?.trim(), "unreachable");
+    assert!(service.wait_for_line("wasm-function[", DONE_WITHIN)?.contains("]:0x"));
+    let said: Value = serde_json::from_str(service.wait_for_line("trapped ", DONE_WITHIN)?.trim())?;
+    let (hit, lost) = (json!([200, "page", "hit"]), json!([500, "", ""]));
+    let expect = json!({
+        "warm": hit,
+        "at-once": [lost, hit],
+        "later": [lost, hit],
+        "aside": [hit, hit],
+        "before": [lost, [200, "page", "fwd=uri-miss"]],
+        "after": [lost, hit, lost],
+        "then": hit,
+        "limited": 5,
+    });
+    assert_eq!(said, expect);
     Ok(())
 }
 

@@ -14,7 +14,8 @@ use crate::tools;
 
 pub use self::spin::{Component, SPIN_TARGET, contract_component, spin_component, spin_component_with, spin_host};
 pub use self::worker::{
-    WORKER_GZIP_BYTES_MAX, WORKER_TARGET, Worker, contract_worker, optimise, worker, worker_crate, worker_with,
+    WORKER_GZIP_BYTES_MAX, WORKER_TARGET, Worker, contract_worker, optimise, trap_worker, worker, worker_crate,
+    worker_with,
 };
 
 /// How the origin is compiled.

@@ -10,9 +10,18 @@ use spin_sdk::{
     time::sleep,
 };
 
+use crate::{settings::Redis, upstash};
+
 /// Runs core's script.
-pub(crate) async fn run(redis: Option<&str>, call: &Call, deadline: Duration) -> Result<Reply, AuthorityError> {
-    let redis = redis.ok_or_else(|| AuthorityError::Failed(String::from("the variable redis_url is not set")))?;
+pub(crate) async fn run(redis: Option<&Redis>, call: &Call, deadline: Duration) -> Result<Reply, AuthorityError> {
+    let redis = match redis {
+        Some(Redis::Server(url)) => url,
+        Some(Redis::Upstash(upstash)) => return upstash::run(upstash, call, deadline).await,
+        None => {
+            let missing = "neither the variable redis_url is set nor upstash_url and upstash_token are";
+            return Err(AuthorityError::Failed(String::from(missing)));
+        }
+    };
     let answer = match select(pin!(execute(redis, call)), pin!(sleep(deadline))).await {
         Either::Left((answer, _)) => answer.map_err(|error| AuthorityError::Failed(error.to_string()))?,
         Either::Right(_) => return Err(AuthorityError::Late),

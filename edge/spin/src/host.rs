@@ -146,7 +146,7 @@ impl Platform for Host {
     }
 
     async fn run_script(&self, script: &Script<'_>, deadline: Duration) -> Result<lua::Reply, AuthorityError> {
-        authority::run(self.0.redis.as_deref(), &script.to_call(), deadline).await
+        authority::run(self.0.redis.as_ref(), &script.to_call(), deadline).await
     }
 
     async fn sleep(&self, time: Duration) {

@@ -14,6 +14,7 @@ mod notes;
 mod origin;
 mod settings;
 mod store;
+mod upstash;
 mod waiters;
 
 use core::time::Duration;

@@ -1,6 +1,7 @@
 //! The variables of spin.toml, as the pipeline and this adapter take them.
 
 use seawall_edge::{Settings, settings::Build};
+use seawall_upstash::Upstash;
 use spin_sdk::variables::{self, Error};
 
 use crate::host;
@@ -11,7 +12,16 @@ pub(crate) struct Places {
     /// Origins that answer the same, in order; at least one.
     pub(crate) origins: Vec<Address>,
     /// The Redis that counts for all instances, if there is one.
-    pub(crate) redis: Option<String>,
+    pub(crate) redis: Option<Redis>,
+}
+
+/// A Redis.
+#[derive(Debug)]
+pub(crate) enum Redis {
+    /// At this address, by its own protocol.
+    Server(String),
+    /// At Upstash, over HTTP.
+    Upstash(Upstash),
 }
 
 /// The address of a server that speaks HTTP.
@@ -30,7 +40,7 @@ pub(crate) struct Address {
 /// When the origin's address is missing or is none: there is nothing to be an edge of.
 pub(crate) async fn read() -> Result<(Settings, Places), String> {
     let origin = text(ORIGIN).await.ok_or("the variable origin is not set: give it the origin's address")?;
-    let fallback = text(FALLBACK_ORIGIN).await.filter(|address| address != NO_FALLBACK);
+    let fallback = text(FALLBACK_ORIGIN).await.filter(|address| address != NO_SERVER);
     let addresses = [Some((ORIGIN, origin)), fallback.map(|address| (FALLBACK_ORIGIN, address))];
     let mut origins = Vec::new();
     for (name, address) in addresses.into_iter().flatten() {
@@ -51,11 +61,27 @@ pub(crate) async fn read() -> Result<(Settings, Places), String> {
             deployment: text(DEPLOYMENT).await.unwrap_or_default(),
         },
     };
-    Ok((settings, Places { origins, redis: text(REDIS).await }))
+    Ok((settings, Places { origins, redis: redis().await }))
+}
+
+/// The Redis that counts, by its own protocol where both ways are set.
+async fn redis() -> Option<Redis> {
+    if let Some(url) = text(REDIS).await {
+        return Some(Redis::Server(url));
+    }
+    let url = text(UPSTASH_URL).await.filter(|url| url != NO_SERVER)?;
+    match Upstash::new(&url, &text(UPSTASH_TOKEN).await.unwrap_or_default()) {
+        Ok(upstash) => Some(Redis::Upstash(upstash)),
+        Err(error) => {
+            host::log(&format!("edge.settings {UPSTASH_URL}=refused: {error}"));
+            None
+        }
+    }
 }
 
 impl Address {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads one such as `https://origin.example/base`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let is_encrypted = match scheme {
             "https" => true,
@@ -86,10 +112,14 @@ const ORIGIN: &str = "origin";
 /// The address of one that answers when the first fails. spin.toml names both as hosts that may be called, and a list of
 /// those has an address in each place.
 const FALLBACK_ORIGIN: &str = "fallback_origin";
-/// What stands in that place when there is none: a name that never resolves (RFC 6761 §6.4).
-const NO_FALLBACK: &str = "http://none.invalid";
+/// What stands in such a place when there is none: a name that never resolves (RFC 6761 §6.4).
+const NO_SERVER: &str = "http://none.invalid";
 /// Redis's address.
 const REDIS: &str = "redis_url";
+/// The address of one at Upstash, which spin.toml names as a host that may be called.
+const UPSTASH_URL: &str = "upstash_url";
+/// The right to use it: a secret.
+const UPSTASH_TOKEN: &str = "upstash_token";
 /// The secret of `/__seawall/`.
 const CONTROL_SECRET: &str = "control_secret";
 /// What shows the origin that a request comes from this edge; the same text as its `EDGE_SECRET`.

@@ -219,5 +219,5 @@ extern "C" {
     pub type Context;
 
     #[wasm_bindgen(method, catch, js_name = waitUntil)]
-    fn wait_until(this: &Context, promise: &Promise) -> Result<(), JsValue>;
+    pub(crate) fn wait_until(this: &Context, promise: &Promise) -> Result<(), JsValue>;
 }

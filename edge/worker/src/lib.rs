@@ -27,6 +27,8 @@ mod ready;
 mod refusals;
 mod settings;
 mod task;
+#[cfg(feature = "contract")]
+mod trap;
 #[cfg(seawall_redis)]
 mod upstash;
 mod waiters;
@@ -92,6 +94,8 @@ impl Worker {
 
     /// Answers one request: at once with a response, or with the promise of one.
     pub fn fetch(&self, request: web_sys::Request, env: Object, context: Context) -> JsValue {
+        #[cfg(feature = "contract")]
+        trap::at(&request, "at-once");
         if let Some(response) = self.0.at_once(&request) {
             return response.into();
         }
@@ -152,6 +156,12 @@ impl Kept {
         context: Context,
     ) -> Result<web_sys::Response, JsValue> {
         let isolate = self.isolate(&env)?;
+        #[cfg(feature = "contract")]
+        {
+            trap::aside(request, &context);
+            task::ended(&Promise::resolve(&JsValue::NULL)).await?;
+            trap::at(request, "later");
+        }
         glue::learn_place(request);
         let host = Host::new(self.bindings(env), context, Rc::clone(&self.waiters))?;
         let Some(request) = convert(request) else {

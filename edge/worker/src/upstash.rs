@@ -3,7 +3,6 @@
 use alloc::{
     borrow::ToOwned,
     string::{String, ToString},
-    vec::Vec,
 };
 use core::time::Duration;
 
@@ -12,8 +11,9 @@ use seawall_core::limit::lua;
 use seawall_edge::{
     message::Headers,
     platform::{AuthorityError, Script},
+    upstash,
 };
-use seawall_upstash::{Error, Next, RESPONSE_BYTES_MAX, Request, Upstash, Value};
+use seawall_upstash::{RESPONSE_BYTES_MAX, Request, Upstash};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{glue, headers::HeaderList, host, settings};
@@ -25,28 +25,13 @@ pub(crate) async fn run(env: &Object, script: &Script<'_>, deadline: Duration) -
             "UPSTASH_REDIS_REST_URL or UPSTASH_REDIS_REST_TOKEN is not set, and policy.toml has a limit at redis";
         return Err(AuthorityError::Failed(String::from(missing)));
     };
-    let upstash = Upstash::new(&url, &token).map_err(failed)?;
-    let call = script.to_call();
-    let (keys, args) = (words(&call.keys), words(&call.args));
-    let mut run = seawall_upstash::Script::new(&upstash, lua::SCRIPT, lua::SCRIPT_SHA1, &keys, &args);
+    let upstash = Upstash::new(&url, &token).map_err(|error| AuthorityError::Failed(error.to_string()))?;
     let began = host::now();
-    loop {
+    let in_time = async |request: Request| {
         let left = deadline.saturating_sub(host::now().since(began));
-        let Some((status, body)) = send(&run.request(), left).await? else { return Err(AuthorityError::Late) };
-        match run.hear(status, &body).map_err(failed)? {
-            Next::Send => {}
-            Next::Done(answer) => return reply(answer),
-        }
-    }
-}
-
-fn words(owned: &[String]) -> Vec<&str> {
-    owned.iter().map(String::as_str).collect()
-}
-
-fn reply(answer: Value) -> Result<lua::Reply, AuthorityError> {
-    let texts = answer.into_texts().ok_or(Error::Malformed).map_err(failed)?;
-    lua::Reply::parse(texts.iter().map(String::as_str)).map_err(|error| AuthorityError::Failed(error.to_string()))
+        send(&request, left).await?.ok_or(AuthorityError::Late)
+    };
+    upstash::run(&upstash, &script.to_call(), in_time).await
 }
 
 /// The status and the text of the answer; `None` when there was none within the deadline. An answer that is too long has no
@@ -70,10 +55,6 @@ extern "C" {
     /// Posts a text: a promise of a line with the status and the text of the answer after it, or of null when there was no
     /// answer within the deadline.
     fn post(url: &str, fields: &str, body: &str, most: f64, deadline_ms: f64) -> Promise;
-}
-
-fn failed(error: Error) -> AuthorityError {
-    AuthorityError::Failed(error.to_string())
 }
 
 /// Where the database is, under the name that Upstash's own clients read.

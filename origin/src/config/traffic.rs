@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use seawall_upstash::Upstash;
+
 use super::{Reader, Secret, http_url, secret, var};
 
 /// Who counts requests, and where.
@@ -11,6 +13,8 @@ pub struct Limits {
     pub on: bool,
     /// `REDIS_URL`: where counters live that all processes share.
     pub redis_url: Option<Secret>,
+    /// `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`: the same at Upstash, where there is no other.
+    pub upstash: Option<Upstash>,
     /// `TRUSTED_PROXY_HOPS`: how many entries of `X-Forwarded-For`, from its end, our own proxies have written.
     pub trusted_proxy_hops: usize,
     /// `EDGE_SECRET`: what requests show whose `X-Forwarded-For` is believed.
@@ -35,9 +39,23 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 _ => None,
             }),
             redis_url: self.checked(&var::REDIS_URL, redis_url).map(Secret::new),
+            upstash: self.upstash(),
             trusted_proxy_hops: self.number(&var::TRUSTED_PROXY_HOPS, PROXY_HOPS),
             edge_secret: self.checked(&var::EDGE_SECRET, secret),
         }
+    }
+
+    fn upstash(&mut self) -> Option<Upstash> {
+        let url = self.checked(&var::UPSTASH_REDIS_REST_URL, |url| upstash(url, "token").map(|_| url.to_owned()));
+        let token = self.checked(&var::UPSTASH_REDIS_REST_TOKEN, |token| {
+            upstash("https://upstash.example", token).map(|_| token.to_owned())
+        });
+        if url.is_some() != token.is_some() {
+            let advice =
+                "  UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN need each other: one of them is not set";
+            self.refused.push(advice.to_owned());
+        }
+        upstash(&url?, &token?)
     }
 
     pub(super) fn purge(&mut self) -> Option<Purge> {
@@ -52,6 +70,10 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
 /// More proxies than a request has ever been through.
 const PROXY_HOPS: RangeInclusive<usize> = 0..=8;
+
+fn upstash(url: &str, token: &str) -> Option<Upstash> {
+    Upstash::new(url, token).ok()
+}
 
 fn redis_url(value: &str) -> Option<String> {
     redis::Client::open(value).is_ok().then(|| value.to_owned())

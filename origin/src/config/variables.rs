@@ -41,6 +41,8 @@ pub const VARIABLES: &[&Variable] = &[
     &METRICS_PORT,
     &RATE_LIMITS,
     &REDIS_URL,
+    &UPSTASH_REDIS_REST_URL,
+    &UPSTASH_REDIS_REST_TOKEN,
     &TRUSTED_PROXY_HOPS,
     &PURGE_URL,
     &PURGE_SECRET,
@@ -180,6 +182,22 @@ pub(super) const REDIS_URL: Variable = Variable {
     default: None,
     meaning: "Where limits of scope `shared` are counted for all processes; without it each counts by itself. Redis 6.2 or newer, `rediss://` for TLS",
     expected: "a URL such as redis://:password@host:6379/0, or nothing",
+    secret: true,
+};
+
+pub(super) const UPSTASH_REDIS_REST_URL: Variable = Variable {
+    name: "UPSTASH_REDIS_REST_URL",
+    default: None,
+    meaning: "The same Redis at Upstash, over HTTP; `REDIS_URL` counts where both are set",
+    expected: "a URL such as https://eu1-name.upstash.io, or nothing",
+    secret: false,
+};
+
+pub(super) const UPSTASH_REDIS_REST_TOKEN: Variable = Variable {
+    name: "UPSTASH_REDIS_REST_TOKEN",
+    default: None,
+    meaning: "The right to use it",
+    expected: "one word, beside UPSTASH_REDIS_REST_URL",
     secret: true,
 };
 

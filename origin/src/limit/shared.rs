@@ -1,29 +1,34 @@
 //! Counters in Redis, by core's script.
 
-use std::sync::Arc;
+mod redis;
+mod rest;
+
 use std::time::Duration;
 
-use anyhow::Context as _;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Script};
 use seawall_core::breaker::{self, State};
 use seawall_core::limit::lua::{self, Asked, Call, Operation, Reply};
 use seawall_core::limit::{Admission, LeaseId, Spend};
-use tokio::sync::Mutex;
 
+use self::redis::Redis;
+use self::rest::Rest;
 use super::Named;
 use super::client::Client;
-use crate::config::Secret;
+use crate::config;
 use crate::guard::{End, Guard};
-use crate::tls;
 
-/// One connection, shared by all requests, behind a breaker.
+/// The Redis of all processes, behind a breaker.
 pub(super) struct Shared {
-    client: redis::Client,
-    script: Script,
-    connection: Arc<Mutex<Option<MultiplexedConnection>>>,
+    transport: Transport,
     guard: Guard,
     deadline: Duration,
+}
+
+/// How it is reached.
+enum Transport {
+    /// By its own protocol.
+    Redis(Box<Redis>),
+    /// At Upstash, over HTTP.
+    Upstash(Rest),
 }
 
 /// Why Redis did not decide. Each is a reason to count here.
@@ -37,7 +42,13 @@ pub(super) enum SharedError {
     TimedOut(Duration),
     /// It could not be reached, or refused.
     #[error("{0}")]
-    Redis(#[from] redis::RedisError),
+    Redis(#[from] ::redis::RedisError),
+    /// It could not be reached over HTTP.
+    #[error("{0}")]
+    Http(reqwest::Error),
+    /// Upstash refused, or the Redis there did.
+    #[error("{0}")]
+    Upstash(#[from] seawall_upstash::Error),
     /// Something else answered.
     #[error("{0}")]
     Malformed(#[from] lua::MalformedReply),
@@ -47,12 +58,18 @@ pub(super) enum SharedError {
 const SPACE: &str = "seawall";
 
 impl Shared {
-    pub(super) fn new(url: &Secret, deadline: Duration, breaker: breaker::Config) -> anyhow::Result<Self> {
-        // The client takes the process's default provider.
-        drop(tls::provider());
-        let client = redis::Client::open(url.expose()).context("REDIS_URL is not understood")?;
-        let script = Script::new(lua::SCRIPT);
-        Ok(Self { client, script, connection: Arc::default(), guard: Guard::new(breaker), deadline })
+    /// The Redis of these settings: by its own protocol where both ways are set; `None` where neither is.
+    pub(super) fn new(
+        settings: &config::Limits,
+        deadline: Duration,
+        breaker: breaker::Config,
+    ) -> anyhow::Result<Option<Self>> {
+        let transport = match (&settings.redis_url, &settings.upstash) {
+            (Some(url), _) => Transport::Redis(Box::new(Redis::new(url, deadline)?)),
+            (None, Some(upstash)) => Transport::Upstash(Rest::new(upstash.clone())?),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Self { transport, guard: Guard::new(breaker), deadline }))
     }
 
     pub(super) fn state(&self) -> State {
@@ -91,83 +108,27 @@ impl Shared {
         let permit = self.guard.admit().ok_or(SharedError::Rejected)?;
         let keys = limits.iter().map(|(_, limit)| lua::key(SPACE, client.partition(), &limit.name));
         let call = Call::new(operation, asked, keys, None);
-        let result = match tokio::time::timeout(self.deadline, self.call(&call)).await {
+        let result = match tokio::time::timeout(self.deadline, self.transport.call(&call)).await {
             Ok(result) => result,
             Err(_) => Err(SharedError::TimedOut(self.deadline)),
         };
         permit.end(if result.is_ok() { End::Answered } else { End::Failed });
         result
     }
+}
 
+impl Transport {
     async fn call(&self, call: &Call) -> Result<Reply, SharedError> {
-        let mut connection = self.connect().await?;
-        let mut invocation = self.script.prepare_invoke();
-        for key in &call.keys {
-            invocation.key(key);
-        }
-        for arg in &call.args {
-            invocation.arg(arg);
-        }
-        let kept = Kept { slot: &self.connection, keep: false };
-        let elements: Vec<String> = invocation.invoke_async(&mut connection).await?;
-        kept.keep();
-        Ok(Reply::parse(elements.iter().map(String::as_str))?)
-    }
-
-    /// The connection there is, or a new one that others wait for too. It is made beside the request: one over TLS takes
-    /// longer than a request waits, and is there for the next.
-    async fn connect(&self) -> Result<MultiplexedConnection, SharedError> {
-        let ready = self.connection.try_lock().ok().and_then(|slot| slot.clone());
-        if let Some(connection) = ready {
-            return Ok(connection);
-        }
-        let (slot, client, deadline) = (Arc::clone(&self.connection), self.client.clone(), self.deadline);
-        let connecting = tokio::spawn(async move {
-            let mut slot = slot.lock().await;
-            if let Some(connection) = &*slot {
-                return Ok(connection.clone());
-            }
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(CONNECT_TIME_MAX))
-                .set_response_timeout(Some(deadline));
-            let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-            *slot = Some(connection.clone());
-            Ok(connection)
-        });
-        connecting.await.map_err(|_| SharedError::TimedOut(deadline))?
-    }
-}
-
-/// Forgets the connection unless the call over it succeeded, also when the request went away or its time was over:
-/// whatever is wrong with it, the next call makes a new one.
-struct Kept<'a> {
-    slot: &'a Mutex<Option<MultiplexedConnection>>,
-    keep: bool,
-}
-
-impl Kept<'_> {
-    fn keep(mut self) {
-        self.keep = true;
-    }
-}
-
-impl Drop for Kept<'_> {
-    fn drop(&mut self) {
-        // Who holds the lock makes a new one already.
-        if !self.keep
-            && let Ok(mut slot) = self.slot.try_lock()
-        {
-            *slot = None;
+        match self {
+            Self::Redis(redis) => redis.call(call).await,
+            Self::Upstash(rest) => rest.call(call).await,
         }
     }
 }
-
-/// Longest time to connect, which no request waits for.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The client holds the password.
+        // The transport holds the password.
         f.debug_struct("Shared").field("guard", &self.guard).finish_non_exhaustive()
     }
 }

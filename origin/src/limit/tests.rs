@@ -65,7 +65,7 @@ fn app(on: bool, redis: Option<&str>) -> Router {
 fn app_of_edge(on: bool, redis: Option<&str>, edge_secret: Option<&str>) -> Router {
     let secret = |text: &str| config::Secret::new(text.to_owned());
     let (redis_url, edge_secret) = (redis.map(secret), edge_secret.map(secret));
-    let settings = config::Limits { on, redis_url, trusted_proxy_hops: 1, edge_secret };
+    let settings = config::Limits { on, redis_url, upstash: None, trusted_proxy_hops: 1, edge_secret };
     let limiter = Limiter::new(settings, Arc::new(Policy::compile(POLICY).unwrap())).unwrap();
     Router::new().fallback(any(|| async { "content" })).layer(from_fn_with_state(Arc::new(limiter), layer))
 }
@@ -127,6 +127,7 @@ fn a_url_that_is_not_of_redis_is_refused_without_showing_it() {
     let settings = config::Limits {
         on: true,
         redis_url: Some(config::Secret::new("http://:hunter2@host".to_owned())),
+        upstash: None,
         trusted_proxy_hops: 0,
         edge_secret: None,
     };

@@ -1,11 +1,14 @@
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
 use seawall_xtask::redis::Redis;
+use seawall_xtask::scratch;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
+use crate::support::upstash::RestStandIn;
 use crate::support::{Database, Site, Visitor, until};
 
 /// Of `[limit.api]` in policy.toml: what one client gets at once.
@@ -20,15 +23,19 @@ fn site(database: &Database, redis: &Redis) -> Result<Site> {
 /// The same, waiting for Redis as long as a busy machine may take: a call given up is counted by the process itself, and
 /// then the sums are not exact.
 fn patient_site(database: &Database, redis: &Redis) -> Result<Site> {
+    let url = format!("redis+unix://{}", redis.socket().display());
+    patient_site_with(database, &redis.socket().with_file_name("policy.toml"), &[("REDIS_URL", &url)])
+}
+
+/// The same, whose policy is put at `file`, and whose Redis is what these variables say.
+fn patient_site_with(database: &Database, file: &Path, redis: &[(&str, &str)]) -> Result<Site> {
     let policy = include_str!("../../../policy.toml");
     let patient = policy.replace(REDIS_DEADLINE, "deadline = \"5s\"");
     ensure!(patient != policy, "policy.toml says something else than {REDIS_DEADLINE}");
-    let file = redis.socket().with_file_name("policy.toml");
-    std::fs::write(&file, patient)?;
-    let url = format!("redis+unix://{}", redis.socket().display());
-    let (file, policy) = (file.to_string_lossy(), "POLICY_FILE");
-    let variables = [("RATE_LIMITS", "on"), ("REDIS_URL", &url), ("TRUSTED_PROXY_HOPS", "1"), (policy, &file)];
-    Site::start_with(&database.origin, 0, &variables)
+    std::fs::write(file, patient)?;
+    let file = file.to_string_lossy();
+    let variables = [("RATE_LIMITS", "on"), ("TRUSTED_PROXY_HOPS", "1"), ("POLICY_FILE", &*file)];
+    Site::start_with(&database.origin, 0, &[&variables[..], redis].concat())
 }
 
 /// Of `[upstream.redis]`, the only one so short.
@@ -146,6 +153,40 @@ async fn redis_may_go_and_come_back() -> Result<()> {
     let given_back = usize::try_from(started.elapsed().as_secs())?;
     assert!((BURST..=BURST + given_back).contains(&together), "{together}");
     Ok(())
+}
+
+/// A Redis at Upstash is counted in by all processes, and left alone while it hangs, as one that speaks for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_at_upstash_counts_for_all_processes() -> Result<()> {
+    let (database, upstash, folder) =
+        (Database::create("limits_upstash")?, RestStandIn::start().await?, scratch::dir("limits-upstash")?);
+    let url = upstash.url();
+    let redis = [("UPSTASH_REDIS_REST_URL", &*url), ("UPSTASH_REDIS_REST_TOKEN", RestStandIn::TOKEN)];
+    let file = folder.path().join("policy.toml");
+    let sites = [patient_site_with(&database, &file, &redis)?, patient_site_with(&database, &file, &redis)?];
+    let visitors = sites.each_ref().map(Site::visitor);
+    let started = Instant::now();
+    let (together, _) = admitted(&visitors, "192.0.2.1", 3 * BURST).await?;
+    let given_back = usize::try_from(started.elapsed().as_secs())?;
+    assert!((BURST..=BURST + given_back).contains(&together), "{together}");
+    let commands = upstash.commands();
+    assert!(commands.iter().all(|command| ["EVALSHA", "EVAL"].contains(&&**command)), "{commands:?}");
+
+    upstash.hang(true);
+    let asked = admitted(&visitors[..1], "192.0.2.2", 5);
+    let (alone, slowest) = asked.await?;
+    assert!(alone == 5 && slowest >= Duration::from_secs(5), "it was waited for, and then this process counted");
+    until(async || {
+        admitted(&visitors[..1], "192.0.2.3", 1).await?;
+        Ok(breaker(&sites[0]).await? != "closed")
+    })
+    .await?;
+    upstash.hang(false);
+    until(async || {
+        admitted(&visitors[..1], "192.0.2.4", 1).await?;
+        Ok(breaker(&sites[0]).await? == "closed")
+    })
+    .await
 }
 
 /// Redis hangs: requests wait for it for a tenth of a second, until the breaker opens, and then not at all.

@@ -177,16 +177,30 @@ fn compile(project: &Project, recipe: &Recipe, step: &Step) -> Result<PathBuf> {
 /// # Errors
 /// When it does not compile, or a tool is missing or fails.
 pub fn contract_worker(project: &Project, steps: &Steps) -> Result<PathBuf> {
+    test_worker(project, "contract", "tests/miniflare/contract-worker.mjs", steps)
+}
+
+/// Builds the Worker with panics at the wish of a request, for one test, and returns its folder. Its script is the one that is
+/// deployed.
+///
+/// # Errors
+/// As [`contract_worker`].
+pub fn trap_worker(project: &Project, steps: &Steps) -> Result<PathBuf> {
+    test_worker(project, "trap", ENTRY, steps)
+}
+
+fn test_worker(project: &Project, name: &str, entry: &str, steps: &Steps) -> Result<PathBuf> {
     let lock = project.wait_for_lock("worker")?;
-    let dir = project.state("workers/contract");
-    steps.run("make the Worker of the stores' contract", |step| {
+    let dir = project.state(&format!("workers/{name}"));
+    steps.run(&format!("make the Worker of the {name} test"), |step| {
         let mut cargo = tools::cargo(project);
         cargo.args(["build", "--lib", "--package", "seawall-worker", "--features", "contract"]);
         cargo.args(["--target", WORKER_TARGET]);
         process::run("cargo build", cargo, step)?;
         let compiled = project.target().join(WORKER_TARGET).join("debug/seawall_worker.wasm");
         let glue = bind(project, &compiled, &dir, step)?;
-        bundle(project, glue, &project.path("tests/miniflare/contract-worker.mjs"), &dir, step)
+        shrink(project, &glue, step)?;
+        bundle(project, glue, &project.path(entry), &dir, step)
     })?;
     drop(lock);
     Ok(dir)
