@@ -157,14 +157,16 @@ const LEASE_IT: &str = "
      WHERE page_cache.computing_until IS NULL OR page_cache.computing_until <= now()
     RETURNING now()";
 
-/// Stores what was computed since `$5`. What was invalidated meanwhile is old already.
+/// Stores what was computed since `$5`, unless what was computed after that is there by now: who holds the lease for too long
+/// is overtaken. What was invalidated meanwhile is old already.
 const STORE: &str = "
     INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds, tags, is_negative)
     VALUES ($1, $2, $5, $3, $4, $6, $7)
     ON CONFLICT (cache_key) DO UPDATE
        SET payload = $2, computed_at = $5, ttl_seconds = $3, stale_seconds = $4, tags = $6, is_negative = $7,
            computing_until = NULL,
-           invalidated_at = CASE WHEN page_cache.invalidated_at >= $5 THEN page_cache.invalidated_at END";
+           invalidated_at = CASE WHEN page_cache.invalidated_at >= $5 THEN page_cache.invalidated_at END
+     WHERE page_cache.computed_at IS NULL OR page_cache.computed_at <= $5";
 
 const RELEASE: &str =
     "UPDATE page_cache SET computing_until = now() + $2 * interval '1 millisecond' WHERE cache_key = $1";
@@ -262,8 +264,8 @@ impl PageCache {
                 if let Ok(alone) = self.flights.of(key).try_lock_owned() {
                     let (cache, entry) = (self.clone(), entry.clone());
                     tokio::spawn(async move {
-                        // Logged where it was computed; who comes next tries again.
-                        let _ = cache.refresh(&entry).await;
+                        // Logged where it was computed; who comes next tries again. After the lease another process may.
+                        let _ = tokio::time::timeout(LEASE, cache.refresh(&entry)).await;
                         drop(alone);
                     });
                 }

@@ -16,6 +16,13 @@ const ROWS: &str = "
 const COUNTING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND state = 'active' AND query LIKE '%FROM addenda%' AND pid <> pg_backend_pid()";
 
+/// Leaves a row for each answer that someone has tried to store.
+const NOTE_STORES: &str = "
+    CREATE TABLE stored ();
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO stored DEFAULT VALUES; RETURN NEW; END';
+    CREATE TRIGGER noted BEFORE INSERT ON page_cache FOR EACH ROW WHEN (NEW.payload IS NOT NULL) EXECUTE FUNCTION note()";
+
 async fn site(database: &Database) -> Result<Site> {
     let variables = [("CRON_WORKER", "on"), ("CRON_SECRET", SECRET), ("PAGE_MEMORY_MIB", "8")];
     let site = Site::start_with(&database.origin, 0, &variables)?;
@@ -93,6 +100,19 @@ async fn an_entry_grows_old_by_the_databases_clock() -> Result<()> {
     until(async || Ok(stats(&site).await?["permits"] == 2)).await?;
 
     client.batch_execute("INSERT INTO permits (record_id, permit_number) VALUES ('3', '3')").await?;
+    // Who computes for longer than his lease lasts is overtaken, and does not put back what is older.
+    aged("61 minutes").await?;
+    client.batch_execute(NOTE_STORES).await?;
+    client.batch_execute("BEGIN; LOCK TABLE addenda").await?;
+    stats(&site).await?;
+    until(async || Ok(database.number(COUNTING).await? == 1)).await?;
+    let overtaking = "UPDATE page_cache SET computing_until = NULL, computed_at = clock_timestamp(),
+        payload = jsonb_set(payload, '{permits}', '77') WHERE cache_key = 'stats'";
+    database.connect().await?.batch_execute(overtaking).await?;
+    client.batch_execute("COMMIT").await?;
+    until(async || Ok(database.number("SELECT count(*) FROM stored").await? == 1)).await?;
+    assert_eq!(stats(&site).await?["permits"], 77);
+
     aged("26 hours").await?;
     assert_eq!(stats(&site).await?["permits"], 3);
 
