@@ -8,7 +8,7 @@
 //!
 //! # Design
 //! Who has something in memory waits for the database only where that is worth it: [`HEARD_WITHIN`] for a word of it, and
-//! [`PATIENCE`] for a version that it says is to be made anew. A look that failed or was late opens a breaker for all
+//! [`PATIENCE`] for a version that it says is to be made anew, whether he makes it or someone else does. A look that failed or was late opens a breaker for all
 //! documents of the process; for about a second nobody looks then, and after that one does, beside the serving. Meanwhile
 //! what is in memory is served at once, for [`OLD_MAX`], as something that the edge must not store.
 
@@ -119,7 +119,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Within this time the database says whether it has another version; a usual look takes a few milliseconds.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
-/// Longest wait for someone else's look at the same document where there is something in memory.
+/// Longest wait for someone else's look at the same document where there is something in memory and the database is known to
+/// be silent.
 const COMPANY_MAX: Duration = Duration::from_millis(250);
 const _: () =
     assert!(COMPANY_MAX.as_millis() < HEARD_WITHIN.as_millis() && HEARD_WITHIN.as_millis() < PATIENCE.as_millis());
@@ -205,7 +206,9 @@ impl Documents {
         let before = near.get(&key).filter(|near| near.seen.elapsed() < OLD_MAX);
         let flight = self.flights.of(&key);
         // Who waits longer than this asks by itself, or takes what there is.
-        let patience = if before.is_some() { COMPANY_MAX } else { PATIENCE };
+        let is_in_doubt = before.is_some() && self.guard.state() != State::Closed;
+        let patience = if is_in_doubt { COMPANY_MAX } else { PATIENCE };
+        let until = tokio::time::Instant::now() + PATIENCE;
         let alone = tokio::time::timeout(patience, flight.lock()).await;
         if let Some(found) = young() {
             return Ok(found);
@@ -213,7 +216,7 @@ impl Documents {
         match before {
             None => self.first(near, stored, key).await,
             Some(before) if alone.is_err() => Ok(before.unconfirmed()),
-            Some(before) => self.look(near, stored, key, before).await,
+            Some(before) => self.look(near, stored, key, before, until).await,
         }
     }
 
@@ -230,13 +233,15 @@ impl Documents {
         asking.await.map_err(Error::bug)?
     }
 
-    /// Asks the database whether there is anything newer than what was there before, unless it has just been silent.
+    /// Asks the database whether there is anything newer than what was there before, unless it has just been silent. Waits
+    /// for no longer than `until`, so that who has waited for someone else waits no longer than he.
     async fn look<D: Document>(
         &self,
         near: &Arc<Memory>,
         stored: Stored<D>,
         key: String,
         before: Arc<Near>,
+        until: tokio::time::Instant,
     ) -> Result<Arc<Near>, Error> {
         let is_in_doubt = self.guard.state() != State::Closed;
         let Some(call) = self.guard.admit() else { return Ok(before.unconfirmed()) };
@@ -244,7 +249,7 @@ impl Documents {
         if is_in_doubt {
             return Ok(before.unconfirmed());
         }
-        match tokio::time::timeout(PATIENCE, looking).await {
+        match tokio::time::timeout_at(until, looking).await {
             Ok(Ok(Ok(found))) => Ok(found),
             // Logged where it failed; what there is, is better than nothing.
             Ok(Ok(Err(error))) if error.status().is_server_error() => Ok(before.unconfirmed()),

@@ -193,6 +193,8 @@ const PENDING: &str = "SELECT count(*) FROM page_cache WHERE computing_until > n
 /// Someone whose page can be asked for.
 const FIRM: &str = "INSERT INTO entities VALUES
     ('00ff00ff00ff00ff', 'A Firm', NULL, 'contractor', NULL, NULL, 'singleton', 'low', 1, 0, '{}')";
+/// How long a visitor waits for a page that is made anew.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// What is the same for everybody.
 const DOCUMENTS: [&str; 10] = [
     PERMIT,
@@ -260,6 +262,22 @@ async fn a_document_is_made_once_and_purged_by_its_tag() -> Result<()> {
         until(async || Ok(report(site).await?.text().contains("withdrawn"))).await?;
         until(async || Ok(permit(site).await?.text().contains("withdrawn"))).await?;
     }
+
+    // Those who come while a page is made anew wait for it as long as who makes it.
+    client.batch_execute("BEGIN; LOCK TABLE complaints").await?;
+    database.connect().await?.batch_execute("UPDATE page_cache SET invalidated_at = clock_timestamp()").await?;
+    until(async || {
+        let asked = try_join_all((0..3).map(|_| async {
+            let since = Instant::now();
+            let answer = report(&sites[0]).await?;
+            Ok::<_, anyhow::Error>((answer.field("cache-control") == "no-store", since.elapsed()))
+        }));
+        // On a machine that pauses by itself the database may seem silent.
+        Ok(asked.await?.iter().all(|(is_old, took)| *is_old && *took >= PATIENCE))
+    })
+    .await?;
+    client.batch_execute("COMMIT").await?;
+    until(async || Ok(report(&sites[0]).await?.field("cache-control") != "no-store")).await?;
 
     // What is purged while a page is made may be in it or not, so it is made once more.
     client.batch_execute("DELETE FROM page_cache").await?;
