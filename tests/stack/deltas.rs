@@ -170,6 +170,14 @@ async fn changes_end_where_a_whole_load_ends() -> Result<()> {
         assert_eq!(again.of(name)?.read, 0, "{}", again.text);
     }
 
+    // A version that notes no spellings loads it, whole or not: what it writes is as before migration 0015.
+    let before = "UPDATE ingest_log SET last_fetched = now(), last_full = now() WHERE dataset_id = 'vckc-dh2h'";
+    database.connect().await?.batch_execute(before).await?;
+    let load = database.ingest_with(&["--changes"], &served.url(), &["inspections"])?;
+    ensure!(!load.succeeded && load.text.contains("before a whole load of it by this version"), "{}", load.text);
+    let load = database.ingest(&served.url(), &["inspections"])?;
+    ensure!(load.succeeded, "{}", load.text);
+
     // Where as many values as are kept are written with blanks, the rest is not known.
     let many = "INSERT INTO ingest_spellings SELECT 'vckc-dh2h', n::text, n || ' ' FROM generate_series(1, 10000) n
                 ON CONFLICT DO NOTHING";
