@@ -288,6 +288,10 @@ impl<P: Platform> Cached<'_, P> {
             {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
             }
+            // What is stored is as good as what the origin has, and stays when that cannot answer at all.
+            Called::Passed { detail: detail @ Reason::StandIn, .. } => {
+                self.platform.log(&format!("edge.refresh failed reason={}", detail.as_str()));
+            }
             Called::Passed { response, detail, .. } => {
                 self.drop_stored(detail, response.status).await;
             }
@@ -325,7 +329,8 @@ impl<P: Platform> Cached<'_, P> {
                 Answer { response, cache: forward(reason, Some(status), true, None), age: Some(age), how }
             }
             Called::Passed { response, status, detail, uncacheable } => {
-                if was_slow && !is_origin_failure(status) && !blames_the_request(status) {
+                let says_nothing = is_origin_failure(status) || blames_the_request(status) || detail == Reason::StandIn;
+                if was_slow && !says_nothing {
                     // What is stored stood in for this.
                     self.drop_stored(detail, status).await;
                 }
