@@ -20,7 +20,7 @@ pub(crate) use self::upstream::{Call, Gate, Reply, Upstream};
 pub(crate) use self::visitor::{Answer, Visitor};
 
 /// How long anything may take to come about on a busy machine.
-pub(crate) const WAIT: Duration = Duration::from_secs(20);
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
 /// The result of `work`, or an error after [`WAIT`]: a test that waits for what never comes fails instead of hanging.
 pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> Result<T> {
