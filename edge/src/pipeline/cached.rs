@@ -95,29 +95,30 @@ impl<P: Platform> Cached<'_, P> {
         let mut waited = Duration::ZERO;
         for _ in 0..FOLLOW_ROUNDS_MAX {
             let since = self.platform.now();
-            if !needed.collapse {
-                break;
-            }
             let flight = self.flight(&needed);
             let patience = self.patience(&needed, &request, &flight);
+            let at_once = patience.filter(|patience| patience.time <= waited);
+            if !needed.collapse && at_once.is_none() {
+                break;
+            }
             // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
             if !self.landed_since(&flight, looked) {
-                let wait = match self.join(&flight, waited) {
-                    Role::Lead(ticket) => return self.lead(needed, request, Some(ticket), patience).await,
-                    Role::Follow { wait } => match patience {
-                        Some(Patience { time, then }) if time <= waited => {
-                            return self.share_failure(needed, &request, then);
-                        }
-                        Some(Patience { time, .. }) => wait.min(time.saturating_sub(waited)),
-                        None => wait,
-                    },
-                    Role::Alone(Lone::Uncacheable) if needed.portion.is_none() && !needed.validate => {
+                let wait = match (self.join(&flight, waited, at_once.is_some()), at_once) {
+                    (Role::Lead(ticket), _) => return self.lead(needed, request, Some(ticket), patience).await,
+                    // A call that nobody would wait for is not made beside another.
+                    (Role::Stale | Role::Alone(Lone::Followers | Lone::Waited | Lone::Full), Some(patience)) => {
+                        return self.share_failure(needed, &request, patience.then);
+                    }
+                    (Role::Follow { wait }, _) => {
+                        patience.map_or(wait, |patience| wait.min(patience.time.saturating_sub(waited)))
+                    }
+                    (Role::Alone(Lone::Uncacheable), _) if needed.portion.is_none() && !needed.validate => {
                         // All of it would be fetched for a part, and by the next who asks again.
                         needed.portion = portion(self.conditions, None, part_bytes_max(&self.options))
                             .map(|asked| self.ranged(asked));
                         break;
                     }
-                    Role::Alone(_) | Role::Stale => break,
+                    (Role::Alone(_) | Role::Stale, _) => break,
                 };
                 self.platform.wait(&flight, wait).await;
                 waited = waited.saturating_add(self.platform.now().since(since));
@@ -241,7 +242,7 @@ impl<P: Platform> Cached<'_, P> {
     /// What it costs is charged when it is known that no other isolate makes the call, and one who is refused then gets what is
     /// stored and starts nothing.
     pub(super) fn refresh_aside(&self, flight: CacheKey, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
-        let Role::Lead(ticket) = self.join(&flight, Duration::ZERO) else { return false };
+        let Role::Lead(ticket) = self.join(&flight, Duration::ZERO, true) else { return false };
         let fare = fare();
         let refresh = request.again("GET");
         // Of a part, the same part is asked for.

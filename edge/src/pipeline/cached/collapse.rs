@@ -109,9 +109,11 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     /// The name of the call that a request needs: that of the response, and of a part of it one of its own, so that nobody
-    /// waits for other bytes than it wants.
+    /// waits for other bytes than it wants. Calls that are not shared, such as those of HEAD, have one name too: by it one
+    /// that hangs is known, and says nothing of the others.
     pub(super) fn flight(&self, needed: &Needed<P>) -> CacheKey {
         match &needed.portion {
+            _ if !needed.collapse => self.key.part(UNSHARED),
             Some(portion) => self.key.part(portion.range.as_bytes()),
             None => self.key,
         }
@@ -136,9 +138,9 @@ impl<P: Platform> Cached<'_, P> {
         self.edge.state.borrow().landings.landed_since(moment, flight, self.platform.now())
     }
 
-    /// Takes the lead for this call, or learns who has it.
-    pub(super) fn join(&self, flight: &CacheKey, waited: Duration) -> Role {
-        let joiner = Joiner { has_stale: false, waited, id: None };
+    /// Takes the lead for this call, or learns who has it: who `has_stale` to give at once does not follow it.
+    pub(super) fn join(&self, flight: &CacheKey, waited: Duration, has_stale: bool) -> Role {
+        let joiner = Joiner { has_stale, waited, id: None };
         let (now, collapse) = (self.platform.now(), self.collapse());
         self.edge.state.borrow_mut().flights.join(flight, joiner, now, &collapse)
     }
@@ -180,6 +182,9 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 }
+
+/// What stands in a name where a part has its range, which begins with a unit.
+const UNSHARED: &[u8] = b"";
 
 /// The status of a request that another one's call answered.
 pub(super) const fn collapsed(reason: ForwardReason, status: Option<u16>, detail: Option<&'static str>) -> CacheStatus {

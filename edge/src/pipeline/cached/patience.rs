@@ -44,7 +44,10 @@ impl<P: Platform> Cached<'_, P> {
         let slow = Unavailable::Failed(FetchError::Timeout);
         // An open one refuses the call at once, and says so itself.
         let is_probed = state.breakers[which].state(now) == State::HalfOpen;
-        let is_slow = state.silences[which] >= SILENT_CALLS || state.slow.get(flight.low_bits(), now).is_some();
+        let outlived = |call: &CacheKey| state.slow.get(call.low_bits(), now).is_some();
+        // HEAD is answered no sooner than GET.
+        let is_slow =
+            state.silences[which] >= SILENT_CALLS || outlived(flight) || (!needed.collapse && outlived(&self.key));
         let (time, then) = if is_probed {
             (Duration::ZERO, Unavailable::Open { retry_after: Duration::ZERO })
         } else if is_slow {
