@@ -101,7 +101,8 @@ pub const SILENT_CALLS: u32 = 3;
 /// URLs of which is known that the call for them takes long. One that is forgotten costs a visitor his patience.
 pub const SLOW_REMEMBERED: usize = 1024;
 
-/// How long that is known: an outage is longer, and each call for the URL renews it.
+/// How long that is known, or for as long as the call may take if that is longer: an outage is longer, and each call for
+/// the URL renews it.
 pub const SLOW_REMEMBERED_FOR: Duration = Duration::from_secs(30);
 
 /// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a

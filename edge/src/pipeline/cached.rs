@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use seawall_core::{
     cache::{
-        Ask, CacheOptions, CacheStatus, Decision, ForwardReason, Metadata, Stored,
+        Ask, CacheOptions, CacheStatus, Content, Decision, ForwardReason, Metadata, Stored,
         collapse::{Landing, Lone, Role},
         conditional::{self, Evaluation, evaluate},
         decide,
@@ -245,7 +245,6 @@ impl<P: Platform> Cached<'_, P> {
         let Role::Lead(ticket) = self.join(&flight, Duration::ZERO, true) else { return false };
         let fare = fare();
         let refresh = request.again("GET");
-        // Of a part, the same part is asked for.
         let detached = self.detached(self.conditions.clone());
         self.platform.spawn(async move {
             let cached = detached.cached();
@@ -263,7 +262,7 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
     /// the origin answers with what may not be shared, it is no longer right and goes. When something else is stored by now,
-    /// another call has brought it.
+    /// another call has brought it. Of a part all that is stored is asked for, whichever bytes of it somebody wanted.
     async fn refresh(&self, request: Request<P>, flight: CacheKey) {
         let found = match self.look_up(&request).await {
             Lookup::Found(found) => Some(found),
@@ -273,9 +272,12 @@ impl<P: Platform> Cached<'_, P> {
             return;
         }
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
-        let stored = found.as_ref().map(|found| &found.metadata).filter(|metadata| metadata.status == 206);
-        let portion = stored.and_then(|stored| portion(self.conditions, Some(stored), part_bytes_max(&self.options)));
-        let portion = portion.map(|portion| self.ranged(portion));
+        let portion = found.as_ref().and_then(|found| match found.metadata.content {
+            Content::Part { first, last, .. } => {
+                Some(Ranged { range: range(first, last), if_range: None, completes: false })
+            }
+            Content::Whole { .. } => None,
+        });
         let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
         let reason = ForwardReason::Stale;
         let asked = request.again("GET");
@@ -284,13 +286,11 @@ impl<P: Platform> Cached<'_, P> {
                 // Nobody waits for a refresh, so nobody has to know whether the store took it.
                 let _ = self.save(&asked, &metadata, response).await;
             }
-            Called::Passed { response, .. }
-                if is_origin_failure(response.status) || blames_the_request(response.status) =>
-            {
-                self.platform.log(&format!("edge.refresh failed status={}", response.status));
-            }
-            Called::Passed { response, detail, .. } => {
+            Called::Passed { response, detail, .. } if is_about_the_page(response.status, detail) => {
                 self.drop_stored(detail, response.status).await;
+            }
+            Called::Passed { response, .. } => {
+                self.platform.log(&format!("edge.refresh failed status={}", response.status));
             }
             Called::Failed { failure: Failure::Status(response), .. } => {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
@@ -311,10 +311,11 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
     async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Lead>) -> Answer<P> {
-        let (reason, flight) = (needed.reason, self.flight(&needed));
+        let (reason, flight, found) = (needed.reason, self.flight(&needed), needed.found.is_some());
         let asked = request.again(&request.method);
         let called = self.call(needed, request).await;
-        let was_slow = self.was_slow(&flight, &called);
+        // What stood in for a slow call may be stored though nothing was found for this request.
+        let stood_in = self.was_slow(&flight, &called);
         match called {
             Called::Kept { metadata, response, status } => {
                 let how = match evaluate(&metadata, &asked.method, self.conditions, self.options.origin_preconditions) {
@@ -326,8 +327,7 @@ impl<P: Platform> Cached<'_, P> {
                 Answer { response, cache: forward(reason, Some(status), true, None), age: Some(age), how }
             }
             Called::Passed { response, status, detail, uncacheable } => {
-                if was_slow && !is_origin_failure(status) && !blames_the_request(status) {
-                    // What is stored stood in for this.
+                if (found || stood_in) && asked.method == "GET" && is_about_the_page(response.status, detail) {
                     self.drop_stored(detail, status).await;
                 }
                 // A failure says nothing about whether the next response can be shared.
@@ -406,10 +406,26 @@ impl<P: Platform> Cached<'_, P> {
     }
 }
 
-/// Whether a status is about the request of the visitor who happened to start a refresh, and says nothing of the page. Those
-/// that may mean that the page is gone or protected now do.
-const fn blames_the_request(status: u16) -> bool {
-    matches!(status, 400..=499) && !matches!(status, 401..=404 | 410 | 451)
+/// Whether what an answer to GET forbids holds for what is stored too. An answer is about the page if it is no failure and
+/// not about the request of the visitor who happened to be the first; statuses that may mean that the page is gone or
+/// protected now are about it. Nor do some reasons say that it is no longer right: they are about the request, about the store
+/// or about when it came.
+const fn is_about_the_page(status: u16, reason: Reason) -> bool {
+    let is_of_request = matches!(
+        reason,
+        Reason::Method
+            | Reason::Partial
+            | Reason::RequestNoStore
+            | Reason::Authorization
+            | Reason::Purged
+            | Reason::TooLong
+    );
+    !is_of_request && matches!(status, 200..=399 | 401..=404 | 410 | 451)
+}
+
+/// These bytes, as the origin is asked for them.
+fn range(first: u64, last: u64) -> String {
+    format!("bytes={first}-{last}")
 }
 
 /// What follows from a look-up.

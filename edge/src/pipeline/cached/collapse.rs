@@ -1,6 +1,5 @@
 //! What requests for one URL share: a call that one of them makes, and its failure.
 
-use alloc::format;
 use core::time::Duration;
 
 use futures_channel::oneshot;
@@ -28,7 +27,7 @@ use crate::{
 use super::{
     Cached, Needed, Patience,
     pop::{Gathered, Lead},
-    unavailable_answer,
+    range, unavailable_answer,
 };
 
 impl<P: Platform> Cached<'_, P> {
@@ -123,7 +122,7 @@ impl<P: Platform> Cached<'_, P> {
     /// for that part has.
     pub(super) fn refreshed_as(&self, stored: &Metadata) -> CacheKey {
         match stored.content {
-            Content::Part { first, last, .. } => self.key.part(format!("bytes={first}-{last}").as_bytes()),
+            Content::Part { first, last, .. } => self.key.part(range(first, last).as_bytes()),
             Content::Whole { .. } => self.key,
         }
     }
