@@ -98,6 +98,10 @@ pub const LANDING_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// one slow page is no sign, nor are two.
 pub const SILENT_CALLS: u32 = 3;
 
+/// How long after the last such call, or the last that ended without an answer, that is believed: an upstream may have come back
+/// in a quiet hour, and who comes after it finds out.
+pub const SILENCE_REMEMBERED_FOR: Duration = Duration::from_secs(120);
+
 /// URLs of which is known that the call for them takes long. One that is forgotten costs a visitor his patience.
 pub const SLOW_REMEMBERED: usize = 1024;
 

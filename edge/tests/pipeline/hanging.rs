@@ -151,3 +151,25 @@ fn a_page_is_known_to_be_slow_until_its_call_has_ended() {
     world.advance(seconds(50));
     assert_eq!(timed(&world, &edge, Request::get(PAGE)), ("old".to_owned(), seconds(0)));
 }
+
+/// What was silent is waited for again after a quiet time, and not before, however few ask.
+#[test]
+fn a_silence_is_forgotten_in_a_quiet_hour() {
+    let (world, edge) = stored("", &[]);
+    world.origin(|_| Reply::ok("old", &[]));
+    for page in 0..8 {
+        assert_eq!(world.send(&edge, Request::get(&format!("/{page}"))).status, 200);
+    }
+    world.advance(seconds(3600));
+    hangs(&world);
+    let ask = |page| timed(&world, &edge, Request::get(&format!("/{page}")));
+    for page in 0..5 {
+        let wait = if page < 3 { PATIENCE } else { seconds(0) };
+        assert_eq!(ask(page), ("old".to_owned(), wait), "{page}");
+        // Until the call has ended, and a while.
+        world.advance(seconds(100));
+    }
+    world.origin(|_| Reply::ok("new", &[]).after(seconds(1)));
+    world.advance(seconds(30));
+    assert_eq!(ask(6), ("new".to_owned(), seconds(1)));
+}

@@ -19,7 +19,7 @@ use crate::{
     answer::Answer,
     failure::CallFailure,
     guard::Unavailable,
-    limits::{FLIGHT_MARGIN, SILENT_CALLS, SLOW_REMEMBERED_FOR},
+    limits::{FLIGHT_MARGIN, SLOW_REMEMBERED_FOR},
     message::Request,
     platform::FetchError,
 };
@@ -50,7 +50,7 @@ impl<P: Platform> Cached<'_, P> {
         let outlived = |call: &CacheKey| state.slow.get(call.low_bits(), now).is_some();
         // HEAD is answered no sooner than GET.
         let is_slow =
-            state.silences[which] >= SILENT_CALLS || outlived(flight) || (!needed.collapse && outlived(&self.key));
+            state.silences[which].is_known(now) || outlived(flight) || (!needed.collapse && outlived(&self.key));
         let (time, then) = if is_probed {
             (Duration::ZERO, Unavailable::Open { retry_after: Duration::ZERO })
         } else if is_slow {
@@ -106,8 +106,7 @@ impl<P: Platform> Cached<'_, P> {
         let lease = self.edge.policy.upstream_of(self.route).deadline.saturating_add(FLIGHT_MARGIN);
         state.slow.put(flight.low_bits(), now, now.after(lease.max(SLOW_REMEMBERED_FOR)), now);
         if !patience.is_zero() {
-            let silence = &mut state.silences[usize::from(self.route.upstream.0)];
-            *silence = silence.saturating_add(1);
+            state.silences[usize::from(self.route.upstream.0)].outlived(now);
         }
     }
 }
