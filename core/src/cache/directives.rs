@@ -25,6 +25,9 @@ pub struct Directives {
     pub stale_if_error: Option<Duration>,
     /// `no-store`.
     pub no_store: bool,
+    /// `stand-in`, an extension of ours (RFC 9111 §5.2.3): the origin could not say what is right now and answers with what it
+    /// had. Beside `no-store` it leaves what is stored as it is.
+    pub stand_in: bool,
     /// `no-cache`.
     pub no_cache: Reach,
     /// `private`.
@@ -143,6 +146,7 @@ impl Directives {
     fn apply(&mut self, name: &[u8], lifetime: impl FnOnce() -> Duration, reach: impl FnOnce() -> Reach) {
         match Directive::named(name) {
             Some(Directive::NoStore) => self.no_store = true,
+            Some(Directive::StandIn) => self.stand_in = true,
             Some(Directive::Public) => self.public = true,
             Some(Directive::MustRevalidate) => self.must_revalidate = true,
             Some(Directive::ProxyRevalidate) => self.proxy_revalidate = true,
@@ -193,6 +197,7 @@ enum Directive {
     SMaxage,
     StaleIfError,
     StaleWhileRevalidate,
+    StandIn,
 }
 
 impl Directive {
@@ -225,6 +230,7 @@ impl Directive {
             b"s-maxage" => Self::SMaxage,
             b"stale-if-error" => Self::StaleIfError,
             b"stale-while-revalidate" => Self::StaleWhileRevalidate,
+            b"stand-in" => Self::StandIn,
             _ => return None,
         })
     }
@@ -356,7 +362,7 @@ mod tests {
     fn every_directive_is_known_by_its_name() {
         let directives = Directives::parse(
             "no-store, no-cache=\"set-cookie\", private, public, must-revalidate, proxy-revalidate, \
-             must-understand, immutable, s-maxage=1, max-age=2, stale-while-revalidate=3, stale-if-error=4, unknown=5",
+             must-understand, immutable, s-maxage=1, max-age=2, stale-while-revalidate=3, stale-if-error=4, stand-in, unknown=5",
         );
         assert_eq!(
             directives,
@@ -366,6 +372,7 @@ mod tests {
                 stale_while_revalidate: seconds(3),
                 stale_if_error: seconds(4),
                 no_store: true,
+                stand_in: true,
                 no_cache: Reach::Fields,
                 private: Reach::Response,
                 public: true,

@@ -67,6 +67,8 @@ pub enum Reason {
     NotUnderstood,
     /// `Cache-Control: no-store`.
     NoStore,
+    /// The same of what stands in for what the origin cannot make or look at now; what is stored is no less right for it.
+    StandIn,
     /// The request said `no-store`, and the policy honours that.
     RequestNoStore,
     /// `Cache-Control: private`.
@@ -105,6 +107,7 @@ impl Reason {
             Self::Status => "status",
             Self::NotUnderstood => "not-understood",
             Self::NoStore => "no-store",
+            Self::StandIn => "stand-in",
             Self::RequestNoStore => "request-no-store",
             Self::Private => "private",
             Self::Authorization => "authorization",
@@ -260,7 +263,7 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
         return Err(Reason::NotUnderstood);
     }
     if directives.no_store && !directives.must_understand {
-        return Err(Reason::NoStore);
+        return Err(if directives.stand_in { Reason::StandIn } else { Reason::NoStore });
     }
     if heard.forbids_storing {
         return Err(Reason::RequestNoStore);

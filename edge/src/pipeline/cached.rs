@@ -289,8 +289,9 @@ impl<P: Platform> Cached<'_, P> {
             Called::Passed { response, detail, .. } if is_about_the_page(response.status, detail) => {
                 self.drop_stored(detail, response.status).await;
             }
-            Called::Passed { response, .. } => {
-                self.platform.log(&format!("edge.refresh failed status={}", response.status));
+            Called::Passed { response, detail, .. } => {
+                let (status, reason) = (response.status, detail.as_str());
+                self.platform.log(&format!("edge.refresh failed status={status} reason={reason}"));
             }
             Called::Failed { failure: Failure::Status(response), .. } => {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
@@ -408,10 +409,10 @@ impl<P: Platform> Cached<'_, P> {
 
 /// Whether what an answer to GET forbids holds for what is stored too. An answer is about the page if it is no failure and
 /// not about the request of the visitor who happened to be the first; statuses that may mean that the page is gone or
-/// protected now are about it. Nor do some reasons say that it is no longer right: they are about the request, about the store
-/// or about when it came.
+/// protected now are about it. Nor do some reasons say that it is no longer right: they are about the request, about the store,
+/// about when it came or about what the origin can do now.
 const fn is_about_the_page(status: u16, reason: Reason) -> bool {
-    let is_of_request = matches!(
+    let is_silent = matches!(
         reason,
         Reason::Method
             | Reason::Partial
@@ -419,8 +420,9 @@ const fn is_about_the_page(status: u16, reason: Reason) -> bool {
             | Reason::Authorization
             | Reason::Purged
             | Reason::TooLong
+            | Reason::StandIn
     );
-    !is_of_request && matches!(status, 200..=399 | 401..=404 | 410 | 451)
+    !is_silent && matches!(status, 200..=399 | 401..=404 | 410 | 451)
 }
 
 /// These bytes, as the origin is asked for them.

@@ -482,6 +482,35 @@ fn what_may_not_be_shared_any_more_is_not_served_on() {
 }
 
 #[test]
+fn what_stands_in_at_the_origin_takes_nothing_stored_away() {
+    for status in [200, 304] {
+        let (world, edge) = world();
+        world.origin(|_| Reply::ok("page", &[("etag", "\"a\"")]));
+        let _ = get(&world, &edge, "/search?q=a");
+        world.advance(seconds(310));
+        let fields = [("etag", "\"a\""), ("seawall-cdn-cache-control", "no-store, stand-in")];
+        world.origin(move |_| Reply::status(status, if status == 200 { "page" } else { "" }, &fields));
+        assert_eq!(body(&get(&world, &edge, "/search?q=a")), "page", "stale, while the origin is asked");
+        world.settle();
+        world.origin(|_| Reply::fails(FetchError::Unreachable));
+        world.advance(seconds(1000));
+        let stale = get(&world, &edge, "/search?q=a");
+        assert_eq!((stale.status, body(&stale)), (200, "page"), "{status}");
+    }
+
+    // Nor does it make those who ask for it next go side by side.
+    let (world, edge) = world();
+    let answer = [("seawall-cdn-cache-control", "no-store, stand-in")];
+    world.origin(move |_| Reply::ok("page", &answer));
+    let first = get(&world, &edge, "/search?q=b");
+    assert_eq!(cache_status(&first), "Seawall; fwd=uri-miss; fwd-status=200; detail=stand-in");
+    assert_eq!(field(&first, "seawall-cdn-cache-control"), "");
+    world.origin(|_| Reply::ok("page", &[]).after(seconds(1)));
+    let _ = world.send_all(&edge, (0..5).map(|_| Request::get("/search?q=b")).collect());
+    assert_eq!(world.calls().len(), 2);
+}
+
+#[test]
 fn an_encoded_body_is_kept_as_it_is() {
     let (world, edge) = world();
     world.origin(|_| Reply::ok("page", &[("content-encoding", "gzip")]));

@@ -24,12 +24,16 @@ pub(crate) enum Reuse {
     AsThePolicySays,
     /// It says that nothing was found, or that somebody could not be asked.
     ForAMinute,
-    /// It stands in for what should be there and could not be made: a purge that has passed would not reach it.
+    /// It stands in for what should be there and could not be made: a purge that has passed would not reach it. The edge
+    /// does not store it, and keeps what it has.
     Never,
 }
 
 /// What the edge obeys for [`Reuse::ForAMinute`].
 const A_MINUTE: &str = "max-age=60";
+
+/// What it obeys for [`Reuse::Never`].
+const STANDS_IN: &str = "no-store, stand-in";
 
 /// Bytes of the digest in an entity tag and in a hashed file name: 64 bits tell any two of our files apart.
 const DIGEST_BYTES: usize = 8;
@@ -59,7 +63,7 @@ pub(crate) async fn layer(State(policy): State<Arc<Policy>>, request: Request, n
     let (browser, edge) = match response.extensions().get().unwrap_or(&Reuse::AsThePolicySays) {
         Reuse::AsThePolicySays => (rule.browser_cache_control(), rule.edge_cache_control()),
         Reuse::ForAMinute => ("no-cache".to_owned(), A_MINUTE.to_owned()),
-        Reuse::Never => ("no-store".to_owned(), "no-store".to_owned()),
+        Reuse::Never => ("no-store".to_owned(), STANDS_IN.to_owned()),
     };
     let headers = response.headers_mut();
     set(headers, CACHE_CONTROL, browser);
@@ -194,7 +198,7 @@ mod tests {
         let policy = Arc::new(Policy::compile(crate::policy::BUILT_IN).unwrap());
         for (reuse, browser, edge) in [
             (Reuse::ForAMinute, "no-cache", "max-age=60"),
-            (Reuse::Never, "no-store", "no-store"),
+            (Reuse::Never, "no-store", "no-store, stand-in"),
             (
                 Reuse::AsThePolicySays,
                 "private, no-cache",
