@@ -7,5 +7,6 @@ CREATE TABLE ingest_spellings (
     PRIMARY KEY (dataset_id, spelling)
 );
 CREATE INDEX ingest_spellings_value ON ingest_spellings (dataset_id, value);
--- They are known after a whole load, so the next load is one.
-UPDATE ingest_log SET last_full = NULL;
+-- The load up to which they are known, as last_fetched has it. A program that knows nothing of spellings leaves it behind, and
+-- the next load reads the dataset whole; so does the first one after this migration.
+ALTER TABLE ingest_log ADD COLUMN spellings_at timestamptz;

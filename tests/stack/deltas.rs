@@ -170,16 +170,33 @@ async fn changes_end_where_a_whole_load_ends() -> Result<()> {
         assert_eq!(again.of(name)?.read, 0, "{}", again.text);
     }
 
-    // Where as many values as are kept are written with blanks, the rest is not known.
-    let many = "INSERT INTO ingest_spellings SELECT 'vckc-dh2h', n::text, n || ' ' FROM generate_series(1, 10000) n
-                ON CONFLICT DO NOTHING";
+    // A version that notes no spellings loads it, whole or not: what it writes is as before migration 0015.
+    let before = "UPDATE ingest_log SET last_fetched = now(), last_full = now() WHERE dataset_id = 'vckc-dh2h'";
+    database.connect().await?.batch_execute(before).await?;
+    let load = database.ingest_with(&["--changes"], &served.url(), &["inspections"])?;
+    ensure!(!load.succeeded && load.text.contains("before a whole load of it by this version"), "{}", load.text);
+    let load = database.ingest(&served.url(), &["inspections"])?;
+    ensure!(load.succeeded, "{}", load.text);
+
+    // With room for one, the one that is new is kept, whatever is known and read with it.
+    let many = "INSERT INTO ingest_spellings SELECT 'vckc-dh2h', n::text, n || ' ' FROM generate_series(1, 9995) n";
     database.connect().await?.batch_execute(many).await?;
+    let row = |id: &str, permit: &str| json!({":id": id, "reference_number": permit, "scheduled_date": "2026-01-01T00:00:00.000", "result": "AGAIN"});
+    let set = json!([row("f", "M1"), row("k", "M3 ")]);
+    let change = json!({"dataset": "vckc-dh2h", "updated_at": "2026-01-03T00:00:00.000Z", "set": set});
+    let request = stand_in.ask("POST", "/stand-in/changes").field("content-type", "application/json");
+    ensure!(request.text(&change.to_string()).send().await?.status == 204, "{change} was refused");
+    let load = database.ingest_with(&["--changes"], &served.url(), &["inspections"])?;
+    ensure!(load.succeeded, "{}", load.text);
+    assert_eq!(database.number("SELECT count(*) FROM ingest_spellings WHERE spelling = 'M3 '").await?, 1);
+
+    // Where as many values as are kept are written with blanks, the rest is not known.
     let load = database.ingest_with(&["--changes"], &served.url(), &["inspections"])?;
     ensure!(!load.succeeded && load.text.contains("10000 groups of rows of inspections"), "{}", load.text);
     let load = database.ingest(&served.url(), &["inspections"])?;
     ensure!(load.succeeded, "{}", load.text);
-    // "M1 ", "\tM1", "M2 ", "  M2".
-    assert_eq!(database.number("SELECT count(*) FROM ingest_spellings WHERE dataset_id = 'vckc-dh2h'").await?, 4);
+    // "M1 ", "\tM1", "M2 ", "  M2", "M3 ".
+    assert_eq!(database.number("SELECT count(*) FROM ingest_spellings WHERE dataset_id = 'vckc-dh2h'").await?, 5);
     Ok(())
 }
 

@@ -151,6 +151,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
             "data_as_of",
             "updated_through",
             "last_full",
+            "spellings_at",
         ],
     ),
     ("ingest_quarantine", &["dataset_id", "column_name", "value", "row_key", "seen_at"]),

@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::queue::{Ask, Asked, Job};
-use super::{Kind, result};
+use super::{Kind, export, result};
 use crate::error::Error;
 use crate::permits::api::{self, SearchParameters};
 use crate::permits::report;
@@ -94,7 +94,7 @@ pub(crate) async fn export_of(site: &Site, asked: SearchParameters, key: Option<
     let Ok(Value::Object(payload)) = serde_json::to_value(asked.whole(query)) else {
         return Err(Error::bug("the order of an export is no object"));
     };
-    ask(site, Kind::Export, payload, key).await
+    ask(site, Kind::Export, export::order(payload), key).await
 }
 
 /// `POST /api/v1/report/{block}/{lot}/whole`

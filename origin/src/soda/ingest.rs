@@ -123,8 +123,8 @@ pub enum LoadError {
         /// How many more were read than there are.
         gone: u64,
     },
-    /// Changes were asked for, and a whole load has to come first.
-    #[error("changes of {0} cannot be loaded before a whole load of it; load it without --changes")]
+    /// Changes were asked for, and a whole load has to come first: there was none, or an earlier version loaded last.
+    #[error("changes of {0} cannot be loaded before a whole load of it by this version; load it without --changes")]
     NoChanges(&'static str),
     /// So much has changed that reading all of it costs less.
     #[error("more than {GROUPS_MAX} groups of rows of {0} have changed; load it whole, without --changes")]
@@ -273,8 +273,8 @@ pub async fn load_pages(
     finish(&mut session, dataset, read, Shrink::Allow, Extent::Whole, started, progress).await
 }
 
-/// What a regular load of the dataset has to read: changes, unless it was never read whole, or that was [`WHOLE_EVERY`]
-/// ago.
+/// What a regular load of the dataset has to read: changes, unless it was never read whole, that was [`WHOLE_EVERY`]
+/// ago, or an earlier version loaded it last.
 ///
 /// # Errors
 /// When the database cannot be asked.

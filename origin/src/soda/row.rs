@@ -295,10 +295,11 @@ fn parse<'a>(column: &Column, value: Cow<'a, str>, flaws: &mut Flaws) -> Result<
                 value = Cow::Owned(value.replace('\0', ""));
             }
             if column.kind == Kind::Code {
-                value = trimmed(value);
+                // With its blanks: a group is asked for as it is written, and one that cannot be asked for is not stored.
                 if value.len() > CODE_BYTES_MAX {
                     return Err(Flaw::TooLong);
                 }
+                value = trimmed(value);
             } else if value.len() > TEXT_BYTES_MAX {
                 note(Flaw::Cut);
                 let end = value.floor_char_boundary(TEXT_BYTES_MAX);

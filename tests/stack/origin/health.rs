@@ -61,6 +61,28 @@ async fn the_schema_is_the_one_that_the_migrations_make_and_what_is_missing_is_n
     let migrated = database.origin.command(&["migrate"]).output()?;
     ensure!(migrated.status.success(), "{migrated:?}");
 
+    // One that another role makes is half made for as long as a writer holds it up, and is not broken.
+    let (mut writer, maker) = (database.connect().await?, database.connect().await?);
+    let writing = writer.transaction().await?;
+    writing.batch_execute("LOCK TABLE permits IN ROW EXCLUSIVE MODE").await?;
+    let made =
+        tokio::spawn(async move { maker.batch_execute("CREATE INDEX CONCURRENTLY slow ON permits (lot)").await });
+    let half = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('slow') AND NOT indisvalid";
+    until(async || Ok(database.number(half).await? == 1)).await?;
+    client
+        .batch_execute(
+            "CREATE ROLE stranger;
+             GRANT ALL ON SCHEMA public TO stranger;
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO stranger;
+             ALTER DATABASE health_schema SET role = stranger",
+        )
+        .await?;
+    let migrated = database.origin.command(&["migrate"]).output()?;
+    client.batch_execute("ALTER DATABASE health_schema RESET role").await?;
+    ensure!(migrated.status.success(), "{migrated:?}");
+    writing.rollback().await?;
+    made.await??;
+
     client.batch_execute("ALTER TABLE permits DROP COLUMN lot; DROP TABLE addenda").await?;
     until(async || Ok(site.visitor().get("/health/schema").await?.status == 503)).await?;
     let answer = site.visitor().get("/health/schema").await?.json()?;

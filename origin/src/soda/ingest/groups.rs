@@ -75,10 +75,12 @@ pub(super) async fn keep_spellings(
         session.execute("DELETE FROM ingest_spellings WHERE dataset_id = $1", &[&dataset.id]).await?;
     }
     let (stored, written) = spellings.lists();
+    // What is known takes no room from what is new: below the bound nothing is lost, and at the bound the load of changes stops.
     let statement = "INSERT INTO ingest_spellings (dataset_id, value, spelling)
         SELECT $1, value, spelling FROM unnest($2::text[], $3::text[]) AS seen (value, spelling)
-         LIMIT greatest($4 - (SELECT count(*) FROM ingest_spellings WHERE dataset_id = $1), 0)
-        ON CONFLICT DO NOTHING";
+         WHERE NOT EXISTS (SELECT FROM ingest_spellings known
+                            WHERE known.dataset_id = $1 AND known.spelling = seen.spelling)
+         LIMIT greatest($4 - (SELECT count(*) FROM ingest_spellings WHERE dataset_id = $1), 0)";
     session.execute(statement, &[&dataset.id, &stored, &written, &(SPELLINGS_MAX as i64)]).await?;
     Ok(())
 }

@@ -65,13 +65,13 @@ pub(super) const TAKEN: &str = "SELECT soda_id, max(place) FROM incoming WHERE s
 /// `$1`: the identifier of a row that was refused when it was read last.
 pub(super) const FORGET: &str = "DELETE FROM incoming WHERE soda_id = $1";
 
-/// Up to when the dataset's changes are known.
+/// Up to when the dataset's changes are known; `None` where a whole load has to come first.
 pub(super) async fn updated_through(
     session: &Client,
     dataset: &Dataset,
 ) -> Result<Option<String>, tokio_postgres::Error> {
-    let statement = "SELECT updated_through FROM ingest_log WHERE dataset_id = $1";
-    Ok(session.query_opt(statement, &[&dataset.id]).await?.and_then(|row| row.get(0)))
+    let statement = format!("SELECT updated_through FROM ingest_log WHERE dataset_id = $1 AND {CHANGES_TELL}");
+    Ok(session.query_opt(&statement, &[&dataset.id]).await?.and_then(|row| row.get(0)))
 }
 
 /// Whether the dataset was read whole, and its changes are known, since so long ago.
@@ -80,10 +80,16 @@ pub(super) async fn read_whole_within(
     dataset: &Dataset,
     within: Duration,
 ) -> Result<bool, tokio_postgres::Error> {
-    let statement = "SELECT EXISTS (SELECT FROM ingest_log WHERE dataset_id = $1 AND updated_through IS NOT NULL
-        AND last_full > now() - make_interval(secs => $2))";
-    Ok(session.query_one(statement, &[&dataset.id, &within.as_secs_f64()]).await?.get(0))
+    let statement = format!(
+        "SELECT EXISTS (SELECT FROM ingest_log WHERE dataset_id = $1 AND {CHANGES_TELL}
+            AND last_full > now() - make_interval(secs => $2))"
+    );
+    Ok(session.query_one(&statement, &[&dataset.id, &within.as_secs_f64()]).await?.get(0))
 }
+
+/// Of a row of `ingest_log`: whether changes can be read since it. Of a load by a program that notes no spellings they cannot,
+/// whole or not.
+const CHANGES_TELL: &str = "updated_through IS NOT NULL AND spellings_at = last_fetched";
 
 /// How many rows the table holds now.
 pub(super) async fn held(session: &impl GenericClient, dataset: &Dataset) -> Result<u64, tokio_postgres::Error> {
@@ -219,13 +225,14 @@ const KEEP_REFUSED: &str = "INSERT INTO ingest_refused (dataset_id, reason, row)
 
 const LOG: &str = "INSERT INTO ingest_log
         (dataset_id, dataset_name, last_fetched, rows_read, rows_stored, rows_refused, data_as_of, updated_through,
-         last_full)
-    VALUES ($1, $2, now(), $3, $4, $5, (SELECT max(data_as_of) FROM incoming), $6, CASE WHEN $7 THEN now() END)
+         last_full, spellings_at)
+    VALUES ($1, $2, now(), $3, $4, $5, (SELECT max(data_as_of) FROM incoming), $6, CASE WHEN $7 THEN now() END, now())
     ON CONFLICT (dataset_id) DO UPDATE SET
         dataset_name = excluded.dataset_name, last_fetched = excluded.last_fetched, rows_read = excluded.rows_read,
         rows_stored = excluded.rows_stored, rows_refused = excluded.rows_refused,
         data_as_of = coalesce(excluded.data_as_of, ingest_log.data_as_of),
-        updated_through = excluded.updated_through, last_full = coalesce(excluded.last_full, ingest_log.last_full)";
+        updated_through = excluded.updated_through, last_full = coalesce(excluded.last_full, ingest_log.last_full),
+        spellings_at = excluded.spellings_at";
 
 /// Loads of changes add to what was refused: the newest stay.
 const FORGET_REFUSED: &str = "DELETE FROM ingest_refused WHERE ctid IN (

@@ -65,6 +65,8 @@ fn a_field_that_cannot_be_read_is_absent_and_counted() {
         ("location", json!("here"), "latitude", "not a point"),
         ("location", json!({"coordinates": []}), "latitude", "not a point"),
         ("street_name", json!("x".repeat(CODE_BYTES_MAX + 1)), "street_name", "too long"),
+        // With its blanks: the city is asked for it so.
+        ("street_name", json!(format!("x{}", " ".repeat(CODE_BYTES_MAX))), "street_name", "too long"),
     ] {
         let mut row = json!({"record_id": "1", "permit_number": "2"});
         row[field] = value;
