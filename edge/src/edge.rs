@@ -35,6 +35,7 @@ use crate::{
     purge::Feed,
     reach::Authorities,
     settings::SECRET_FIELD,
+    silence::Silence,
     steady::Steady,
     tally::Tally,
 };
@@ -108,8 +109,8 @@ pub(crate) struct State {
     pub(crate) pop: Breaker,
     /// How the last call for a URL failed, for those who waited for it.
     pub(crate) failures: KeyTable<Remembered>,
-    /// By upstream: how many calls in a row outlived the patience of who asked.
-    pub(crate) silences: Vec<u32>,
+    /// By upstream: whether it answers at all.
+    pub(crate) silences: Vec<Silence>,
     /// For which URLs a call did so.
     pub(crate) slow: KeyTable<Timestamp>,
     /// Which calls have ended, for those who looked before.
@@ -150,7 +151,7 @@ impl Edge {
             flights: Flights::new(FLIGHTS_MAX + UNCOLLAPSED_KEYS),
             pop: Breaker::new(),
             failures: KeyTable::new(const { NonZeroUsize::new(FAILURES_REMEMBERED).unwrap() }, seed),
-            silences: upstreams.iter().map(|_| 0).collect(),
+            silences: upstreams.iter().map(|_| Silence::default()).collect(),
             slow: KeyTable::new(const { NonZeroUsize::new(SLOW_REMEMBERED).unwrap() }, seed),
             landings: Landings::new(seed),
             purges: Purges::default(),

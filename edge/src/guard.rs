@@ -31,6 +31,7 @@ use crate::{
     platform::FetchError,
     protect, purge, reach,
     record::Metric,
+    silence::Silence,
 };
 
 /// A response of the origin, and when it was asked for and came.
@@ -261,8 +262,10 @@ async fn attempt<P: Platform>(
         if let Some(ticket) = sent.ended() {
             state.throttles[which].record(&upstream.throttle, ticket, End::classify(reply));
         }
-        if matches!(reply, Reply::Status { .. }) {
-            state.silences[which] = 0;
+        match reply {
+            Reply::Status { .. } => state.silences[which] = Silence::default(),
+            Reply::TimedOut => state.silences[which].goes_on(response_time),
+            Reply::Disconnected | Reply::Abandoned => {}
         }
         let random = (random >> 32) as u32;
         let report = state.breakers[which].record(&upstream.breaker, permit, outcome, response_time, random);

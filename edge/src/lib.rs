@@ -39,6 +39,7 @@ mod memory;
 mod protect;
 mod reach;
 mod sanitise;
+mod silence;
 mod steady;
 mod tally;
 

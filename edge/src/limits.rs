@@ -98,10 +98,15 @@ pub const LANDING_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 /// one slow page is no sign, nor are two.
 pub const SILENT_CALLS: u32 = 3;
 
+/// How long after the last such call, or the last that ended without an answer, that is believed: an upstream may have come back
+/// in a quiet hour, and who comes after it finds out.
+pub const SILENCE_REMEMBERED_FOR: Duration = Duration::from_secs(120);
+
 /// URLs of which is known that the call for them takes long. One that is forgotten costs a visitor his patience.
 pub const SLOW_REMEMBERED: usize = 1024;
 
-/// How long that is known: an outage is longer, and each call for the URL renews it.
+/// How long that is known, or for as long as the call may take if that is longer: an outage is longer, and each call for
+/// the URL renews it.
 pub const SLOW_REMEMBERED_FOR: Duration = Duration::from_secs(30);
 
 /// How long after its upstream's deadline a call counts as lost, so that the next request for its key may lead: a

@@ -143,9 +143,12 @@ pub fn decide<'a>(ask: &Ask<'_, impl Fields>, stored: Stored<'a>, options: &Cach
 /// What stands in for an origin that failed, where [`Fetch::on_error`] says so: `why` is the failure's own word.
 ///
 /// The decision fell before the call, so `now` only says how old the answer is by now. `None` when the stored part is
-/// not what was asked for.
+/// not what was asked for, or what is stored has been purged since.
 #[must_use]
 pub fn stand_in(ask: &Ask<'_, impl Fields>, stored: &Metadata, options: &CacheOptions) -> Option<Serve> {
+    if ask.purges.check(ask.key, &ask.target, stored) == Purged::Gone {
+        return None;
+    }
     let times = times(stored, stored.freshness_lifetime, ask.now);
     match evaluate(stored, ask.target.method, ask.request, options.origin_preconditions) {
         Evaluation::Answer(answer) => Some(Serve {

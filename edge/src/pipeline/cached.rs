@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use seawall_core::{
     cache::{
-        Ask, CacheOptions, CacheStatus, Decision, ForwardReason, Metadata, Stored,
+        Ask, CacheOptions, CacheStatus, Content, Decision, ForwardReason, Metadata, Stored,
         collapse::{Landing, Lone, Role},
         conditional::{self, Evaluation, evaluate},
         decide,
@@ -95,29 +95,30 @@ impl<P: Platform> Cached<'_, P> {
         let mut waited = Duration::ZERO;
         for _ in 0..FOLLOW_ROUNDS_MAX {
             let since = self.platform.now();
-            if !needed.collapse {
-                break;
-            }
             let flight = self.flight(&needed);
             let patience = self.patience(&needed, &request, &flight);
+            let at_once = patience.filter(|patience| patience.time <= waited);
+            if !needed.collapse && at_once.is_none() {
+                break;
+            }
             // What ended since then may be what is needed: there is nobody to wait for, and something to look at.
             if !self.landed_since(&flight, looked) {
-                let wait = match self.join(&flight, waited) {
-                    Role::Lead(ticket) => return self.lead(needed, request, Some(ticket), patience).await,
-                    Role::Follow { wait } => match patience {
-                        Some(Patience { time, then }) if time <= waited => {
-                            return self.share_failure(needed, &request, then);
-                        }
-                        Some(Patience { time, .. }) => wait.min(time.saturating_sub(waited)),
-                        None => wait,
-                    },
-                    Role::Alone(Lone::Uncacheable) if needed.portion.is_none() && !needed.validate => {
+                let wait = match (self.join(&flight, waited, at_once.is_some()), at_once) {
+                    (Role::Lead(ticket), _) => return self.lead(needed, request, Some(ticket), patience).await,
+                    // A call that nobody would wait for is not made beside another.
+                    (Role::Stale | Role::Alone(Lone::Followers | Lone::Waited | Lone::Full), Some(patience)) => {
+                        return self.share_failure(needed, &request, patience.then);
+                    }
+                    (Role::Follow { wait }, _) => {
+                        patience.map_or(wait, |patience| wait.min(patience.time.saturating_sub(waited)))
+                    }
+                    (Role::Alone(Lone::Uncacheable), _) if needed.portion.is_none() && !needed.validate => {
                         // All of it would be fetched for a part, and by the next who asks again.
                         needed.portion = portion(self.conditions, None, part_bytes_max(&self.options))
                             .map(|asked| self.ranged(asked));
                         break;
                     }
-                    Role::Alone(_) | Role::Stale => break,
+                    (Role::Alone(_) | Role::Stale, _) => break,
                 };
                 self.platform.wait(&flight, wait).await;
                 waited = waited.saturating_add(self.platform.now().since(since));
@@ -241,10 +242,9 @@ impl<P: Platform> Cached<'_, P> {
     /// What it costs is charged when it is known that no other isolate makes the call, and one who is refused then gets what is
     /// stored and starts nothing.
     pub(super) fn refresh_aside(&self, flight: CacheKey, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
-        let Role::Lead(ticket) = self.join(&flight, Duration::ZERO) else { return false };
+        let Role::Lead(ticket) = self.join(&flight, Duration::ZERO, true) else { return false };
         let fare = fare();
         let refresh = request.again("GET");
-        // Of a part, the same part is asked for.
         let detached = self.detached(self.conditions.clone());
         self.platform.spawn(async move {
             let cached = detached.cached();
@@ -262,7 +262,7 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
     /// the origin answers with what may not be shared, it is no longer right and goes. When something else is stored by now,
-    /// another call has brought it.
+    /// another call has brought it. Of a part all that is stored is asked for, whichever bytes of it somebody wanted.
     async fn refresh(&self, request: Request<P>, flight: CacheKey) {
         let found = match self.look_up(&request).await {
             Lookup::Found(found) => Some(found),
@@ -272,9 +272,12 @@ impl<P: Platform> Cached<'_, P> {
             return;
         }
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
-        let stored = found.as_ref().map(|found| &found.metadata).filter(|metadata| metadata.status == 206);
-        let portion = stored.and_then(|stored| portion(self.conditions, Some(stored), part_bytes_max(&self.options)));
-        let portion = portion.map(|portion| self.ranged(portion));
+        let portion = found.as_ref().and_then(|found| match found.metadata.content {
+            Content::Part { first, last, .. } => {
+                Some(Ranged { range: range(first, last), if_range: None, completes: false })
+            }
+            Content::Whole { .. } => None,
+        });
         let on_error = if found.is_some() { OnError::Serve } else { OnError::Fail };
         let reason = ForwardReason::Stale;
         let asked = request.again("GET");
@@ -283,17 +286,12 @@ impl<P: Platform> Cached<'_, P> {
                 // Nobody waits for a refresh, so nobody has to know whether the store took it.
                 let _ = self.save(&asked, &metadata, response).await;
             }
-            Called::Passed { response, .. }
-                if is_origin_failure(response.status) || blames_the_request(response.status) =>
-            {
-                self.platform.log(&format!("edge.refresh failed status={}", response.status));
-            }
-            // What is stored is as good as what the origin has, and stays when that cannot answer at all.
-            Called::Passed { detail: detail @ Reason::StandIn, .. } => {
-                self.platform.log(&format!("edge.refresh failed reason={}", detail.as_str()));
+            Called::Passed { response, detail, .. } if is_about_the_page(response.status, detail) => {
+                self.drop_stored(detail, response.status).await;
             }
             Called::Passed { response, detail, .. } => {
-                self.drop_stored(detail, response.status).await;
+                let (status, reason) = (response.status, detail.as_str());
+                self.platform.log(&format!("edge.refresh failed status={status} reason={reason}"));
             }
             Called::Failed { failure: Failure::Status(response), .. } => {
                 self.platform.log(&format!("edge.refresh failed status={}", response.status));
@@ -314,10 +312,11 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
     async fn fetch(&self, needed: Needed<P>, request: Request<P>, lead: Option<Lead>) -> Answer<P> {
-        let (reason, flight) = (needed.reason, self.flight(&needed));
+        let (reason, flight, found) = (needed.reason, self.flight(&needed), needed.found.is_some());
         let asked = request.again(&request.method);
         let called = self.call(needed, request).await;
-        let was_slow = self.was_slow(&flight, &called);
+        // What stood in for a slow call may be stored though nothing was found for this request.
+        let stood_in = self.was_slow(&flight, &called);
         match called {
             Called::Kept { metadata, response, status } => {
                 let how = match evaluate(&metadata, &asked.method, self.conditions, self.options.origin_preconditions) {
@@ -329,9 +328,7 @@ impl<P: Platform> Cached<'_, P> {
                 Answer { response, cache: forward(reason, Some(status), true, None), age: Some(age), how }
             }
             Called::Passed { response, status, detail, uncacheable } => {
-                let says_nothing = is_origin_failure(status) || blames_the_request(status) || detail == Reason::StandIn;
-                if was_slow && !says_nothing {
-                    // What is stored stood in for this.
+                if (found || stood_in) && asked.method == "GET" && is_about_the_page(response.status, detail) {
                     self.drop_stored(detail, status).await;
                 }
                 // A failure says nothing about whether the next response can be shared.
@@ -410,10 +407,27 @@ impl<P: Platform> Cached<'_, P> {
     }
 }
 
-/// Whether a status is about the request of the visitor who happened to start a refresh, and says nothing of the page. Those
-/// that may mean that the page is gone or protected now do.
-const fn blames_the_request(status: u16) -> bool {
-    matches!(status, 400..=499) && !matches!(status, 401..=404 | 410 | 451)
+/// Whether what an answer to GET forbids holds for what is stored too. An answer is about the page if it is no failure and
+/// not about the request of the visitor who happened to be the first; statuses that may mean that the page is gone or
+/// protected now are about it. Nor do some reasons say that it is no longer right: they are about the request, about the store,
+/// about when it came or about what the origin can do now.
+const fn is_about_the_page(status: u16, reason: Reason) -> bool {
+    let is_silent = matches!(
+        reason,
+        Reason::Method
+            | Reason::Partial
+            | Reason::RequestNoStore
+            | Reason::Authorization
+            | Reason::Purged
+            | Reason::TooLong
+            | Reason::StandIn
+    );
+    !is_silent && matches!(status, 200..=399 | 401..=404 | 410 | 451)
+}
+
+/// These bytes, as the origin is asked for them.
+fn range(first: u64, last: u64) -> String {
+    format!("bytes={first}-{last}")
 }
 
 /// What follows from a look-up.

@@ -6,7 +6,7 @@
 //! `pop`: calls that isolates share. `parts`: stored partial content. `at_once`: answers that wait for nothing.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
-//! any origin. `outage`: a minute of each fault under load. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
+//! any origin. `hanging`: stored pages before an origin that does not answer. `outage`: a minute of each fault under load. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
 
 mod at_once;
 mod attacks;
@@ -15,6 +15,7 @@ mod control;
 mod cron;
 mod failover;
 mod guard;
+mod hanging;
 mod hostile;
 mod limit;
 mod map;

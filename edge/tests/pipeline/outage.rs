@@ -136,7 +136,7 @@ fn the_first_few_wait_for_an_origin_that_hangs() {
         assert!(world.calls().len() - calls >= 10, "calls go on beside the visitors, and find out when it is back");
 
         world.origin(|_| Reply::ok("new", &[]).after(seconds(1)));
-        world.advance(seconds(120));
+        world.advance(seconds(90));
         // The calls of the first visitors find out, as many as the breaker lets through; those of the next bring the rest.
         let rounds: Vec<Vec<_>> = (0..3)
             .map(|_| {
@@ -145,7 +145,10 @@ fn the_first_few_wait_for_an_origin_that_hangs() {
                 answers
             })
             .collect();
-        assert!(rounds[0][..3].iter().all(|(_, text, _, wait)| (&**text, *wait) == ("old", seconds(0))));
+        if pause < seconds(45) {
+            // Where calls were farther apart the silence is forgotten by now.
+            assert!(rounds[0][..3].iter().all(|(_, text, _, wait)| (&**text, *wait) == ("old", seconds(0))));
+        }
         assert!(rounds.iter().flatten().all(|(.., wait)| *wait <= seconds(1)), "{rounds:?}");
         assert!(rounds[2].iter().all(|(_, text, ..)| text == "new"), "{:?}", rounds[2]);
     }

@@ -5,7 +5,7 @@ use seawall_edge::{fake::Reply, message::Request};
 
 use super::{
     body, cache_status, field,
-    parts::{FILM, Film, STORE, ask, is_hit, world},
+    parts::{FILM, Film, STORE, ask, is_hit, show, world},
     seconds,
 };
 
@@ -116,4 +116,20 @@ fn parts_are_joined_to_no_more_than_the_store_takes() {
     }
     assert_eq!(*log.borrow(), ["", "bytes=10-19", "bytes=500-"]);
     assert!(!world.metrics().iter().any(|line| line.contains("cache-save")));
+}
+
+/// A refresh is for everybody: the visitor's own range and condition have no part in it.
+#[test]
+fn a_refresh_of_a_part_asks_for_all_that_is_stored() {
+    let (old, new) = (Film::new(1000, "\"v1\""), Film { text: "x".repeat(1000), ..Film::new(0, "\"v2\"") });
+    let (world, edge, _) = world("partial = \"store\", stale_while_revalidate = \"1h\"", &old);
+    assert_eq!(ask(&world, &edge, "bytes=0-99").status, 206);
+    world.advance(seconds(100));
+    let log = show(&world, &new);
+    let stale = Request::get(FILM).with("range", "bytes=90-99").with("if-range", "\"v1\"");
+    assert!(is_hit(&world.send(&edge, stale)));
+    world.settle();
+    let again = ask(&world, &edge, "bytes=0-9");
+    assert_eq!(*log.borrow(), ["bytes=0-99  \"v1\""]);
+    assert_eq!((is_hit(&again), body(&again)), (true, "xxxxxxxxxx"));
 }

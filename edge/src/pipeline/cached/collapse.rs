@@ -1,6 +1,5 @@
 //! What requests for one URL share: a call that one of them makes, and its failure.
 
-use alloc::format;
 use core::time::Duration;
 
 use futures_channel::oneshot;
@@ -28,7 +27,7 @@ use crate::{
 use super::{
     Cached, Needed, Patience,
     pop::{Gathered, Lead},
-    unavailable_answer,
+    range, unavailable_answer,
 };
 
 impl<P: Platform> Cached<'_, P> {
@@ -109,9 +108,11 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     /// The name of the call that a request needs: that of the response, and of a part of it one of its own, so that nobody
-    /// waits for other bytes than it wants.
+    /// waits for other bytes than it wants. Calls that are not shared, such as those of HEAD, have one name too: by it one
+    /// that hangs is known, and says nothing of the others.
     pub(super) fn flight(&self, needed: &Needed<P>) -> CacheKey {
         match &needed.portion {
+            _ if !needed.collapse => self.key.part(UNSHARED),
             Some(portion) => self.key.part(portion.range.as_bytes()),
             None => self.key,
         }
@@ -121,7 +122,7 @@ impl<P: Platform> Cached<'_, P> {
     /// for that part has.
     pub(super) fn refreshed_as(&self, stored: &Metadata) -> CacheKey {
         match stored.content {
-            Content::Part { first, last, .. } => self.key.part(format!("bytes={first}-{last}").as_bytes()),
+            Content::Part { first, last, .. } => self.key.part(range(first, last).as_bytes()),
             Content::Whole { .. } => self.key,
         }
     }
@@ -136,9 +137,9 @@ impl<P: Platform> Cached<'_, P> {
         self.edge.state.borrow().landings.landed_since(moment, flight, self.platform.now())
     }
 
-    /// Takes the lead for this call, or learns who has it.
-    pub(super) fn join(&self, flight: &CacheKey, waited: Duration) -> Role {
-        let joiner = Joiner { has_stale: false, waited, id: None };
+    /// Takes the lead for this call, or learns who has it: who `has_stale` to give at once does not follow it.
+    pub(super) fn join(&self, flight: &CacheKey, waited: Duration, has_stale: bool) -> Role {
+        let joiner = Joiner { has_stale, waited, id: None };
         let (now, collapse) = (self.platform.now(), self.collapse());
         self.edge.state.borrow_mut().flights.join(flight, joiner, now, &collapse)
     }
@@ -180,6 +181,9 @@ impl<P: Platform> Cached<'_, P> {
         }
     }
 }
+
+/// What stands in a name where a part has its range, which begins with a unit.
+const UNSHARED: &[u8] = b"";
 
 /// The status of a request that another one's call answered.
 pub(super) const fn collapsed(reason: ForwardReason, status: Option<u16>, detail: Option<&'static str>) -> CacheStatus {

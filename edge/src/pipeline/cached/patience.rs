@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use seawall_core::{
     breaker::State,
-    cache::{decide::stand_in, judge::OnError, key::CacheKey},
+    cache::{ForwardReason, decide::stand_in, judge::OnError, key::CacheKey},
 };
 
 use crate::{
@@ -19,13 +19,12 @@ use crate::{
     answer::Answer,
     failure::CallFailure,
     guard::Unavailable,
-    limits::{SILENT_CALLS, SLOW_REMEMBERED_FOR},
-    lookup::Lookup,
+    limits::{FLIGHT_MARGIN, SLOW_REMEMBERED_FOR},
     message::Request,
     platform::FetchError,
 };
 
-use super::{Cached, Needed, call::Called};
+use super::{Cached, Needed, Step, call::Called};
 
 /// How long a request waits for a call, and what the call is to it then.
 #[derive(Clone, Copy, Debug)]
@@ -35,16 +34,23 @@ pub(super) struct Patience {
 }
 
 impl<P: Platform> Cached<'_, P> {
-    /// `None` where nothing may stand in, and the request waits for as long as the call takes.
+    /// `None` where nothing may stand in, and the request waits for as long as the call takes: so too where the client itself
+    /// wants the origin asked (RFC 9111 §5.2.1.4), who gets what is stored when that has failed.
     pub(super) fn patience(&self, needed: &Needed<P>, request: &Request<P>, flight: &CacheKey) -> Option<Patience> {
         let found = needed.found.as_ref().filter(|_| needed.on_error == OnError::Serve)?;
+        if needed.reason == ForwardReason::Request {
+            return None;
+        }
         let (state, now) = (self.edge.state.borrow(), self.platform.now());
         stand_in(&self.ask(request.target(), &state.purges), &found.metadata, &self.options)?;
         let which = usize::from(self.route.upstream.0);
         let slow = Unavailable::Failed(FetchError::Timeout);
         // An open one refuses the call at once, and says so itself.
         let is_probed = state.breakers[which].state(now) == State::HalfOpen;
-        let is_slow = state.silences[which] >= SILENT_CALLS || state.slow.get(flight.low_bits(), now).is_some();
+        let outlived = |call: &CacheKey| state.slow.get(call.low_bits(), now).is_some();
+        // HEAD is answered no sooner than GET.
+        let is_slow =
+            state.silences[which].is_known(now) || outlived(flight) || (!needed.collapse && outlived(&self.key));
         let (time, then) = if is_probed {
             (Duration::ZERO, Unavailable::Open { retry_after: Duration::ZERO })
         } else if is_slow {
@@ -72,9 +78,13 @@ impl<P: Platform> Cached<'_, P> {
             }
         }
         self.note_slowness(flight, time);
-        match self.look_up(asked).await {
-            Lookup::Found(found) => self.stand_in(*found, asked, then),
-            Lookup::OtherVariants | Lookup::Nothing => None,
+        // What is there now may be something else, which may be served, or may not.
+        match self.usable(self.look_up(asked).await, asked) {
+            Step::Answer(answer) | Step::Stale(answer, _) => Some(answer),
+            Step::Fetch(Needed { found: Some(found), on_error: OnError::Serve, .. }) => {
+                self.stand_in(*found, asked, then)
+            }
+            Step::Fetch(_) => None,
         }
     }
 
@@ -92,10 +102,11 @@ impl<P: Platform> Cached<'_, P> {
     /// Remembers that the call for a page outlived somebody's patience, if he had any.
     fn note_slowness(&self, flight: &CacheKey, patience: Duration) {
         let (state, now) = (&mut *self.edge.state.borrow_mut(), self.platform.now());
-        state.slow.put(flight.low_bits(), now, now.after(SLOW_REMEMBERED_FOR), now);
+        // Until the call must have ended, at least.
+        let lease = self.edge.policy.upstream_of(self.route).deadline.saturating_add(FLIGHT_MARGIN);
+        state.slow.put(flight.low_bits(), now, now.after(lease.max(SLOW_REMEMBERED_FOR)), now);
         if !patience.is_zero() {
-            let silence = &mut state.silences[usize::from(self.route.upstream.0)];
-            *silence = silence.saturating_add(1);
+            state.silences[usize::from(self.route.upstream.0)].outlived(now);
         }
     }
 }
