@@ -8,9 +8,10 @@
 //!
 //! # Design
 //! Who has something in memory waits for the database only where that is worth it: [`HEARD_WITHIN`] for a word of it, and
-//! [`PATIENCE`] for a version that it says is to be made anew, whether he makes it or someone else does. A look that failed or was late opens a breaker for all
-//! documents of the process; for about a second nobody looks then, and after that one does, beside the serving. Meanwhile
-//! what is in memory is served at once, for [`OLD_MAX`], as something that the edge must not store.
+//! [`PATIENCE`] for a version that it says is to be made anew, whether he makes it or someone else does. A look that failed or
+//! was late opens a breaker for all documents of the process; for about a second nobody looks then, and after that one does,
+//! beside the serving. Meanwhile what is in memory is served at once, for [`OLD_MAX`], as something that the edge must not store.
+//! What is not in memory is made without being kept where the page cache does not answer: a replica may have what it needs.
 
 mod memory;
 mod page;
@@ -36,7 +37,7 @@ use crate::http::cache::Reuse;
 use crate::http::limits::REQUEST_TIME_MAX;
 use crate::http::observe::DatabaseTime;
 use crate::logging::Seldom;
-use crate::page_cache::{Entry, Lifetime, PageCache, Payload};
+use crate::page_cache::{Answer, Entry, Lifetime, PageCache, Payload};
 use crate::purge;
 
 /// A page or document of the site. A clone is the same one.
@@ -226,8 +227,13 @@ impl Documents {
         let asking = tokio::spawn(async move {
             // A look says what was true when it began.
             let seen = Instant::now();
-            let asked = tokio::time::timeout(REQUEST_TIME_MAX, cache.get(&stored)).await;
-            let (answer, is_old) = asked.map_err(|_| too_long())??;
+            let asked = async {
+                match tokio::time::timeout(HEARD_WITHIN, cache.peek(&key, None)).await {
+                    Ok(Ok(found)) => cache.serve(&stored, found).await,
+                    Ok(Err(_)) | Err(_) => stored.compute().await.map(|payload| (Answer::Other(payload, None), false)),
+                }
+            };
+            let (answer, is_old) = tokio::time::timeout(REQUEST_TIME_MAX, asked).await.map_err(|_| too_long())??;
             Ok(remember(&near, key, Near::read(answer, None, seen, is_old)?))
         });
         asking.await.map_err(Error::bug)?
@@ -257,6 +263,7 @@ impl Documents {
             Ok(Err(_)) | Err(_) => Ok(before.unconfirmed()),
         }
     }
+
     /// Asks whether there is another version, which may make it, and tells the breaker whether the database spoke.
     async fn renew<D: Document>(
         self,

@@ -316,7 +316,14 @@ impl PageCache {
                 Standing::Fresh | Standing::Stale => return found.served(),
                 Standing::Old | Standing::Empty => {}
             }
-            if let Some(since) = self.lease(entry, key).await? {
+            let leased = match self.lease(entry, key).await {
+                Ok(leased) => leased,
+                Err(error) => {
+                    tracing::debug!(event = "cache.unwritable", key, %error, "the page cache cannot be written");
+                    return entry.compute().await.map(|payload| (Answer::Other(payload, None), Source::Made));
+                }
+            };
+            if let Some(since) = leased {
                 // Someone may have been done between the look and the lease.
                 let again = self.find(key, None).await?;
                 if again.standing == Standing::Fresh {

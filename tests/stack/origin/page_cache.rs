@@ -347,3 +347,18 @@ async fn documents_outlast_their_database_and_nothings_are_few() -> Result<()> {
     assert_eq!((answer.status, answer.field("retry-after").is_empty()), (503, false));
     Ok(())
 }
+
+#[tokio::test]
+async fn pages_that_nothing_can_be_kept_of_are_made_all_the_same() -> Result<()> {
+    let database = Database::create("read_only")?;
+    // As on a server that was a replica until now, or whose disk is full.
+    let read_only = "ALTER DATABASE read_only SET default_transaction_read_only = on";
+    database.connect().await?.batch_execute(read_only).await?;
+    let site = database.serve()?;
+    for target in ["/search?q=market", "/api/v1/search?q=market", "/velocity", "/about-data"] {
+        let answer = site.visitor().get(target).await?;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+    }
+    assert_eq!(database.number("SELECT count(*) FROM page_cache").await?, 0);
+    Ok(())
+}
