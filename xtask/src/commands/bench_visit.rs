@@ -102,7 +102,8 @@ impl Visits {
             // Opened by the first request of each client.
             let connection = connection.as_mut().context("no connection")?;
             // Another address for each request; the case "hit" repeats those of the case "miss".
-            let path = format!("/search?q=valencia+{series}+{number}");
+            // Another page of one street each time: it begins after a permit that need not be there.
+            let path = format!("/search?q=valencia&after=2024-01-01T00:00:00_{series}{number:05}");
             let started = Instant::now();
             let response = connection.get(&path)?;
             let time = started.elapsed();
