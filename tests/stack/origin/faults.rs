@@ -380,7 +380,7 @@ async fn an_api_that_fails_or_hangs_loses_nothing() -> Result<()> {
     let folder = seawall_xtask::scratch::dir("faults-soda")?;
     let policy = folder.path().join("policy.toml");
     std::fs::write(&policy, POLICY)?;
-    let soda = [("SODA_BASE_URL", &*soda), ("SODA_TIMEOUT", "100ms"), ("POLICY_FILE", &policy.to_string_lossy())];
+    let soda = [("SODA_BASE_URL", &*soda), ("SODA_TIMEOUT", "1s"), ("POLICY_FILE", &policy.to_string_lossy())];
     let site = crate::support::Site::start_with(&database.origin, 0, &[&WORKER[..], &soda].concat())?;
     let ask = |method, target: &str| ask(&site, method, target).send();
     until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
