@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use seawall_xtask::redis::Redis;
 use seawall_xtask::scratch;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -41,6 +41,9 @@ fn patient_site_with(database: &Database, file: &Path, redis: &[(&str, &str)]) -
 /// Of `[upstream.redis]`, the only one so short.
 const REDIS_DEADLINE: &str = "deadline = \"100ms\"";
 
+/// Requests of one client under way at a time.
+const AT_A_TIME: usize = 16;
+
 /// How many of `requests` from one client were admitted, and how long the slowest took. No answer is anything but
 /// admitted (404: there is no such page) or refused.
 async fn admitted(visitors: &[Visitor], client: &str, requests: usize) -> Result<(usize, Duration)> {
@@ -53,7 +56,9 @@ async fn admitted(visitors: &[Visitor], client: &str, requests: usize) -> Result
         ensure!(policy.ends_with("\"api\";q=60;w=60"), "{policy}");
         Ok((usize::from(answer.status == 404), asked.elapsed()))
     };
-    let answers = try_join_all((0..requests).map(|request| ask(visitors[request % visitors.len()]))).await?;
+    // Not all at once: on a slow machine the last of them would wait for longer than a request may take.
+    let requests = (0..requests).map(|request| ask(visitors[request % visitors.len()]));
+    let answers: Vec<_> = stream::iter(requests).buffer_unordered(AT_A_TIME).try_collect().await?;
     let slowest = answers.iter().map(|(_, took)| *took).max().unwrap_or_default();
     Ok((answers.iter().map(|(admitted, _)| admitted).sum(), slowest))
 }
@@ -129,7 +134,10 @@ async fn redis_may_go_and_come_back() -> Result<()> {
     let (database, mut redis) = (Database::create("limits_gone")?, Redis::start()?);
     let sites = [patient_site(&database, &redis)?, patient_site(&database, &redis)?];
     let visitors = sites.each_ref().map(Site::visitor);
-    assert!(admitted(&visitors, "192.0.2.1", 2 * BURST).await?.0 < BURST + 5);
+    let started = Instant::now();
+    let (together, _) = admitted(&visitors, "192.0.2.1", 2 * BURST).await?;
+    let given_back = usize::try_from(started.elapsed().as_secs())?;
+    assert!((BURST..=BURST + given_back).contains(&together), "{together}");
 
     redis.kill();
     let started = Instant::now();
@@ -204,8 +212,9 @@ async fn a_redis_that_hangs_holds_nobody_up() -> Result<()> {
     .await?;
     let (_, slowest) = admitted(&visitors, "192.0.2.6", BURST).await?;
     println!("Redis hangs: the slowest of {BURST} after {slowest:?}");
-    // A request waits for a tenth of a second at most; the rest is the machine's.
-    ensure!(slowest < Duration::from_secs(2), "a request waited for {slowest:?}");
+    // A request waits for a tenth of a second at most; the rest is the machine's. One that waited for Redis would be given
+    // up after eight.
+    ensure!(slowest < Duration::from_secs(6), "a request waited for {slowest:?}");
     redis.thaw()?;
     until(async || {
         admitted(&visitors, "192.0.2.7", 1).await?;
