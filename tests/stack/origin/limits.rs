@@ -29,13 +29,18 @@ fn patient_site(database: &Database, redis: &Redis) -> Result<Site> {
 
 /// The same, whose policy is put at `file`, and whose Redis is what these variables say.
 fn patient_site_with(database: &Database, file: &Path, redis: &[(&str, &str)]) -> Result<Site> {
-    let policy = include_str!("../../../policy.toml");
-    let patient = policy.replace(REDIS_DEADLINE, "deadline = \"5s\"");
-    ensure!(patient != policy, "policy.toml says something else than {REDIS_DEADLINE}");
-    std::fs::write(file, patient)?;
+    write_patient_policy(file)?;
     let file = file.to_string_lossy();
     let variables = [("RATE_LIMITS", "on"), ("TRUSTED_PROXY_HOPS", "1"), ("POLICY_FILE", &*file)];
     Site::start_with(&database.origin, 0, &[&variables[..], redis].concat())
+}
+
+/// The site's policy, with patience for Redis.
+pub(super) fn write_patient_policy(file: &Path) -> Result<()> {
+    let policy = include_str!("../../../policy.toml");
+    let patient = policy.replace(REDIS_DEADLINE, "deadline = \"5s\"");
+    ensure!(patient != policy, "policy.toml says something else than {REDIS_DEADLINE}");
+    Ok(std::fs::write(file, patient)?)
 }
 
 /// Of `[upstream.redis]`, the only one so short.
