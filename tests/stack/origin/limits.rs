@@ -46,6 +46,8 @@ pub(super) fn write_patient_policy(file: &Path) -> Result<()> {
 /// Of `[upstream.redis]`, the only one so short.
 const REDIS_DEADLINE: &str = "deadline = \"100ms\"";
 
+/// Pauses of the machine while a hundred requests are answered.
+const PAUSES: u64 = 10;
 /// Requests of one client under way at a time.
 const AT_A_TIME: usize = 16;
 
@@ -125,8 +127,9 @@ async fn who_was_refused_costs_redis_one_question() -> Result<()> {
         "100 requests of a refused client in {:?}: {asked} questions, {admitted_again} admitted",
         started.elapsed()
     );
-    // For each that is given back, one question is answered yes and the next one no.
-    assert!(asked <= 2 * given_back && admitted_again as u64 <= given_back, "{asked} {admitted_again}");
+    // For each that is given back, one question is answered yes and the next one no. A wait is counted from before its
+    // question, so where the machine pauses in one, the next comes too early.
+    assert!(asked <= 2 * given_back + PAUSES && admitted_again as u64 <= given_back, "{asked} {admitted_again}");
     until(async || Ok(admitted(&[visitor], "192.0.2.1", 1).await?.0 == 1)).await?;
     assert_eq!(admitted(&[visitor], "192.0.2.2", 1).await?.0, 1, "another client is not touched");
     Ok(())
