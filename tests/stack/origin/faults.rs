@@ -65,6 +65,13 @@ limits = ["all"]
 [route.cache]
 edge = { fresh = "60s" }
 [[route]]
+name = "permit"
+path = "/permit/**"
+upstream = "data"
+limits = ["all"]
+[route.cache]
+edge = { fresh = "60s" }
+[[route]]
 name = "others"
 path = "/**"
 limits = ["all"]
@@ -335,7 +342,7 @@ async fn pages_in_memory_do_not_wait_for_a_database_that_hangs() -> Result<()> {
     pass(Duration::from_millis(1_100)).await;
     let read = read_all(stack.visitor(), &pages).await;
     let health = stack.visitor().get("/health").await;
-    let searches = (0..10).map(|number| format!("/search?q=market&page={number}"));
+    let searches = (0..10).map(|number| format!("/search?q=street+{number}"));
     let told = tell_all(stack.visitor(), &others.iter().cloned().chain(searches).collect::<Vec<_>>()).await;
     stack.cluster.thaw()?;
     let (took, health, told) = (read?, health?.json()?, told?);
