@@ -279,13 +279,22 @@ pub fn run(name: &str, command: Command, step: &Step) -> Result<()> {
 /// # Errors
 /// When it cannot be run, fails, or a signal came.
 pub fn run_aloud(name: &str, command: Command) -> Result<()> {
-    let mut service = Service::start(name, command, Logs::Print(String::new()))?;
-    service.stop_within = COMMAND_STOPS_WITHIN;
-    let status = service.wait()?;
+    let (status, _) = try_aloud(name, command)?;
     if !status.success() {
         bail!("{name} failed ({status})");
     }
     Ok(())
+}
+
+/// The same for a command that may fail: how it ended, and its last lines.
+///
+/// # Errors
+/// When it cannot be run, or a signal came.
+pub fn try_aloud(name: &str, command: Command) -> Result<(ExitStatus, String)> {
+    let mut service = Service::start(name, command, Logs::Print(String::new()))?;
+    service.stop_within = COMMAND_STOPS_WITHIN;
+    let status = service.wait()?;
+    Ok((status, service.last_lines()))
 }
 
 /// The standard output of a quick command, trimmed; `None` when it cannot be run or fails.
