@@ -1,20 +1,55 @@
 //! TCP ports on the loopback address.
 
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::BuildHasher as _;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// A port that was free a moment ago. Another program can take it before it is used, so callers that care retry.
+/// The ports that [`free`] gives. The system gives later ones to outgoing connections (Linux from 32768, macOS and
+/// the IANA's list from 49152): a connection to a server that is down could be given that server's own port, connect
+/// to itself, and so keep the server from coming back.
+const GIVEN: Range<u16> = 20_000..32_768;
+/// Fewer than this and we leave the choice to the system.
+const ENOUGH: u16 = 1_000;
+
+/// A port that is free and that this program has not given before, so that a server may be stopped and started on it
+/// again. Another program can take it before it is used, so callers that care retry.
 ///
 /// # Errors
 /// When no port can be bound at all.
 pub fn free() -> Result<u16> {
+    static GIVEN_SO_FAR: AtomicU16 = AtomicU16::new(0);
+    static FIRST: LazyLock<u16> = LazyLock::new(|| {
+        let random = RandomState::new().hash_one(std::process::id());
+        u16::try_from(random % u64::from(u16::MAX)).unwrap_or_default()
+    });
+    let range = ours(fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok().as_deref());
+    let number = u16::try_from(range.len()).context("more ports than there are")?;
+    if number >= ENOUGH {
+        for _ in 0..number {
+            let next = u32::from(*FIRST) + u32::from(GIVEN_SO_FAR.fetch_add(1, Ordering::Relaxed));
+            let port = range.start + u16::try_from(next % u32::from(number))?;
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok(port);
+            }
+        }
+    }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
+}
+
+/// [`GIVEN`] without what this system gives to outgoing connections, as Linux writes it: the first and the last port.
+fn ours(systems: Option<&str>) -> Range<u16> {
+    let first = systems.and_then(|systems| systems.split_whitespace().next()?.parse::<u16>().ok());
+    GIVEN.start..first.unwrap_or(GIVEN.end).clamp(GIVEN.start, GIVEN.end)
 }
 
 /// Refuses a port that something listens on, naming it, with the option that chooses another.
@@ -84,6 +119,27 @@ mod tests {
         }
         drop(listener);
         require_free(port, "--port")
+    }
+
+    #[test]
+    fn a_port_is_given_once_and_never_one_of_the_systems() -> Result<()> {
+        let given = (0..200).map(|_| free()).collect::<Result<Vec<_>>>()?;
+        let different: std::collections::BTreeSet<u16> = given.iter().copied().collect();
+        assert_eq!(different.len(), given.len(), "{given:?}");
+        let range = ours(fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok().as_deref());
+        if range.len() >= usize::from(ENOUGH) {
+            assert!(given.iter().all(|port| range.contains(port)), "{given:?}");
+        }
+        let cases = [
+            (None, 32_768),
+            (Some("32768\t60999\n"), 32_768),
+            (Some("25000 65535"), 25_000),
+            (Some("1024 65535"), 20_000),
+        ];
+        for (systems, end) in cases {
+            assert_eq!(ours(systems), 20_000..end, "{systems:?}");
+        }
+        Ok(())
     }
 
     #[test]

@@ -124,17 +124,31 @@ pub fn listening(name: &str, command: Command, announced: &str, logs: Logs) -> R
 }
 
 /// Starts the edge under `wrangler dev` before `origin_url`, and waits until a request goes through. What workerd stores
-/// lies below `state`.
+/// lies below `state`; its secrets are in the file `secrets`, and what the checkout's own `.dev.vars` says counts more.
 ///
 /// # Errors
 /// When it does not come up.
-pub fn edge(project: &Project, port: u16, origin_url: &str, state: &Path, logs: Logs) -> Result<Listening> {
+pub fn edge(
+    project: &Project,
+    port: u16,
+    origin_url: &str,
+    state: &Path,
+    secrets: Option<&Path>,
+    logs: Logs,
+) -> Result<Listening> {
     let mut command = tools::wrangler(project)?;
     command
         .args(["dev", "--ip", "127.0.0.1", "--inspector-port", "0", "--show-interactive-dev-session=false"])
         .args(["--port", &port.to_string(), "--var", &format!("ORIGIN:{origin_url}")])
         .arg("--persist-to")
         .arg(state);
+    if let Some(secrets) = secrets {
+        command.arg("--env-file").arg(secrets);
+        let own = project.path(".dev.vars");
+        if own.is_file() {
+            command.arg("--env-file").arg(own);
+        }
+    }
     let mut service = Service::start("wrangler dev", command, logs)?;
     service.wait_until(EDGE_WITHIN, || http::status(port, "/health").is_ok_and(|status| status == 200))?;
     Ok(Listening { service, port })
@@ -154,14 +168,14 @@ pub struct SpinEdge<'a> {
 }
 
 impl SpinEdge<'_> {
-    /// Starts it under `spin up`, and waits until a request goes through.
+    /// Starts it under `spin up`, and waits until a request goes through. `further` are Spin's own arguments.
     ///
     /// # Errors
     /// When it does not come up.
-    pub fn serve_on_spin(&self, project: &Project, port: u16, logs: Logs) -> Result<Listening> {
+    pub fn serve_on_spin(&self, project: &Project, port: u16, further: &[&str], logs: Logs) -> Result<Listening> {
         let mut command = Command::new("spin");
         command.args(["up", "--listen", &format!("127.0.0.1:{port}"), "--from"]).arg(project.path("spin.toml"));
-        command.arg("--state-dir").arg(self.state).args(self.variables());
+        command.arg("--state-dir").arg(self.state).args(self.variables()).args(further);
         let mut service = Service::start("spin up", command, logs)?;
         service.wait_until(EDGE_WITHIN, || http::status(port, "/health").is_ok_and(|status| status == 200))?;
         Ok(Listening { service, port })

@@ -11,7 +11,7 @@ use seawall_xtask::project::Project;
 use seawall_xtask::scratch::{self, Scratch};
 use seawall_xtask::stack::{Listening, Origin};
 use seawall_xtask::step::Steps;
-use seawall_xtask::{build, tools};
+use seawall_xtask::{build, ports, tools};
 use tokio_postgres::NoTls;
 
 use super::visitor::Visitor;
@@ -212,7 +212,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Starts it on a port; 0 takes a free one.
+    /// Starts it on a port; 0 takes a free one, which another one may take over after it.
     pub(crate) fn start(origin: &Origin, port: u16) -> Result<Self> {
         Self::start_with(origin, port, &[])
     }
@@ -229,6 +229,7 @@ impl Site {
             // Pages show what a test has just written into the database.
             ("PAGE_MEMORY_MIB", "0"),
         ];
+        let port = if port == 0 { ports::free()? } else { port };
         Ok(Self { server: origin.serve(port, &[&environment, further].concat(), Logs::Keep)? })
     }
 

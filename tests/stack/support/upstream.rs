@@ -13,6 +13,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use seawall_xtask::ports;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -65,9 +66,9 @@ struct Shared {
 }
 
 impl Upstream {
-    /// Starts it on a free port.
+    /// Starts it on a free port, which another one may take over after it.
     pub(crate) async fn start(answer: impl FnMut(&Call) -> Reply + Send + 'static) -> Result<Self> {
-        Self::start_on(0, answer).await
+        Self::start_on(ports::free()?, answer).await
     }
 
     /// Starts it on a port that another one had.

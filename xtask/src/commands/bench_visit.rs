@@ -55,7 +55,7 @@ pub(crate) fn run(project: &Project, requests: u32) -> Result<Value> {
     // Its own store, so that nothing of an earlier run is a hit here.
     let state = scratch::dir("bench-edge")?;
     let edge = steps.run("start the edge under wrangler dev", |_| {
-        stack::edge(project, ports::free()?, &origin.url(), state.path(), Logs::Keep)
+        stack::edge(project, ports::free()?, &origin.url(), state.path(), None, Logs::Keep)
     })?;
 
     let visits = Visits { requests };

@@ -14,6 +14,10 @@ use seawall_xtask::stack::{self, Listening, Origin, SpinEdge};
 use seawall_xtask::step::{Steps, seconds};
 use seawall_xtask::{build, ports, scratch, screen, tools};
 
+mod operator;
+
+use self::operator::{ADMIN_EMAIL, INVITE_CODE, Operator};
+
 const DATABASE: &str = "seawall";
 /// The lock that keeps a second `up`, and `clean`, away from the first one's database.
 pub(crate) const LOCK: &str = "up";
@@ -75,22 +79,17 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let steps = Steps::new();
     let (mut cluster, origin) = prepare(project, arguments, &steps)?;
     let prefix = |name: &str, colour: u8| Logs::Print(screen::paint(colour, &format!("{name:<6} | ")));
-    // Links in mail lead to the edge, as a visitor would.
-    let base_url = format!("http://127.0.0.1:{}", arguments.port);
+    let operator = Operator::of(&project.state_dir("")?)?;
     let mut origin = steps.run("start the origin", |step| {
-        let origin = origin.serve(
-            arguments.origin_port,
-            &[("TRUSTED_PROXY_HOPS", "1"), ("BASE_URL", &base_url)],
-            prefix("origin", CYAN),
-        )?;
+        let origin = start_origin(&origin, arguments, &operator, prefix("origin", CYAN))?;
         step.note(&origin.url());
         Ok(origin)
     })?;
     let logs = prefix("edge", MAGENTA);
     let (mut edge, redis) = match arguments.edge {
-        Edge::Workers => (start_on_workers(project, arguments.port, &origin, logs, &steps)?, None),
+        Edge::Workers => (start_on_workers(project, arguments.port, &origin, &operator, logs, &steps)?, None),
         Edge::Spin => {
-            let (edge, redis) = start_on_spin(project, arguments.port, &origin, logs, &steps)?;
+            let (edge, redis) = start_on_spin(project, arguments.port, &origin, &operator, logs, &steps)?;
             (edge, Some(redis))
         }
     };
@@ -109,10 +108,34 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     result
 }
 
-fn start_on_workers(project: &Project, port: u16, origin: &Listening, logs: Logs, steps: &Steps) -> Result<Listening> {
+/// What the surroundings say about a variable counts more than what is set here.
+fn start_origin(origin: &Origin, arguments: &Arguments, operator: &Operator, logs: Logs) -> Result<Listening> {
+    // Links in mail lead to the edge, as a visitor would.
+    let base_url = format!("http://127.0.0.1:{}", arguments.port);
+    let purge_url = format!("{base_url}/__seawall/purge");
+    let variables = [
+        ("TRUSTED_PROXY_HOPS", "1"),
+        ("BASE_URL", &*base_url),
+        ("PURGE_URL", &purge_url),
+        ("PURGE_SECRET", &operator.secret),
+        ("ADMIN_EMAIL", ADMIN_EMAIL),
+        ("INVITE_CODES", INVITE_CODE),
+    ];
+    let unsaid: Vec<_> = variables.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
+    origin.serve(arguments.origin_port, &unsaid, logs)
+}
+
+fn start_on_workers(
+    project: &Project,
+    port: u16,
+    origin: &Listening,
+    operator: &Operator,
+    logs: Logs,
+    steps: &Steps,
+) -> Result<Listening> {
     steps.run("start the edge under wrangler dev", |step| {
         let state = project.state("wrangler/state");
-        let edge = stack::edge(project, port, &origin.url(), &state, logs)?;
+        let edge = stack::edge(project, port, &origin.url(), &state, Some(&operator.file), logs)?;
         step.note(&edge.url());
         Ok(edge)
     })
@@ -123,6 +146,7 @@ fn start_on_spin(
     project: &Project,
     port: u16,
     origin: &Listening,
+    operator: &Operator,
     logs: Logs,
     steps: &Steps,
 ) -> Result<(Listening, Redis)> {
@@ -145,9 +169,11 @@ fn start_on_spin(
         let (origin_url, redis_url) = (origin.url(), redis.url());
         let edge =
             SpinEdge { component: &component.file, origin_url: &origin_url, redis_url: &redis_url, state: &state };
+        let secret = format!("control_secret={}", operator.secret);
+        let further = ["--variable", &*secret];
         let edge = match &host {
-            Some(host) => edge.serve_on_host(host, port, &[], logs)?,
-            None => edge.serve_on_spin(project, port, logs)?,
+            Some(host) => edge.serve_on_host(host, port, &further, logs)?,
+            None => edge.serve_on_spin(project, port, &further, logs)?,
         };
         step.note(&edge.url());
         Ok((edge, redis))
@@ -258,6 +284,15 @@ fn greet(edge: &Listening, origin: &Listening, started: Instant) {
     say("and then one too many:");
     say(&format!(
         "  a 429           for n in $(seq 20); do curl -so /dev/null -w '%{{http_code}} ' '{url}/search?q='$n; done"
+    ));
+    say("");
+    say("As someone with an account, and as the operator:");
+    say(&format!("  sign in         {url}/demo, with any address; the mail with the link is printed here"));
+    say(&format!("  {url}/admin/perf is for {ADMIN_EMAIL}"));
+    say(&format!(
+        "  a purge         . .seawall/operator.env; curl -X POST {url}/__seawall/purge \\\n{:18}\
+         -H \"Authorization: Bearer $CONTROL_SECRET\" -d '{{\"all\": true}}'",
+        ""
     ));
     say("");
     say(&screen::paint(GREY, &format!("The origin without the edge: {}", origin.url())));
