@@ -304,6 +304,14 @@ pub fn answer(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Whether a process runs. One that is dead and waits for its parent to notice does not.
+#[must_use]
+pub fn runs(process: Pid) -> bool {
+    let number = process.as_raw_nonzero().to_string();
+    let state = answer(Command::new("ps").args(["-o", "stat=", "-p", &number]));
+    state.is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
+}
+
 /// Finds a program on `PATH`.
 #[must_use]
 pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
@@ -412,17 +420,28 @@ mod tests {
         command
     }
 
-    const SOON: Duration = Duration::from_secs(5);
+    const SOON: Duration = Duration::from_secs(60);
 
-    /// A dead process may wait for its new parent to notice; it runs no more.
-    fn runs(pid: &str) -> bool {
-        let state = answer(Command::new("ps").args(["-o", "stat=", "-p", pid]));
-        state.is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
+    /// Starts a shell with a child, and gives both.
+    fn parent_and_child() -> Result<(Service, Pid)> {
+        let mut service = Service::start("shell", shell("sleep 600 & echo started $!; wait"), Logs::Keep)?;
+        let child = service.wait_for_line("started ", SOON)?.parse().ok().and_then(Pid::from_raw).context("an id")?;
+        assert!(runs(child));
+        Ok((service, child))
+    }
+
+    /// Waits for the end of a process that was killed: it comes a moment after the signal.
+    fn ends(process: Pid) -> bool {
+        let deadline = Instant::now() + SOON;
+        while runs(process) && Instant::now() < deadline {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        !runs(process)
     }
 
     #[test]
     fn a_line_is_awaited_and_its_rest_returned() -> Result<()> {
-        let mut service = Service::start("shell", shell("echo ready on 7; sleep 60"), Logs::Keep)?;
+        let mut service = Service::start("shell", shell("echo ready on 7; sleep 600"), Logs::Keep)?;
         assert_eq!(service.wait_for_line("ready on ", SOON)?, "7");
         Ok(())
     }
@@ -437,25 +456,22 @@ mod tests {
 
     #[test]
     fn stopping_takes_grandchildren_along() -> Result<()> {
-        let mut service = Service::start("shell", shell("sleep 60 & echo started $!; wait"), Logs::Keep)?;
-        let grandchild = service.wait_for_line("started ", SOON)?;
-        assert!(runs(&grandchild));
+        let (service, grandchild) = parent_and_child()?;
         drop(service);
-        assert!(!runs(&grandchild));
+        assert!(ends(grandchild));
         Ok(())
     }
 
     #[test]
     fn a_guard_whose_owner_is_killed_stops_the_group() -> Result<()> {
-        let mut service = Service::start("shell", shell("sleep 60 & echo started $!; wait"), Logs::Keep)?;
-        let grandchild = service.wait_for_line("started ", SOON)?;
+        let (mut service, grandchild) = parent_and_child()?;
         // Closing the pipe without a word is what the kernel does when we are killed.
         let guard = service.guard.take().context("it has a guard")?;
         let Guard { mut shell, pipe } = guard;
         drop(pipe);
         assert!(!service.wait()?.success());
         shell.wait()?;
-        assert!(!runs(&grandchild));
+        assert!(ends(grandchild));
         Ok(())
     }
 }

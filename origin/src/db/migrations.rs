@@ -82,6 +82,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0019_planning_records",
         sql: include_str!("../../migrations/0019_planning_records.sql"),
     },
+    Migration {
+        version: 21,
+        name: "0021_planning_changes",
+        sql: include_str!("../../migrations/0021_planning_changes.sql"),
+    },
 ];
 
 /// How many migrations this binary knows.

@@ -267,6 +267,22 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
     ),
     ("schema_migrations", &["version", "name", "checksum", "applied_at"]),
     (
+        "planning_changes",
+        &[
+            "change_id",
+            "record_id",
+            "change_date",
+            "change_type",
+            "old_status",
+            "new_status",
+            "record_type",
+            "project_name",
+            "address",
+            "block",
+            "lot",
+        ],
+    ),
+    (
         "planning_records",
         &[
             "row_key",

@@ -5,11 +5,9 @@ use serde_json::json;
 
 use super::accounts::{Accounts, BASE, post};
 use crate::permits::{FILL, Reads, reads, reads_after};
+use crate::support::cron::{WORKER, ask, run};
 use crate::support::mail::link;
 use crate::support::{Site, until};
-
-const SECRET: &str = "a secret that only the scheduler has";
-const CRON: [(&str, &str); 2] = [("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)];
 
 /// A permit at 1455 Market St by Harbor Builders, one in the Mission, one that is nobody's; then what happened to them.
 const CITY: &str = "
@@ -41,27 +39,20 @@ const CITY: &str = "
     SELECT '202601010001', 'hold_stalled', 'SFFD', 'behind', arrive FROM addenda WHERE station = 'SFFD';
     INSERT INTO property_signals (block, lot, signal_type, tier, items, since)
     VALUES ('3507', '004', 'complaint', 'slower', 1, now()), ('0001', '001', 'nov', 'at_risk', 1, now());
+    INSERT INTO planning_records (row_key, occurrence, source, record_id, record_status, project_name, address, block, lot, open_date)
+    VALUES ('1', 1, 'project', '2016-000001PRJ', 'Open', 'A tower', '1 OTHER ST', '3507', '004', '2016-01-01'),
+           ('2', 1, 'other', '2026-000002CUA', 'Open', 'A restaurant', '1455 MARKET ST 94103', '3507', '999', now()),
+           ('3', 1, 'other', '2026-000003VAR', 'Open', 'Next door', '14550 MARKET ST', '3508', '001', now());
+    UPDATE planning_records SET record_status = 'Closed - Approved' WHERE row_key = '1';
+    UPDATE planning_records SET project_name = project_name;
     UPDATE permits SET status = 'issued' WHERE record_id IN ('1');
     UPDATE permits SET description = 'no change that counts'";
-
-async fn run(site: &Site) -> Result<serde_json::Value> {
-    let bearer = format!("Bearer {SECRET}");
-    let started = site.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
-    ensure!([200, 202].contains(&started.status), "{}", started.text());
-    let place = started.field("location");
-    until(async || {
-        let look = site.visitor().ask("GET", &place).field("authorization", &bearer).send().await?;
-        Ok(look.json()?["status"] == "success")
-    })
-    .await?;
-    site.visitor().ask("GET", &place).field("authorization", &bearer).send().await?.json()
-}
 
 /// What happened to what is watched, by number, place, neighborhood and firm, is on the page and in one mail a day, and what
 /// happened to others is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
-    let accounts = Accounts::start("brief", &CRON).await?;
+    let accounts = Accounts::start("brief", &WORKER).await?;
     let client = accounts.database.connect().await?;
     client.batch_execute(CITY).await?;
     let demo = accounts.site.visitor().get("/demo").await?;
@@ -82,19 +73,29 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
         assert_eq!(added.status, 303, "{}", added.text());
     }
     let page = member.get("/brief").await?.text();
-    let figures: Vec<&str> = page.split("<dd>").skip(1).filter_map(|rest| rest.split("</dd>").next()).take(6).collect();
-    // One change though three watches see it; two new permits; one review, one inspection, one that ends, one complaint.
-    assert_eq!(figures, ["1", "2", "1", "1", "1", "1"], "{page}");
-    for text in
-        ["issued, was filed", "202601010003", "202601010004", "Not Approved", "in 10 days", "1455 Market St (3507/004)"]
-    {
+    let figures: Vec<&str> = page.split("<dd>").skip(1).filter_map(|rest| rest.split("</dd>").next()).take(7).collect();
+    // One change though three watches see it; two new permits; one review, one inspection, one that ends, two planning records,
+    // one complaint.
+    assert_eq!(figures, ["1", "2", "1", "1", "1", "2", "1"], "{page}");
+    for text in [
+        "issued, was filed",
+        "202601010003",
+        "202601010004",
+        "Not Approved",
+        "in 10 days",
+        "1455 Market St (3507/004)",
+        "2016-000001PRJ",
+        "Closed - Approved, was Open",
+        "2026-000002CUA",
+        "new, Open",
+    ] {
         assert!(page.contains(text), "{text} is not in {page}");
     }
     // How what is watched stands: beside the pace of its station, stuck, at the planning department, and with signals.
     for text in ["800 %", "usually 5", "CP-NP", "More than 30 days at a station", "Complaint is open"] {
         assert!(page.contains(text), "{text} is not in {page}");
     }
-    for text in ["FOOTINGS", "CP-ZOC", "Nowhere St (0002", "Notice of violation stands"] {
+    for text in ["2026-000003VAR", "FOOTINGS", "CP-ZOC", "Nowhere St (0002", "Notice of violation stands"] {
         assert!(!page.contains(text), "{text} is in {page}");
     }
 
@@ -124,13 +125,20 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
     );
 
     assert_eq!(member.submit("/account/brief", "frequency=daily").await?.status, 303);
-    assert_eq!(run(&accounts.site).await?["counts"]["sent"], 1);
-    assert_eq!(run(&accounts.site).await?["counts"]["sent"], 0);
+    assert_eq!(run(&accounts.site, "brief").await?["counts"]["sent"], 1);
+    assert_eq!(run(&accounts.site, "brief").await?["counts"]["sent"], 0);
     let mails: Vec<_> = accounts.mail.mails_to("one@example.org")?;
     let briefs: Vec<_> = mails.iter().filter(|mail| mail.contains("List-Unsubscribe: ")).collect();
     let [brief] = briefs[..] else { anyhow::bail!("{} briefs", briefs.len()) };
     assert!(brief.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"), "{brief}");
-    for text in ["202601010001", "202601010003", "202601010004", "SFFD: 40 days", "More than 30 days at a station"] {
+    for text in [
+        "202601010001",
+        "202601010003",
+        "202601010004",
+        "SFFD: 40 days",
+        "More than 30 days at a station",
+        "2016-000001PRJ  Closed - Approved, was Open, A tower",
+    ] {
         assert!(brief.contains(text), "{brief}");
     }
 
@@ -203,7 +211,7 @@ async fn a_brief_and_what_is_stuck_are_made_without_reading_a_whole_table() -> R
 /// A process that is killed while it sends leaves nobody without a mail, and a mail that is sent again has its old name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_loses_no_brief() -> Result<()> {
-    let accounts = Accounts::start("brief_crash", &CRON).await?;
+    let accounts = Accounts::start("brief_crash", &WORKER).await?;
     let client = accounts.database.connect().await?;
     client.batch_execute(CITY).await?;
     // Some before the one that is held, some after it.
@@ -214,14 +222,13 @@ async fn a_killed_process_loses_no_brief() -> Result<()> {
         INSERT INTO watch_items (user_id, watch_type, subject, label, block, lot)
         SELECT user_id, 'parcel', '3507/004', '3507/004', '3507', '004' FROM users";
     client.batch_execute(people).await?;
-    let bearer = format!("Bearer {SECRET}");
-    accounts.site.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
+    ask(&accounts.site, "POST", "/cron/brief").send().await?;
     until(async || Ok(accounts.mail.is_holding())).await?;
     let Accounts { mail, site, database } = accounts;
     site.kill();
     mail.release()?;
     let smtp = mail.url();
-    let further = [&CRON[..], &[("BASE_URL", BASE), ("SMTP_URL", &*smtp)]].concat();
+    let further = [&WORKER[..], &[("BASE_URL", BASE), ("SMTP_URL", &*smtp)]].concat();
     let next = Site::start_with(&database.origin, 0, &further)?;
     // The run that was killed goes on here when its lease ends, or a new one does its work.
     let unsent = "SELECT 7 - count(*) FROM brief_mails WHERE outcome = 'sent'";
@@ -230,7 +237,7 @@ async fn a_killed_process_loses_no_brief() -> Result<()> {
         ensure!(std::time::Instant::now() < deadline, "briefs were not sent");
         tokio::time::sleep(crate::support::LOOK_EVERY).await;
     }
-    run(&next).await?;
+    run(&next, "brief").await?;
     for number in 1..=7 {
         let name = if number == 4 { "held" } else { "reader" };
         let mails = mail.mails_to(&format!("{name}-{number}@example.org"))?;
@@ -245,7 +252,7 @@ async fn a_killed_process_loses_no_brief() -> Result<()> {
         DELETE FROM brief_mails;
         UPDATE users SET email = 'no address' WHERE user_id = (SELECT min(user_id) FROM users)";
     database.connect().await?.batch_execute(again).await?;
-    next.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
+    ask(&next, "POST", "/cron/brief").send().await?;
     until(async || Ok(database.number("SELECT count(*) FROM brief_mails WHERE outcome = 'sent'").await? == 6)).await?;
     let said =
         "SELECT count(*) FROM cron_log WHERE error_message LIKE '1 briefs failed and are due still, 6 were sent%'";

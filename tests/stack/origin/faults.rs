@@ -13,6 +13,7 @@ use seawall_xtask::step::Steps;
 use tokio::task::JoinSet;
 
 use crate::support::city::{connect, contents_of};
+use crate::support::cron::{WORKER, ask};
 use crate::support::visitor::Session;
 use crate::support::{City, Visitor, until};
 
@@ -93,7 +94,7 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for _ in 0..count {
-            clients.spawn(ask(visitor, report.to_owned(), rest, Arc::clone(&stop)));
+            clients.spawn(visit(visitor, report.to_owned(), rest, Arc::clone(&stop)));
         }
         Self { stop, clients }
     }
@@ -117,7 +118,7 @@ impl Load {
     }
 }
 
-async fn ask(visitor: Visitor, report: String, rest: Duration, stop: Arc<AtomicBool>) -> Result<Tally> {
+async fn visit(visitor: Visitor, report: String, rest: Duration, stop: Arc<AtomicBool>) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut session = visitor.session().await?;
     while !stop.load(Ordering::Relaxed) {
@@ -367,7 +368,6 @@ async fn read_all(visitor: Visitor, pages: &[String]) -> Result<Vec<Duration>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_api_that_fails_or_hangs_loses_nothing() -> Result<()> {
     use crate::support::cable::{Cable, State};
-    const SECRET: &str = "a secret that only the scheduler has";
 
     let city = City::shared()?;
     let database = crate::support::Database::create("faults_soda")?;
@@ -380,17 +380,9 @@ async fn an_api_that_fails_or_hangs_loses_nothing() -> Result<()> {
     let folder = seawall_xtask::scratch::dir("faults-soda")?;
     let policy = folder.path().join("policy.toml");
     std::fs::write(&policy, POLICY)?;
-    let variables = [
-        ("CRON_WORKER", "on"),
-        ("CRON_SECRET", SECRET),
-        ("SODA_BASE_URL", &*soda),
-        ("SODA_TIMEOUT", "100ms"),
-        ("POLICY_FILE", &policy.to_string_lossy()),
-    ];
-    let site = crate::support::Site::start_with(&database.origin, 0, &variables)?;
-    let ask = |method, target: &str| {
-        site.visitor().ask(method, target).field("authorization", &format!("Bearer {SECRET}")).send()
-    };
+    let soda = [("SODA_BASE_URL", &*soda), ("SODA_TIMEOUT", "1s"), ("POLICY_FILE", &policy.to_string_lossy())];
+    let site = crate::support::Site::start_with(&database.origin, 0, &[&WORKER[..], &soda].concat())?;
+    let ask = |method, target: &str| ask(&site, method, target).send();
     until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
     let run = ask("POST", "/cron/nightly").await?;
     ensure!(run.status == 202, "{}", run.text());

@@ -1,9 +1,7 @@
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
 
-use crate::support::{Database, Site, Visitor, until};
+use crate::support::{Database, Site, Visitor, WAIT, until};
 
 const SEARCH: &str = "/search?q=202601010001";
 
@@ -20,7 +18,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
 async fn requests_are_counted_by_route_on_a_port_of_their_own() -> Result<()> {
     let database = Database::create("metrics_port")?;
     let mut site = Site::start_with(&database.origin, 0, &[("METRICS_PORT", "0"), ("DB_POOL_MAX", "3")])?;
-    let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", Duration::from_secs(5))?;
+    let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", WAIT)?;
     let port = url.trim().trim_end_matches("/metrics").parse().context("a port")?;
     until_ready(&site).await?;
     for target in ["/search?q=a1", "/search?q=b2", "/report/0001/001", "/nowhere", "/metrics"] {

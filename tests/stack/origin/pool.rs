@@ -6,7 +6,7 @@ use seawall_xtask::pgbouncer::PgBouncer;
 use seawall_xtask::process::Logs;
 
 use crate::support::cable::{Cable, State};
-use crate::support::{City, Database, Site, Visitor, until};
+use crate::support::{City, Database, Site, Visitor, WAIT, until};
 
 /// A permit that only one of two databases has.
 const PERMIT: &str = "INSERT INTO permits (record_id, permit_number) VALUES ('1', '202601010001')";
@@ -28,7 +28,7 @@ async fn a_full_pool_says_when_to_come_back_and_its_figures_add_up() -> Result<(
     let database = Database::create("pool_full")?;
     let variables = [("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "2"), ("DB_CHECKOUT_TIMEOUT", "1s"), ("METRICS_PORT", "0")];
     let mut site = Site::start_with(&database.origin, 0, &variables)?;
-    let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", Duration::from_secs(5))?;
+    let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", WAIT)?;
     let metrics = Visitor::local(url.trim().trim_end_matches("/metrics").parse().context("a port")?);
     until_ready(&site).await?;
     let blocker = database.connect().await?;
