@@ -3,7 +3,7 @@
 
 const WAIT_MS = 150;
 const LENGTH_MIN = 2;
-const KINDS = { street: "Street", neighborhood: "Neighborhood", entity: "Person or firm" };
+const KINDS = { street: "Street", neighborhood: "Neighborhood", entity: "Person or firm", address: "Address", planning: "Planning record" };
 
 for (const input of document.querySelectorAll("input[data-suggest]")) complete(input);
 
@@ -117,7 +117,8 @@ function option({ kind, term, href, permits }, id) {
   name.textContent = term;
   const what = document.createElement("span");
   what.className = "meta";
-  what.textContent = `${KINDS[kind] ?? ""} · ${permits.toLocaleString("en-US")} ${permits === 1 ? "permit" : "permits"}`;
+  const many = permits > 0 ? ` · ${permits.toLocaleString("en-US")} ${permits === 1 ? "permit" : "permits"}` : "";
+  what.textContent = `${KINDS[kind] ?? ""}${many}`;
   option.append(name, " ", what);
   return option;
 }

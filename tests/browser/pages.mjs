@@ -14,6 +14,7 @@ export const LOOKS = {
 export const PAGES = [
   { name: "landing", path: () => "/" },
   { name: "search", path: () => "/search?q=Market" },
+  { name: "search-planning", path: ({ record }) => `/search?q=${record}` },
   { name: "search-nothing", path: () => "/search?q=zzzzzz" },
   { name: "search-blank", path: () => "/search" },
   { name: "report", path: ({ report }) => report },
@@ -59,7 +60,17 @@ export async function findPlaces(base) {
   const hits = found.results.filter((hit) => hit.addresses.some((address) => address.report));
   const hit = hits.sort((one, other) => other.addresses.length - one.addresses.length)[0];
   const { report, block, lot } = hit.addresses.find((address) => address.report);
-  return { report, block, lot, permit_number: hit.permit_number, id: await findEntity(base) };
+  return { report, block, lot, permit_number: hit.permit_number, id: await findEntity(base), record: await findRecord(base) };
+}
+
+// A record of the planning department.
+async function findRecord(base) {
+  for (let year = new Date().getFullYear(); year > 2000; year -= 1) {
+    const { suggestions } = await (await fetch(`${base}/api/v1/suggest?q=${year}-`)).json();
+    const record = suggestions.find(({ kind }) => kind === "planning");
+    if (record) return record.term;
+  }
+  throw new Error("no suggestion is a record of the planning department");
 }
 
 async function findEntity(base) {

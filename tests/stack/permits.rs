@@ -33,6 +33,11 @@ pub(crate) const FILL: &str = "
     INSERT INTO search_terms SELECT 'entity', canonical_name, entity_id, permit_count FROM entities;
     INSERT INTO search_terms SELECT 'entity', 'Firm ' || md5(n::text), n::text, n % 50 FROM generate_series(1, 60000) n;
     INSERT INTO search_terms VALUES ('entity', 'Firm Zuse', 'last', 50);
+    INSERT INTO planning_records (row_key, occurrence, source, record_id, record_status, address, block, lot, open_date)
+    SELECT n::text, 1, 'project', '2016-' || lpad(n::text, 6, '0') || 'PRJ', 'Open', n % 900 || ' STREET' || n % 300 || ' ST 94103',
+        lpad((n % 5000)::text, 4, '0'), lpad((n % 90)::text, 3, '0'), timestamp '1990-01-01' + n * interval '4 hours'
+      FROM generate_series(1, 60000) n;
+    INSERT INTO search_terms SELECT 'street', 'Street' || n || ' St', '', 200 FROM generate_series(0, 299) n;
     INSERT INTO sitemap_parcels SELECT DISTINCT block, lot, 1 + lot::int / 50 FROM permits;
     ANALYZE";
 
@@ -49,7 +54,8 @@ pub(crate) async fn reads(database: &Database) -> Result<BTreeMap<String, Reads>
     let tables = "SELECT relname::text, seq_scan, coalesce(idx_scan, 0), coalesce(idx_tup_fetch, 0)
           FROM pg_stat_user_tables
         WHERE relname IN ('permits', 'contacts', 'inspections', 'addenda', 'tax_rolls', 'entities', 'entity_permits',
-            'search_terms', 'sitemap_parcels', 'permit_signals', 'permit_changes') AND n_live_tup > 0";
+            'search_terms', 'sitemap_parcels', 'permit_signals', 'permit_changes',
+            'planning_records', 'planning_changes') AND n_live_tup > 0";
     let rows = client.query(tables, &[]).await?;
     let read = |row: &tokio_postgres::Row| Reads { whole: row.get(1), by_index: row.get(2), rows_by_index: row.get(3) };
     Ok(rows.iter().map(|row| (row.get(0), read(row))).collect())
@@ -86,6 +92,9 @@ async fn no_page_reads_a_whole_table() -> Result<()> {
         ("P00123", "none"),
         ("0123/033", "parcel"),
         ("120+Street120+St", "address"),
+        ("120+street120+street", "address"),
+        ("2016-000123", "planning_record"),
+        ("2016-000123prj", "planning_record"),
         ("Street120+St", "street"),
         ("Street121&status=issued&year=2001", "street"),
         ("Street120&after=2001-01-01T00:00:00_P1", "street"),
@@ -106,6 +115,8 @@ async fn no_page_reads_a_whole_table() -> Result<()> {
     for target in [
         "/api/v1/suggest?q=fi",
         "/api/v1/suggest?q=firm+00",
+        "/api/v1/suggest?q=120+stre",
+        "/api/v1/suggest?q=2016-0001",
         "/api/v1/report/0123/033",
         "/api/v1/permit/P1",
         &format!("/api/v1/firm/{firm}"),
@@ -116,7 +127,18 @@ async fn no_page_reads_a_whole_table() -> Result<()> {
     }
     let suggested = site.visitor().get("/api/v1/suggest?q=fi").await?.json()?;
     assert_eq!(suggested["suggestions"][0]["term"], "Firm Zuse", "the most used of all: {suggested}");
-    let after = reads_after(&database, &before, &["tax_rolls", "entities", "search_terms", "contacts"]).await?;
+    // Where permits are and where only the planning department has something, each once, and numbers in their order.
+    for (typed, terms) in [
+        ("120+street12", ["120 Street120 St"].as_slice()),
+        ("2016-00012", &["2016-000120PRJ", "2016-000121PRJ"]),
+        ("5+street30", &[]),
+    ] {
+        let suggested = site.visitor().get(&format!("/api/v1/suggest?q={typed}")).await?.json()?;
+        let shown = suggested["suggestions"].as_array().into_iter().flatten().filter_map(|one| one["term"].as_str());
+        assert_eq!(shown.take(2).collect::<Vec<_>>(), terms, "{typed}: {suggested}");
+    }
+    let tables = ["tax_rolls", "entities", "search_terms", "contacts", "planning_records"];
+    let after = reads_after(&database, &before, &tables).await?;
     for (table, Reads { whole, .. }) in &before {
         assert_eq!(after[table].whole, *whole, "{table} was read whole");
     }
@@ -142,6 +164,50 @@ async fn no_page_reads_a_whole_table() -> Result<()> {
     let after = reads_after(&database, &before, &["permits"]).await?;
     let read = after["permits"].rows_by_index - before["permits"].rows_by_index;
     assert!(read < 100, "{read} rows were read");
+    Ok(())
+}
+
+/// What the planning department has, by its number, address or parcel, with permits there and without; nothing of other numbers.
+#[tokio::test]
+async fn records_of_the_planning_department_lead_to_their_parcel() -> Result<()> {
+    let database = Database::create("planning")?;
+    let rows = "
+        INSERT INTO planning_records (row_key, occurrence, source, record_id, record_status, address, block, lot, open_date) VALUES
+            ('1', 1, 'project', '2016-007303PRJ', 'Open', '5 3RD STREET 94103', '3707', '057', '2016-01-01'),
+            ('2', 1, 'other', '2016-007303CUA', 'Open', '5 3RD STREET 94103', '3707', '057', '2017-01-01'),
+            ('3', 1, 'other', '2013.0627E', 'Closed', '1455 Market St.', '3507', '004', '2013-01-01'),
+            ('4', 1, 'other', '2013.0628E', 'Closed', '55 3RD ST', '3707', '058', '2013-01-01'),
+            ('5', 1, 'other', '2019-000001MIS', 'Open', NULL, NULL, NULL, '2019-01-01');
+        INSERT INTO permits (record_id, permit_number, status, street_number, street_name, street_suffix, block, lot) VALUES
+            ('1', '201508053399', 'issued', '1455', 'Market', 'St', '3507', '004'),
+            ('2', '201508053400', 'issued', '9', '03rd', 'St', '3707', '057')";
+    database.connect().await?.batch_execute(rows).await?;
+    let site = database.serve()?;
+    for (text, kind, total, records, report) in [
+        ("2016-007303", "planning_record", 1, ["2016-007303CUA", "2016-007303PRJ"].as_slice(), "/report/3707/057"),
+        ("2016-007303prj", "planning_record", 1, &["2016-007303PRJ"], "/report/3707/057"),
+        ("2013.0627E", "planning_record", 1, &["2013.0627E"], "/report/3507/004"),
+        ("2019-000001", "planning_record", 0, &["2019-000001MIS"], ""),
+        ("5+3rd+St", "address", 0, &["2016-007303CUA", "2016-007303PRJ"], "/report/3707/057"),
+        ("5+Third+Street,+San+Francisco", "address", 0, &["2016-007303CUA", "2016-007303PRJ"], "/report/3707/057"),
+        ("1455+market", "address", 1, &["2013.0627E"], ""),
+        ("3707/058", "parcel", 0, &["2013.0628E"], "/report/3707/058"),
+    ] {
+        let found = site.visitor().get(&format!("/api/v1/search?q={text}")).await?.json()?;
+        let shown: Vec<_> = found["planning"].as_array().into_iter().flatten().map(|one| &one["record_id"]).collect();
+        assert_eq!((&found["kind"], &found["total"]), (&json!(kind), &json!(total)), "{text}: {found}");
+        assert_eq!(shown, records.iter().map(|id| json!(id)).collect::<Vec<_>>().iter().collect::<Vec<_>>(), "{text}");
+        assert_eq!(found["report"].as_str().unwrap_or_default(), report, "{text}: {found}");
+        let page = site.visitor().get(&format!("/search?q={text}")).await?.text();
+        assert!(page.contains(records[0]) && !page.contains("with these filters"), "{text}: {page}");
+    }
+    let none = site.visitor().get("/api/v1/search?q=2016-007304").await?.json()?;
+    assert_eq!((&none["kind"], &none["planning"]), (&json!(null), &json!([])), "{none}");
+    // Its parcel has a report though no permit is known there.
+    let page = site.visitor().get("/report/3707/058").await?;
+    assert!(page.status == 200 && page.text().contains("55 3RD ST"), "{}", page.text());
+    let suggested = site.visitor().get("/api/v1/suggest?q=5+3r").await?.json()?;
+    assert_eq!(suggested["suggestions"][0]["href"], "/report/3707/057", "{suggested}");
     Ok(())
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Contents {
     pub(crate) inspections: Vec<Inspection>,
     /// Permits whose time ends, or ended within a month.
     pub(crate) expiring: Vec<Expiring>,
+    /// New records of the planning department at watched places, and what became of others.
+    pub(crate) planning_changes: Vec<PlanningChange>,
     /// How the wait of each permit in review compares with the pace of its station, the worst first.
     pub(crate) health: Vec<Health>,
     /// Waits beyond what is usual, or with comments to answer.
@@ -73,6 +75,35 @@ pub(crate) struct Inspection {
     /// `pass`, `fail`, or neither.
     pub(crate) outcome: Option<String>,
     pub(crate) label: String,
+}
+
+/// A record of the planning department that is new or has another status.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+pub(crate) struct PlanningChange {
+    pub(crate) record_id: String,
+    pub(crate) change_date: String,
+    /// `new_record` or `status_change`.
+    pub(crate) change_type: String,
+    pub(crate) old_status: Option<String>,
+    pub(crate) new_status: Option<String>,
+    pub(crate) record_type: Option<String>,
+    pub(crate) project_name: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) block: Option<String>,
+    pub(crate) lot: Option<String>,
+    pub(crate) label: String,
+}
+
+impl PlanningChange {
+    /// What happened, in a few words.
+    pub(crate) fn what(&self) -> String {
+        let status = self.new_status.as_deref().unwrap_or("no status");
+        match &self.old_status {
+            _ if self.change_type == "new_record" => format!("new, {status}"),
+            Some(old) => format!("{status}, was {old}"),
+            None => status.to_owned(),
+        }
+    }
 }
 
 /// A permit whose time ends.
@@ -207,6 +238,7 @@ pub(crate) struct Summary {
     pub(crate) plan_reviews_count: i64,
     pub(crate) inspections_count: i64,
     pub(crate) expiring_count: i64,
+    pub(crate) planning_changes_count: i64,
     pub(crate) enforcement_count: i64,
     /// Permits that wait longer than nine of ten do.
     pub(crate) at_risk_count: i64,
@@ -223,6 +255,7 @@ impl Summary {
             + self.plan_reviews_count
             + self.inspections_count
             + self.expiring_count
+            + self.planning_changes_count
     }
 }
 

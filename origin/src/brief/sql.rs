@@ -114,6 +114,32 @@ ending AS (SELECT * FROM expiring WHERE expires_in BETWEEN -30 AND 30 ORDER BY e
 places AS (
     SELECT block, lot FROM mine WHERE block IS NOT NULL AND lot IS NOT NULL
     UNION SELECT block, lot FROM w WHERE watch_type = 'parcel' LIMIT 100),
+sites AS MATERIALIZED (
+    SELECT block, lot, min(label) AS label FROM (
+        SELECT block, lot, label FROM mine WHERE block IS NOT NULL AND lot IS NOT NULL
+        UNION ALL SELECT block, lot, label FROM w WHERE watch_type = 'parcel') named
+     GROUP BY block, lot ORDER BY block, lot LIMIT 100),
+-- What the planning department was asked for, or decided, at these parcels and at watched addresses.
+planned AS (
+    SELECT DISTINCT ON (change_date, record_id, change_type, new_status)
+           record_id, change_date, change_type, old_status, new_status, record_type, project_name, address, block, lot, label
+      FROM (
+        SELECT changed.*, sites.label
+          FROM sites CROSS JOIN LATERAL (
+              SELECT * FROM planning_changes
+               WHERE planning_changes.block = sites.block AND planning_changes.lot = sites.lot
+                 AND change_date >= (SELECT day FROM since)
+               ORDER BY change_date DESC LIMIT 50) changed
+        UNION ALL
+        SELECT changed.*, w.label
+          FROM w CROSS JOIN LATERAL planning_begins(w.street_number, w.street_names, w.street_suffixes, w.street_whole) AS begins
+          CROSS JOIN LATERAL (
+              SELECT * FROM planning_changes
+               WHERE planning_address(address) ~>=~ begins AND planning_address(address) ~<~ (rtrim(begins) || '!')
+                 AND change_date >= (SELECT day FROM since)
+               ORDER BY change_date DESC LIMIT 50) changed
+         WHERE w.watch_type = 'address') found
+     ORDER BY change_date DESC, record_id, change_type, new_status, label LIMIT 50),
 cards AS (
     SELECT places.block, places.lot, standing.*, health.tier AS health, roll.zoning_code, roll.use_definition,
            (SELECT count(*) FROM complaints
@@ -192,6 +218,7 @@ SELECT (SELECT coalesce(jsonb_agg(changes), '[]') FROM changes) AS changes,
        (SELECT coalesce(jsonb_agg(plan_reviews), '[]') FROM plan_reviews) AS plan_reviews,
        (SELECT coalesce(jsonb_agg(inspected), '[]') FROM inspected) AS inspections,
        (SELECT coalesce(jsonb_agg(ending), '[]') FROM ending) AS expiring,
+       (SELECT coalesce(jsonb_agg(planned), '[]') FROM planned) AS planning_changes,
        (SELECT coalesce(jsonb_agg(cards), '[]') FROM cards) AS property_cards,
        (SELECT coalesce(jsonb_agg(in_review), '[]') FROM in_review) AS health,
        (SELECT coalesce(jsonb_agg(stuck), '[]') FROM stuck) AS stuck,
@@ -213,6 +240,7 @@ SELECT (SELECT coalesce(jsonb_agg(changes), '[]') FROM changes) AS changes,
            'plan_reviews_count', (SELECT count(*) FROM plan_reviews),
            'inspections_count', (SELECT count(*) FROM inspected),
            'expiring_count', (SELECT count(*) FROM ending),
+           'planning_changes_count', (SELECT count(*) FROM planned),
            'at_risk_count', (SELECT count(DISTINCT permit_number) FROM worst WHERE health = 'at_risk'),
            'stuck_count', (SELECT count(*) FROM stuck),
            'signals_count', (SELECT count(*) FROM signals),

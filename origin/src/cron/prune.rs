@@ -8,11 +8,12 @@ use crate::jobs::Context;
 use crate::page_cache::{ENTRIES_MAX, PASSING_MAX, TRIM};
 
 /// Rows that are kept for a while: the table, and which of its rows are too old.
-const KEPT: [(&str, &str); 5] = [
+const KEPT: [(&str, &str); 6] = [
     // Three months of nights; the last runs of a job that has not run since stay. Nothing that runs is deleted.
     ("cron_log", "started_at < now() - interval '90 days' AND completed_at IS NOT NULL"),
     // A brief looks back 90 days at most.
     ("permit_changes", "change_date < (now() AT TIME ZONE 'America/Los_Angeles')::date - 100"),
+    ("planning_changes", "change_date < (now() AT TIME ZONE 'America/Los_Angeles')::date - 100"),
     ("brief_mails", "period < (now() AT TIME ZONE 'America/Los_Angeles')::date - 100"),
     // An hour of links is counted.
     ("auth_tokens", "expires_at < now() - interval '1 day'"),

@@ -10,13 +10,15 @@ use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
 use serde_json::Value;
 
+use super::section::{Line, Section};
 use super::text::{clip, count, date, encode, money, sentence};
 use super::{Frame, HTML, PAGE_BYTES_MAX, html, render, spend};
 use crate::documents::{Document, Written};
 use crate::error::Error;
 use crate::permits::api::{Asked, SearchParameters};
+use crate::permits::limits::PLANNING_FOUND_MAX;
 use crate::permits::search::query::{Kind, Refusal};
-use crate::permits::search::{Found, Hit, Part, Place, Suggestion};
+use crate::permits::search::{Found, Hit, Part, Place, Planned, Suggestion};
 use crate::permits::standing::Stage;
 use crate::purge;
 use crate::server::Site;
@@ -61,6 +63,7 @@ struct SearchPage {
     /// What an export is ordered with: the text and the filters.
     order: Vec<(&'static str, String)>,
     similar: Vec<Suggestion>,
+    planning: Option<Section>,
     hits: Vec<String>,
     /// Hits of this page that were left out because it would have grown too long.
     left: usize,
@@ -145,6 +148,7 @@ impl SearchPage {
             narrowed: false,
             order: Vec::new(),
             similar: Vec::new(),
+            planning: None,
             hits: Vec::new(),
             left: 0,
             json: String::new(),
@@ -162,6 +166,8 @@ impl SearchPage {
         let newest = part.after.is_some().then(|| link(&found.query, part, None));
         let next = found.next.as_deref().map(|next| link(&found.query, part, Some(next)));
         let filters = FilterView::all(&found, part);
+        // Once, before the newest permits.
+        let planning = newest.is_none().then(|| planning(&found)).flatten();
         frame.query.clone_from(&found.query);
         let hits = spend(HITS_BYTES_MAX, found.results.into_iter().map(HitView::of))?;
         Ok(Self {
@@ -177,6 +183,7 @@ impl SearchPage {
             order: asked(&found.query, part),
             filters,
             similar: found.similar,
+            planning,
             left: found_here - hits.len(),
             hits,
             json: format!("/api/v1{here}"),
@@ -187,6 +194,11 @@ impl SearchPage {
 }
 
 fn headline(found: &Found) -> String {
+    if found.total == 0 && !found.planning.is_empty() {
+        let at_least = if found.planning.len() as i64 == PLANNING_FOUND_MAX { "At least " } else { "" };
+        let records = count(found.planning.len() as i64, "planning record");
+        return format!("{at_least}{records} for “{}”", found.query);
+    }
     if found.total == 0 && found.kind.is_some() {
         return format!("Nothing found for “{}” with these filters", found.query);
     }
@@ -200,6 +212,12 @@ fn headline(found: &Found) -> String {
 /// Says which kind matched when it is not the one that the text looked like.
 fn note(found: &Found) -> String {
     match (found.kind, found.instead_of) {
+        (Some(kind), _) if found.total == 0 && !found.planning.is_empty() => {
+            format!("Matched as {}. No permit is known there.", kind.words())
+        }
+        (Some(Kind::PlanningRecord), None) => {
+            "Matched as planning record. These are the permits of its parcel.".to_owned()
+        }
         (Some(kind), None) if found.total == 0 => format!("Without them something matches as {}.", kind.words()),
         (Some(kind), Some(closest)) => {
             format!("No {} like this has a permit, so this is what it found as a {}.", closest.words(), kind.words())
@@ -214,6 +232,25 @@ fn note(found: &Found) -> String {
         (Some(kind), None) => format!("Matched as {}. Newest first.", kind.words()),
         (None, _) => String::new(),
     }
+}
+
+/// What the planning department has there.
+fn planning(found: &Found) -> Option<Section> {
+    let line = |record: &Planned| {
+        let parts = [
+            record.project_name.clone(),
+            record.address.clone(),
+            record.open_date.map(|day| format!("opened {}", date(day))),
+        ];
+        let line = Line::new(&record.record_id, &parts.into_iter().flatten().collect::<Vec<_>>().join(" · "));
+        let line = line.chip(record.record_status.as_deref().unwrap_or_default(), false);
+        match &record.report {
+            Some(report) => line.to(report),
+            None => line,
+        }
+    };
+    let intro = "Projects and applications, the newest first; each leads to the report of its parcel.";
+    Section::of("planning", "At the planning department", intro, found.planning.iter().map(line))
 }
 
 /// The page of results with these filters, from the start or after a place.
@@ -346,6 +383,7 @@ mod tests {
             similar: Vec::new(),
             suffix_ignored: false,
             report: None,
+            planning: Vec::new(),
             results,
         }
     }

@@ -203,7 +203,7 @@ pub(crate) async fn report(
 /// 404 for a parcel without rows.
 pub(crate) fn not_known(parcel: &Parcel) -> Error {
     Error::not_found(format!(
-        "The city's data holds no permit, complaint or violation for block {} lot {}.",
+        "The city's data holds no permit, complaint, violation, planning record or tax roll for block {} lot {}.",
         parcel.block(),
         parcel.lot()
     ))

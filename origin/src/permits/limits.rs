@@ -18,6 +18,12 @@ pub const WORD_MATCHES_MAX: u32 = 5_000;
 /// Suggestions for what is being typed.
 pub const SUGGESTIONS_MAX: i64 = 8;
 
+/// Streets, the most used ones, that the beginning of an address is looked for on.
+pub const SUGGEST_STREETS_MAX: i64 = 20;
+
+/// Permit rows that are counted for a suggested address.
+pub const SUGGEST_ROWS_MAX: i64 = 200;
+
 /// Shortest text that is completed: one letter begins everything. The index `search_terms_suggested` holds as many letters.
 pub const SUGGEST_CHARS_MIN: usize = 2;
 
@@ -71,6 +77,12 @@ pub const TAX_ROLLS_MAX: usize = 5;
 
 /// Records of the planning department in a report, the newest.
 pub const PLANNING_MAX: usize = 50;
+
+/// Records of the planning department that a search shows, the newest; the report of the parcel has more.
+pub const PLANNING_FOUND_MAX: i64 = 8;
+
+/// Records, and their parcels, that one beginning of a number or an address is followed to. The busiest address has some hundred.
+pub const PLANNING_EXAMINED_MAX: i64 = 200;
 
 /// Permits nearby, and finished ones like the parcel's newest.
 pub const NEARBY_MAX: usize = 10;

@@ -299,6 +299,7 @@ record! {
         record_id: String,
         record_type: Option<String>,
         record_status: Option<String>,
+        address: Option<String>,
         project_name: Option<String>,
         description: Option<String>,
         applicant: Option<String>,

@@ -308,7 +308,11 @@ async fn read_rows(client: &Client, parcel: &Parcel, bounds: Bounds) -> Result<R
 impl Rows {
     /// Whether the city has published anything about the parcel.
     fn are_known(&self) -> bool {
-        !(self.permits.is_empty() && self.complaints.is_empty() && self.violations.is_empty())
+        !(self.permits.is_empty()
+            && self.complaints.is_empty()
+            && self.violations.is_empty()
+            && self.planning.is_empty()
+            && self.tax_rolls.is_empty())
     }
 }
 
@@ -402,7 +406,9 @@ fn address(rows: &Rows) -> Option<String> {
     let permits = rows.permits.iter().map(|p| join([&p.street_number, &p.street_name, &p.street_suffix]));
     let complaints = rows.complaints.iter().map(|c| join([&c.street_number, &c.street_name, &c.street_suffix]));
     let violations = rows.violations.iter().map(|v| join([&v.street_number, &v.street_name, &v.street_suffix]));
-    permits.chain(complaints).chain(violations).find(|address| !address.is_empty())
+    let planning =
+        rows.planning.iter().filter_map(|record| record.address.as_deref()).map(|text| text.trim().to_owned());
+    permits.chain(complaints).chain(violations).chain(planning).find(|address| !address.is_empty())
 }
 
 /// Rows of one permit become one, in the order in which the permits first occur.

@@ -5,9 +5,11 @@
 
 mod neighborhood;
 mod part;
+mod planning;
 pub mod query;
 mod sql;
 mod street;
+mod suggest;
 
 use bytes::BytesMut;
 use futures_util::{Stream, StreamExt as _};
@@ -15,13 +17,14 @@ use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 
 pub use self::part::{Cursor, Part};
+pub(crate) use self::planning::Planned;
 use self::query::{Kind, Lookup, Query, Street};
 use self::sql::Statements;
-use super::limits::{PAGE_ROWS_MAX, PAGE_SIZE, SUGGEST_CHARS_MIN, SUGGESTIONS_MAX};
+pub(crate) use self::suggest::{Suggestion, suggest};
+use super::limits::{PAGE_ROWS_MAX, PAGE_SIZE};
 use super::parcel::Parcel;
 use super::record::Permit;
 use crate::db::{Databases, ReadOnly, Reader};
@@ -37,7 +40,8 @@ pub(crate) struct Found {
     /// The closest kind the text could have meant, when that found nothing and a later one did.
     pub(crate) instead_of: Option<Kind>,
     pub(crate) page_size: u32,
-    /// Permits found on all pages, as far as they are counted. None with a `kind` means that the filters leave nothing.
+    /// Permits found on all pages, as far as they are counted. None with a `kind` means that the filters leave nothing, or that
+    /// only the planning department knows it.
     pub(crate) total: i64,
     /// Whether there are more than `total`, or may be.
     pub(crate) total_is_at_least: bool,
@@ -53,6 +57,8 @@ pub(crate) struct Found {
     pub(crate) suffix_ignored: bool,
     /// The report of the parcel that was looked up, even when no permit is on it.
     pub(crate) report: Option<String>,
+    /// What the planning department has there or of that number, whatever the filters, the newest.
+    pub(crate) planning: Vec<Planned>,
     pub(crate) results: Vec<Hit>,
 }
 
@@ -100,60 +106,12 @@ pub(crate) struct Place {
     pub(crate) report: Option<String>,
 }
 
-/// A term that people search for.
-#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Suggestion {
-    /// `street`, `neighborhood` or `entity`.
-    pub(crate) kind: String,
-    pub(crate) term: String,
-    /// Where it leads.
-    pub(crate) href: String,
-    /// How many permits have it.
-    pub(crate) permits: i32,
-}
-
 /// Borrows a connection and looks the text up.
 ///
 /// # Errors
 /// When no connection is free, or the database fails.
 pub(crate) async fn find(databases: &Databases, query: &Query, part: &Part) -> Result<Found, Error> {
     databases.read(&Search { query, part }).await
-}
-
-/// Terms that begin like `text`, the most used first; none for a text too short.
-///
-/// # Errors
-/// When no connection is free, or the database fails.
-pub(crate) async fn suggest(databases: &Databases, text: &str) -> Result<Vec<Suggestion>, Error> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    if text.chars().count() < SUGGEST_CHARS_MIN {
-        return Ok(Vec::new());
-    }
-    databases.read(&Suggest { text }).await
-}
-
-struct Suggest {
-    text: String,
-}
-
-impl ReadOnly for Suggest {
-    type Answer = Vec<Suggestion>;
-
-    async fn read(&self, reader: &Reader) -> Result<Self::Answer, tokio_postgres::Error> {
-        let begins = format!("{}%", escaped(&self.text));
-        let first: String = self.text.chars().take(SUGGEST_CHARS_MIN).collect();
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&begins, Type::TEXT), (&first, Type::TEXT), (&SUGGESTIONS_MAX, Type::INT8)];
-        reader.query_typed(&sql::SUGGEST, &parameters).await?.iter().map(Suggestion::read).collect()
-    }
-}
-
-impl Suggestion {
-    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let (kind, term, target): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let href = if kind == "entity" { format!("/firm/{target}") } else { format!("/search?q={}", encode(&term)) };
-        Ok(Self { kind, term, href, permits: row.try_get(3)? })
-    }
 }
 
 /// One search.
@@ -184,14 +142,15 @@ impl ReadOnly for Search<'_> {
                 Lookup::Parcel(parcel) => Some(parcel.path()),
                 _ => None,
             }),
+            planning: Vec::new(),
             results: Vec::new(),
         };
         for lookup in &query.lookups {
-            let mut hits = ask(reader, lookup, part).await?;
-            let mut is_it = hits.total > 0;
-            if !is_it && part.is_filtered() {
+            let (mut hits, planning) = tokio::try_join!(ask(reader, lookup, part), planning::find(reader, lookup))?;
+            let mut is_it = hits.total > 0 || !planning.is_empty();
+            if hits.total == 0 && part.is_filtered() {
                 let all = ask(reader, lookup, &Part::default()).await?;
-                is_it = all.total > 0;
+                is_it |= all.total > 0;
                 hits.facets = all.facets;
             }
             if is_it {
@@ -208,13 +167,14 @@ impl ReadOnly for Search<'_> {
                     found.next = hits.places.last().map(ToString::to_string);
                 }
                 found.results = hits.results;
+                if found.report.is_none() && (hits.total == 0 || matches!(lookup, Lookup::PlanningRecord(_))) {
+                    found.report = planning::only_parcel(&planning);
+                }
+                found.planning = planning;
                 return Ok(found);
             }
         }
-        let text = query.text.to_lowercase();
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&text, Type::TEXT), (&SUGGESTIONS_MAX, Type::INT8)];
-        let similar = reader.query_typed(sql::SIMILAR, &parameters).await?;
-        found.similar = similar.iter().map(Suggestion::read).collect::<Result<_, _>>()?;
+        found.similar = suggest::similar(reader, &query.text).await?;
         Ok(found)
     }
 }
@@ -250,6 +210,7 @@ fn prepare(lookup: &Lookup, part: &Part, limit: i64) -> (&'static Statements, Ve
         Lookup::Parcel(parcel) => {
             (&sql::BY_PARCEL, vec![texts(&parcel.block_spellings()), texts(&parcel.lot_spellings())])
         }
+        Lookup::PlanningRecord(number) => (&sql::BY_PLANNING_RECORD, vec![text(number.clone())]),
         Lookup::Address { number, street } => {
             (&sql::BY_ADDRESS, on(street).into_iter().chain([text(number.clone())]).collect())
         }

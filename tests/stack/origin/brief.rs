@@ -39,6 +39,12 @@ const CITY: &str = "
     SELECT '202601010001', 'hold_stalled', 'SFFD', 'behind', arrive FROM addenda WHERE station = 'SFFD';
     INSERT INTO property_signals (block, lot, signal_type, tier, items, since)
     VALUES ('3507', '004', 'complaint', 'slower', 1, now()), ('0001', '001', 'nov', 'at_risk', 1, now());
+    INSERT INTO planning_records (row_key, occurrence, source, record_id, record_status, project_name, address, block, lot, open_date)
+    VALUES ('1', 1, 'project', '2016-000001PRJ', 'Open', 'A tower', '1 OTHER ST', '3507', '004', '2016-01-01'),
+           ('2', 1, 'other', '2026-000002CUA', 'Open', 'A restaurant', '1455 MARKET ST 94103', '3507', '999', now()),
+           ('3', 1, 'other', '2026-000003VAR', 'Open', 'Next door', '14550 MARKET ST', '3508', '001', now());
+    UPDATE planning_records SET record_status = 'Closed - Approved' WHERE row_key = '1';
+    UPDATE planning_records SET project_name = project_name;
     UPDATE permits SET status = 'issued' WHERE record_id IN ('1');
     UPDATE permits SET description = 'no change that counts'";
 
@@ -73,19 +79,29 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
         assert_eq!(added.status, 303, "{}", added.text());
     }
     let page = member.get("/brief").await?.text();
-    let figures: Vec<&str> = page.split("<dd>").skip(1).filter_map(|rest| rest.split("</dd>").next()).take(6).collect();
-    // One change though three watches see it; two new permits; one review, one inspection, one that ends, one complaint.
-    assert_eq!(figures, ["1", "2", "1", "1", "1", "1"], "{page}");
-    for text in
-        ["issued, was filed", "202601010003", "202601010004", "Not Approved", "in 10 days", "1455 Market St (3507/004)"]
-    {
+    let figures: Vec<&str> = page.split("<dd>").skip(1).filter_map(|rest| rest.split("</dd>").next()).take(7).collect();
+    // One change though three watches see it; two new permits; one review, one inspection, one that ends, two planning records,
+    // one complaint.
+    assert_eq!(figures, ["1", "2", "1", "1", "1", "2", "1"], "{page}");
+    for text in [
+        "issued, was filed",
+        "202601010003",
+        "202601010004",
+        "Not Approved",
+        "in 10 days",
+        "1455 Market St (3507/004)",
+        "2016-000001PRJ",
+        "Closed - Approved, was Open",
+        "2026-000002CUA",
+        "new, Open",
+    ] {
         assert!(page.contains(text), "{text} is not in {page}");
     }
     // How what is watched stands: beside the pace of its station, stuck, at the planning department, and with signals.
     for text in ["800 %", "usually 5", "CP-NP", "More than 30 days at a station", "Complaint is open"] {
         assert!(page.contains(text), "{text} is not in {page}");
     }
-    for text in ["FOOTINGS", "CP-ZOC", "Nowhere St (0002", "Notice of violation stands"] {
+    for text in ["2026-000003VAR", "FOOTINGS", "CP-ZOC", "Nowhere St (0002", "Notice of violation stands"] {
         assert!(!page.contains(text), "{text} is in {page}");
     }
 
@@ -121,7 +137,14 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
     let briefs: Vec<_> = mails.iter().filter(|mail| mail.contains("List-Unsubscribe: ")).collect();
     let [brief] = briefs[..] else { anyhow::bail!("{} briefs", briefs.len()) };
     assert!(brief.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"), "{brief}");
-    for text in ["202601010001", "202601010003", "202601010004", "SFFD: 40 days", "More than 30 days at a station"] {
+    for text in [
+        "202601010001",
+        "202601010003",
+        "202601010004",
+        "SFFD: 40 days",
+        "More than 30 days at a station",
+        "2016-000001PRJ  Closed - Approved, was Open, A tower",
+    ] {
         assert!(brief.contains(text), "{brief}");
     }
 

@@ -1,6 +1,6 @@
 //! The lists and tables of a brief.
 
-use crate::brief::contents::{Card, Health, Inspection, Planning, Review, Signal, Stuck};
+use crate::brief::contents::{Card, Health, Inspection, Planning, PlanningChange, Review, Signal, Stuck};
 use crate::brief::{Change, Contents};
 use crate::pages::section::{Line, Section};
 use crate::pages::text::{clip, days, encode, figure};
@@ -28,6 +28,12 @@ pub(super) fn news(brief: &Contents, json: &str) -> Vec<Section> {
         Section::of("team", "New permits of people and firms", "", brief.team_activity.iter().map(change)),
         Section::of("reviews", "Plan review", "", brief.plan_reviews.iter().map(review)),
         Section::of("inspections", "Inspections", "", brief.inspections.iter().map(inspection)),
+        Section::of(
+            "planning-changes",
+            "Planning records",
+            "What the planning department was asked for at places you watch, and what became of it.",
+            brief.planning_changes.iter().map(planning_change),
+        ),
         Section::of("ending", "Time runs out", "Issued permits end when the work takes too long.", ending),
     ];
     sections.into_iter().flatten().map(|section| section.up_to(LINES_MAX, json)).collect()
@@ -131,6 +137,17 @@ fn signal(signal: &Signal) -> Line {
         (None, None) => Line::new(title, &text),
     };
     line.chip(kind.map_or(signal.tier.as_str(), |kind| kind.tier.words()), signal.tier == "at_risk")
+}
+
+fn planning_change(change: &PlanningChange) -> Line {
+    let name = change.project_name.as_deref().or(change.record_type.as_deref()).unwrap_or_default();
+    let address = change.address.as_deref().unwrap_or_default();
+    let line = Line::new(&change.record_id, &joined(&[&change.what(), name, address, &watched(&change.label)]));
+    let line = line.chip(&change.change_date, false);
+    match change.block.as_deref().zip(change.lot.as_deref()) {
+        Some((block, lot)) => line.to(format!("/report/{}/{}", encode(block), encode(lot))),
+        None => line,
+    }
 }
 
 fn planning(step: &Planning) -> Line {

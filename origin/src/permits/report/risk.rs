@@ -173,3 +173,125 @@ fn dollars(cost: f64) -> String {
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     format!("Estimated at ${}.", groups.join(","))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan as _;
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::permits::record::{Contact, Permit, TaxRoll};
+    use crate::permits::report::group;
+
+    const TODAY: Date = date(2026, 2, 27);
+
+    /// The kinds and grades that the rules find.
+    fn found(permits: Vec<Permit>, with: impl Fn(&mut PermitHistory), zone: &str, status: &str) -> Vec<String> {
+        let mut permits = group(permits);
+        permits.iter_mut().for_each(with);
+        let property = Profile::of(vec![TaxRoll { zoning_code: Some(zone.into()), ..TaxRoll::default() }]);
+        let complaints = [Complaint { status: Some(status.into()), ..Complaint::default() }];
+        let violations = [Violation { status: Some(status.into()), ..Violation::default() }];
+        let facts = Facts {
+            permits: &permits,
+            complaints: &complaints,
+            violations: &violations,
+            property: property.as_ref(),
+            today: TODAY,
+        };
+        risks(&facts).iter().map(|risk| format!("{:?} {}", risk.severity, risk.risk_type)).collect()
+    }
+
+    fn permit(number: &str, change: impl Fn(&mut Permit)) -> Permit {
+        let mut permit = Permit { permit_number: number.into(), record_id: number.into(), ..Permit::default() };
+        change(&mut permit);
+        permit
+    }
+
+    #[test]
+    fn whole_words_tell_what_is_open_and_zones_what_is_restricted() {
+        for (zone, status, expected) in [
+            ("RM-1", "not active", &[][..]),
+            ("RM-1", "Active", &["High active_complaint", "High active_violation"]),
+            (" rh-1(d) ", "closed", &["Low restrictive_zoning"]),
+            ("RH-2", "open", &["High active_complaint", "High active_violation"]),
+        ] {
+            assert_eq!(found(Vec::new(), |_| (), zone, status), expected, "{zone}, {status}");
+        }
+    }
+
+    #[test]
+    fn costs_are_graded_by_the_estimate() {
+        for (cost, expected) in [
+            (100_000.0, &[][..]),
+            (100_000.5, &["Low moderate_cost_project"]),
+            (500_000.0, &["Low moderate_cost_project"]),
+            (500_001.0, &["Moderate high_cost_project"]),
+        ] {
+            let permits = vec![permit("1", |permit| {
+                (permit.estimated_cost, permit.revised_cost) = (Some(cost), Some(9e9));
+            })];
+            assert_eq!(found(permits, |_| (), "", ""), expected, "{cost}");
+        }
+    }
+
+    #[test]
+    fn permits_age_by_what_they_cost_and_from_when_they_were_issued() {
+        let (aging, dormant) = (["Low aging_permit"], ["Moderate dormant_permit"]);
+        // Days, estimate, revised cost, kind, status.
+        for (days, estimate, revised, kind, status, expected) in [
+            (270, 5e3, None, "", "issued", &[][..]),
+            (271, 5e3, None, "", "issued", &aging),
+            (360, 5e3, None, "", "reinstated", &aging),
+            (361, 5e3, None, "", "Filed", &dormant),
+            (361, 5e3, None, "", "complete", &[]),
+            (181, 5e3, None, "Demolitions", "approved", &dormant),
+            // A revised cost of nothing leaves the estimate: 1,080 days from 100,001 on.
+            (361, 1e5, Some(0.0), "", "issued", &dormant),
+            (361, 1e3, Some(100_001.0), "", "issued", &[]),
+            (1_081, 1e3, Some(100_001.0), "", "issued", &dormant),
+            (1_081, 1e3, Some(2.5e6), "", "issued", &[]),
+        ] {
+            let permits = vec![permit("1", |permit| {
+                permit.filed_date = Some((TODAY - 4000.days()).into());
+                permit.issued_date = Some((TODAY - days.days()).into());
+                (permit.estimated_cost, permit.revised_cost) = (Some(estimate), revised);
+                permit.permit_type_definition = Some(kind.into());
+                permit.status = Some(status.into());
+            })];
+            assert_eq!(
+                found(permits, |_| (), "", ""),
+                expected,
+                "{days} days, {estimate}, {revised:?}, {kind}, {status}"
+            );
+        }
+        let finished = permit("1", |permit| {
+            (permit.status, permit.filed_date) = (Some("issued".into()), Some((TODAY - 4000.days()).into()));
+            permit.completed_date = permit.filed_date;
+        });
+        assert_eq!(found(vec![finished], |_| (), "", ""), [""; 0]);
+    }
+
+    #[test]
+    fn several_permits_units_and_builders_are_counted() {
+        let open = |number: &str| permit(number, |permit| permit.status = Some("approved".into()));
+        assert_eq!(found(vec![open("1"), open("2")], |_| (), "", ""), ["Low multiple_active_permits"]);
+        assert_eq!(found(vec![open("1"), open("1")], |_| (), "", ""), [""; 0], "two rows of one permit");
+        let units = |number: &str, units| permit(number, |permit| permit.existing_units = Some(units));
+        assert_eq!(found(vec![units("1", 2), units("2", 3)], |_| (), "", ""), ["Moderate unit_count_ambiguity"]);
+        assert_eq!(found(vec![units("1", 2), units("2", 0), units("3", 2)], |_| (), "", ""), [""; 0]);
+        for (others, expected) in [(3, &[][..]), (4, &["Low high_contractor_turnover"])] {
+            let with = |history: &mut PermitHistory| {
+                let contact =
+                    |role: &str, name: String| Contact { role: role.into(), name: Some(name), ..Contact::default() };
+                history.contacts = (0..others).map(|n| contact("contractor", format!("Builder {n}"))).collect();
+                history.contacts.extend([
+                    contact("contractor", "BUILDER 0".into()),
+                    contact("agent", "An agent".into()),
+                    contact("owner", "An owner".into()),
+                ]);
+            };
+            assert_eq!(found(vec![permit("1", |_| ())], with, "", ""), expected, "{others}");
+        }
+    }
+}

@@ -25,6 +25,8 @@ pub enum Lookup {
     PermitNumber(String),
     /// Everything on a parcel.
     Parcel(Parcel),
+    /// A record of the planning department by its number or how that begins, in capitals.
+    PlanningRecord(String),
     /// A house number on a street.
     Address {
         /// Without leading zeros.
@@ -49,6 +51,7 @@ impl Lookup {
         match self {
             Self::PermitNumber(_) => Kind::PermitNumber,
             Self::Parcel(_) => Kind::Parcel,
+            Self::PlanningRecord(_) => Kind::PlanningRecord,
             Self::Address { .. } => Kind::Address,
             Self::Street(_) => Kind::Street,
             Self::Neighborhood(_) => Kind::Neighborhood,
@@ -76,6 +79,8 @@ pub enum Kind {
     PermitNumber,
     /// A block and lot.
     Parcel,
+    /// The number of a record of the planning department.
+    PlanningRecord,
     /// A house number on a street.
     Address,
     /// A street as a whole.
@@ -95,6 +100,7 @@ impl Kind {
         match self {
             Self::PermitNumber => "permit number",
             Self::Parcel => "block and lot",
+            Self::PlanningRecord => "planning record",
             Self::Address => "address",
             Self::Street => "street",
             Self::Neighborhood => "neighborhood",
@@ -147,6 +153,7 @@ impl Query {
         if lookups.is_empty() {
             lookups.extend(permit_number(&lower).map(Lookup::PermitNumber));
             lookups.extend(bare_parcel(&lower).map(Lookup::Parcel));
+            lookups.extend(planning_record(&lower).map(Lookup::PlanningRecord));
             lookups.extend(neighborhood::find(&lower).map(Lookup::Neighborhood));
             lookups.extend(street::lookups(&lower));
             let name = name(&lower);
@@ -213,6 +220,30 @@ fn bare_parcel(text: &str) -> Option<Parcel> {
     }
 }
 
+/// `2016-007303PRJ`, `2016-007303`, and as numbers were until 2014 `2013.0627E`: the year and a number of the year, then letters
+/// for what was asked for.
+pub(super) fn planning_record(text: &str) -> Option<String> {
+    let text = ["planning record", "planning case", "case no.", "case no", "case", "record"]
+        .iter()
+        .find_map(|label| text.strip_prefix(label))
+        .unwrap_or(text)
+        .trim_start_matches(['#', ':', ' ']);
+    let (year, rest) = text.split_once(['-', '.'])?;
+    let is_new = text.as_bytes().get(year.len()) == Some(&b'-');
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let letters = &rest[digits..];
+    let fits = year.len() == 4
+        && (year.starts_with("19") || year.starts_with("20"))
+        && year.bytes().all(|byte| byte.is_ascii_digit())
+        && if is_new { digits == 6 } else { digits == 4 }
+        && letters.len() <= PLANNING_LETTERS_MAX
+        && letters.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    fits.then(|| text.to_ascii_uppercase())
+}
+
+/// What follows the number of a planning record: three letters, and for a part of a project a dash and its number.
+const PLANNING_LETTERS_MAX: usize = 10;
+
 /// The words of a person's or a firm's name, when there is enough of it to look up.
 fn name(text: &str) -> Option<Vec<String>> {
     let words: Vec<String> = text
@@ -238,6 +269,7 @@ mod tests {
         let show = |lookup: &Lookup| match lookup {
             Lookup::PermitNumber(number) => format!("permit {number}"),
             Lookup::Parcel(parcel) => format!("parcel {parcel}"),
+            Lookup::PlanningRecord(number) => format!("planning {number}"),
             Lookup::Address { number, street } => format!("address {number} {street}"),
             Lookup::Street(street) => format!("street {street}"),
             Lookup::Neighborhood(names) => format!("neighborhood {}", names.join("|")),
@@ -291,6 +323,25 @@ mod tests {
         ] {
             let found = lookups(text);
             assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn planning_records() {
+        for (text, expected) in [
+            ("2016-007303PRJ", "planning 2016-007303PRJ"),
+            ("2016-007303prj", "planning 2016-007303PRJ"),
+            ("2016-007303", "planning 2016-007303"),
+            ("2016-007303PRJ-02", "planning 2016-007303PRJ-02"),
+            ("case no. 2013.0627E", "planning 2013.0627E"),
+        ] {
+            let found = lookups(text);
+            assert!(found.split("; ").any(|lookup| lookup == expected), "{text:?}: {found}");
+        }
+        for text in
+            ["2016-00730", "2016-0073031", "3507-004", "2015.08.05.3399", "1816-007303", "2016-007303 x", "2016-"]
+        {
+            assert!(!lookups(text).contains("planning"), "{text:?}: {}", lookups(text));
         }
     }
 

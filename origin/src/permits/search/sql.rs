@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use crate::permits::limits::{
-    COUNTED_MAX, NAME_EXAMINED_MAX, NAME_MATCHES_MAX, PAGE_ROWS_MAX, PAGE_SIZE, SUGGEST_CHARS_MIN, WORD_MATCHES_MAX,
+    COUNTED_MAX, NAME_EXAMINED_MAX, NAME_MATCHES_MAX, PAGE_ROWS_MAX, PAGE_SIZE, PLANNING_EXAMINED_MAX, WORD_MATCHES_MAX,
 };
 use crate::permits::record::Permit;
 
@@ -34,6 +34,24 @@ pub(super) static BY_PERMIT_NUMBER: LazyLock<Statements> =
 /// `$9`: spellings of the block; `$10`: of the lot.
 pub(super) static BY_PARCEL: LazyLock<Statements> =
     LazyLock::new(|| few("", "block = ANY($9) AND lot = ANY($10)", "permits", "NULL::text", "false"));
+
+/// `$9`: how the number of a planning record begins. The permits of its parcels.
+pub(super) static BY_PLANNING_RECORD: LazyLock<Statements> = LazyLock::new(|| {
+    let found = format!(
+        "parcels AS MATERIALIZED (
+            SELECT DISTINCT block, lot FROM (
+                SELECT block, lot FROM planning_records
+                WHERE upper(record_id) ~>=~ $9 AND upper(record_id) ~<~ ($9 || '~') LIMIT {PLANNING_EXAMINED_MAX}
+            ) records
+        ), found AS MATERIALIZED (
+            SELECT stored.* FROM parcels CROSS JOIN LATERAL (
+                SELECT * FROM permits WHERE permits.block = parcels.block AND permits.lot = parcels.lot
+                LIMIT {PAGE_ROWS_MAX}
+            ) stored
+        ),"
+    );
+    few(&found, "true", "found", "NULL::text", "false")
+});
 
 /// The suffix is one of `$10` unless that is empty or the name is one of `$11`. Written as a case, because Postgres takes
 /// the three for independent otherwise, expects few rows, and sorts a whole street instead of walking it.
@@ -213,17 +231,3 @@ fn statements(before: &str, rows: impl Fn(Begin, &str) -> String, newest: &str, 
 
 /// Values of one facet; the city has a score of statuses, and permits of fifty years.
 const FACET_VALUES_MAX: u32 = 60;
-
-/// `$1`: the beginning of a term, as a LIKE pattern; `$2`: its first [`SUGGEST_CHARS_MIN`] characters; `$3`: how many. The
-/// most used ones: a common beginning is found among the most used of its first characters, a rare one among all terms.
-pub(super) static SUGGEST: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT kind, term, target, weight FROM search_terms
-         WHERE left(lower(term), {SUGGEST_CHARS_MIN}) = $2 AND lower(term) LIKE $1
-         ORDER BY weight DESC, term, target LIMIT $3"
-    )
-});
-
-/// `$1`: a text in lower case that may be misspelt. The terms most like it.
-pub(super) const SIMILAR: &str = "SELECT kind, term, target, weight FROM search_terms
-    WHERE lower(term) % $1 ORDER BY similarity(lower(term), $1) DESC, weight DESC, term LIMIT $2";
