@@ -21,7 +21,7 @@ use seawall_core::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Body, Isolate, Platform, answer,
+    Body, Isolate, Platform,
     limits::{FAR_ENTRY_BYTES_MAX, FAR_KEEP_MAX, FAR_LIFETIME_MIN, GONE_FOR, MEMORY_ENTRY_BYTES_MAX},
     memory::Kept,
     message::{Request, Response},
@@ -220,8 +220,8 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
     }
     let (metadata, variant) = (found.metadata.clone(), found.variant.clone());
     if into_memory {
-        let mut response = copy(&mut found.response);
-        answer::keep_here(&mut response.headers);
+        // With all of its fields: a call may validate it, and those it is stored with come from here then.
+        let response = copy(&mut found.response);
         let ready = platform.ready(response, MEMORY_ENTRY_BYTES_MAX);
         let (isolate, platform_, key) = (Rc::clone(isolate), platform.clone(), *key);
         let (metadata, variant) = (metadata.clone(), variant.clone());
