@@ -189,21 +189,38 @@ fn permit_number(text: &str) -> Option<String> {
 
 /// `block 3507 lot 4`, `blk 3507, lt 4`, `lot 4 block 3507`.
 fn labelled_parcel(text: &str) -> Option<Parcel> {
-    let words: Vec<&str> = text.split([' ', ',', '/', '#', ':']).filter(|word| !word.is_empty()).collect();
-    let [first, a, second, b] = words.as_slice() else { return None };
+    let mut words: Vec<&str> = text.split([' ', ',', '/', '#', ':', '-']).filter(|word| !word.is_empty()).collect();
+    words.retain(|word| {
+        !matches!(*word, "assessor's" | "assessors" | "assessor" | "parcel" | "apn" | "and" | "no" | "no.")
+    });
+    // "block3507" and "lot4" too.
+    let words: Vec<&str> = words.iter().flat_map(|word| apart(word)).filter(|word| !word.is_empty()).collect();
     let is_block = |word: &str| matches!(word, "block" | "blk" | "blk.");
     let is_lot = |word: &str| matches!(word, "lot" | "lt" | "lt.");
-    match () {
-        () if is_block(first) && is_lot(second) => Parcel::parse(a, b).ok(),
-        () if is_lot(first) && is_block(second) => Parcel::parse(b, a).ok(),
-        () => None,
+    match words[..] {
+        [first, block, second, lot] if is_block(first) && is_lot(second) => Parcel::parse(block, lot).ok(),
+        [first, lot, second, block] if is_lot(first) && is_block(second) => Parcel::parse(block, lot).ok(),
+        [block, second, lot] if is_lot(second) => Parcel::parse(block, lot).ok(),
+        [first, block, lot] if is_block(first) => Parcel::parse(block, lot).ok(),
+        _ => None,
     }
+}
+
+/// A label and what follows it at once.
+fn apart(word: &str) -> [&str; 2] {
+    let label = ["block", "blk", "lot"].iter().find_map(|label| {
+        let rest = word.strip_prefix(label)?;
+        rest.starts_with(|c: char| c.is_ascii_digit()).then(|| word.split_at(label.len()))
+    });
+    label.map_or([word, ""], |(label, rest)| [label, rest])
 }
 
 /// `3507/004`, `3507-004`, `3507 004`, `3507004`, `apn 3507-004`.
 fn bare_parcel(text: &str) -> Option<Parcel> {
-    let text = text.strip_prefix("apn").unwrap_or(text).trim_start_matches(['#', ':', ' ']);
-    if let Some((block, lot)) = text.split_once(['/', '-']) {
+    let label = ["apn", "parcel number", "parcel no.", "parcel no", "parcel"];
+    let text = label.iter().find_map(|label| text.strip_prefix(label)).unwrap_or(text);
+    let text = text.trim_start_matches(['#', ':', ' ']);
+    if let Some((block, lot)) = text.split_once(['/', '-', ',']) {
         return Parcel::parse(block, lot).ok();
     }
     if let Some((block, lot)) = text.split_once(' ') {
@@ -318,6 +335,14 @@ mod tests {
             ("lot 4 block 3507", "parcel 3507/004"),
             ("block: 3507 / lot: 4", "parcel 3507/004"),
             ("APN 3507-004", "parcel 3507/004"),
+            ("APN: 3507004", "parcel 3507/004"),
+            ("parcel 3507/004", "parcel 3507/004"),
+            ("parcel number 3507-004", "parcel 3507/004"),
+            ("3507, 004", "parcel 3507/004"),
+            ("3507 lot 4", "parcel 3507/004"),
+            ("block 3507/004", "parcel 3507/004"),
+            ("block3507 lot4", "parcel 3507/004"),
+            ("Assessor’s block 3507, lot 4", "parcel 3507/004"),
             ("0222A021A", "parcel 0222A/021A"),
             ("3507004", "permit 3507004; parcel 3507/004"),
         ] {
