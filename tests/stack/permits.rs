@@ -106,6 +106,7 @@ async fn no_page_reads_a_whole_table() -> Result<()> {
         ("bathroom+remodel&status=issued&year=2001", "description"),
         ("-reroofing+bathroom&status=issued", "description"),
         ("persom+aab", "none"),
+        ("permits+by+firm+1234", "name"),
     ] {
         let answer = site.visitor().get(&format!("/api/v1/search?q={target}")).await?;
         ensure!(answer.status == 200, "{target} is {}: {}", answer.status, answer.text());
@@ -127,6 +128,11 @@ async fn no_page_reads_a_whole_table() -> Result<()> {
     }
     let suggested = site.visitor().get("/api/v1/suggest?q=fi").await?.json()?;
     assert_eq!(suggested["suggestions"][0]["term"], "Firm Zuse", "the most used of all: {suggested}");
+    // A misspelt street of an address, with the house; and words are taken for no street that somebody meant.
+    let misspelt = site.visitor().get("/api/v1/search?q=120+Stret120+St").await?.json()?;
+    assert_eq!(misspelt["similar"][0]["term"], "120 Street120 St", "{misspelt}");
+    let words = site.visitor().get("/api/v1/search?q=bathroom+remodel").await?.json()?;
+    assert_eq!(words["instead_of"], json!(null), "{words}");
     // Where permits are and where only the planning department has something, each once, and numbers in their order.
     for (typed, terms) in [
         ("120+street12", ["120 Street120 St"].as_slice()),

@@ -60,6 +60,12 @@ impl Lookup {
         }
     }
 
+    /// Whether nothing in the text says that this is what is meant: any words may be the name of a street.
+    #[must_use]
+    pub fn is_a_guess(&self) -> bool {
+        matches!(self, Self::Street(street) if street.suffixes.is_empty())
+    }
+
     /// Whether this look-up is `closest` without the suffix of its street.
     #[must_use]
     pub fn ignores_suffix_of(&self, closest: Option<&Self>) -> bool {
@@ -149,8 +155,11 @@ impl Query {
         // ASCII only: what else has two cases is left to the database, whose locale decides.
         let lower = text.to_ascii_lowercase();
         let mut lookups = Vec::new();
-        lookups.extend(labelled_parcel(&lower).map(Lookup::Parcel));
-        if lookups.is_empty() {
+        lookups.extend(by_whom(&lower).and_then(name).map(Lookup::Name));
+        let lower = where_at(&lower).unwrap_or(&lower).to_owned();
+        if let Some(parcel) = labelled_parcel(&lower) {
+            lookups.push(Lookup::Parcel(parcel));
+        } else {
             lookups.extend(permit_number(&lower).map(Lookup::PermitNumber));
             lookups.extend(bare_parcel(&lower).map(Lookup::Parcel));
             lookups.extend(planning_record(&lower).map(Lookup::PlanningRecord));
@@ -261,6 +270,21 @@ pub(super) fn planning_record(text: &str) -> Option<String> {
 /// What follows the number of a planning record: three letters, and for a part of a project a dash and its number.
 const PLANNING_LETTERS_MAX: usize = 10;
 
+/// Whom "permits by smith", "who is smith" and "smith's permits" name.
+fn by_whom(text: &str) -> Option<&str> {
+    let before = ["permits by ", "permits of ", "projects by ", "projects of ", "find contractor ", "who is "];
+    let after = ["'s permits", "'s projects"];
+    let begins = before.iter().find_map(|words| text.strip_prefix(words));
+    begins.or_else(|| after.iter().find_map(|words| text.strip_suffix(words)))
+}
+
+/// The place that "permits at 1455 market st" asks for.
+fn where_at(text: &str) -> Option<&str> {
+    let what = ["permits", "permit", "projects", "complaints", "violations"];
+    let rest = what.iter().find_map(|word| text.strip_prefix(word)?.strip_prefix(' '))?;
+    ["at ", "on ", "in ", "for ", "near "].iter().find_map(|word| rest.strip_prefix(word))
+}
+
 /// The words of a person's or a firm's name, when there is enough of it to look up.
 fn name(text: &str) -> Option<Vec<String>> {
     let words: Vec<String> = text
@@ -345,6 +369,23 @@ mod tests {
             ("Assessor’s block 3507, lot 4", "parcel 3507/004"),
             ("0222A021A", "parcel 0222A/021A"),
             ("3507004", "permit 3507004; parcel 3507/004"),
+        ] {
+            let found = lookups(text);
+            assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn whole_questions_are_read_for_what_they_name() {
+        for (text, expected) in [
+            ("permits by Ann Smith", "name ann+smith"),
+            ("Who is Ann Smith", "name ann+smith"),
+            ("Ann Smith’s permits", "name ann+smith"),
+            ("permits at 1455 Market St", "address 1455 market (st)"),
+            ("permits on Valencia", "street valencia"),
+            ("complaints in SoMa", "neighborhood south of market"),
+            ("permits for block 3507 lot 4", "parcel 3507/004"),
+            ("permits", "street permits"),
         ] {
             let found = lookups(text);
             assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");
