@@ -135,8 +135,9 @@ pub(crate) fn refused_at_once(
 pub(crate) enum Fare<P: Platform> {
     /// Nobody pays.
     Free,
-    /// This client does, once it is known that the call is made here; these places are held meanwhile.
-    Due(Client, Places<P>),
+    /// This client does, once it is known that the call is made here; these places are held meanwhile, and this is charged by
+    /// then.
+    Due(Client, Places<P>, Charged),
     /// That request was charged.
     Paid(Client, LeaseId, Charged),
 }
@@ -144,21 +145,26 @@ pub(crate) enum Fare<P: Platform> {
 impl<P: Platform> Fare<P> {
     /// What `client` pays for a request that was charged nothing.
     pub(crate) fn due(edge: &Rc<Edge>, platform: &P, route: &Route, client: Client) -> Self {
-        Self::Due(client, Places::new(edge, platform, route, client))
+        Self::Due(client, Places::new(edge, platform, route, client), Charged::nothing())
     }
 
     /// Charges what is due, and says whether the limits let the call pass.
-    pub(crate) async fn pay(&self, edge: &Rc<Edge>, platform: &P, route: &Route) -> bool {
-        let Self::Due(client, places) = self else { return true };
+    pub(crate) async fn pay(&mut self, edge: &Rc<Edge>, platform: &P, route: &Route) -> bool {
+        let Self::Due(client, places, charged) = self else { return true };
         let call = Admitting::of_shared(edge, route, *client, places.lease());
-        call.check(platform).await.admission.refusal().is_none()
+        let admitted = call.check(platform).await;
+        *charged = admitted.charged;
+        admitted.admission.refusal().is_none()
     }
 
-    /// Gives back what was paid: another isolate makes the call, and the request was answered from the cache.
+    /// Gives back what was paid: no call is made here, and the request was answered from the cache.
     pub(crate) fn give_back(self, edge: &Rc<Edge>, platform: &P) {
-        if let Self::Paid(client, lease, charged) = self {
-            shared::give_back(edge, platform, client, lease, charged, shared::Back::Hit);
-        }
+        let (client, lease, charged) = match self {
+            Self::Free => return,
+            Self::Due(client, places, charged) => (client, places.lease(), charged),
+            Self::Paid(client, lease, charged) => (client, lease, charged),
+        };
+        shared::give_back(edge, platform, client, lease, charged, shared::Back::Hit);
     }
 }
 

@@ -5,9 +5,10 @@
 //!
 //! # Who gets in
 //!
-//! A response takes the place of others only if it is asked for more often than each of them, by the count of a small
-//! sketch that forgets by halves (TinyLFU, Einziger et al. 2017). Addresses that are asked for once, however many,
-//! push nothing out.
+//! A response takes the place of others that are still believed only if it is asked for [`WORTH_A_CHANGE`] times as often as
+//! each of them, by the count of a small sketch that forgets by halves (TinyLFU, Einziger et al. 2017). Addresses that are
+//! asked for once, however many, push nothing out; nor do those that are asked for about as often as what is here, for which
+//! reading a body into memory would be work without a gain.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -156,7 +157,7 @@ impl<P: Platform> Responses<P> {
                 .take(SAMPLE)
                 .map(|place| (value(&self.entries[place]), place))
                 .min()?;
-            if least > 0 && least >= worth {
+            if least > 0 && least.saturating_mul(WORTH_A_CHANGE) > worth {
                 return None;
             }
             freed += self.entries[place].bytes;
@@ -177,6 +178,10 @@ impl<P: Platform> Responses<P> {
 
 /// Requests that make a response worth keeping: the second one shows that there may be a third.
 const SEEN_MIN: u8 = 2;
+
+/// How many times as often something must be asked for than what it pushes out. Counts are rough, and the least of a sample
+/// is below what its like has: by a smaller factor most of those that are asked for alike would push each other out in turn.
+const WORTH_A_CHANGE: u8 = 2;
 
 /// Entries that are compared for one that has to go: enough to find a poor one, few enough to cost nothing.
 const SAMPLE: usize = 8;

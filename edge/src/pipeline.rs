@@ -77,7 +77,9 @@ pub fn write_counts<P: Platform>(edge: &Edge, platform: &P, now: Timestamp) {
 pub async fn handle<P: Platform>(edge: Rc<Isolate<P>>, platform: P, request: Request<P>) -> Response<P> {
     let arrival = platform.now();
     let (edge, platform) = (&edge, &platform);
-    write_counts(edge, platform, arrival);
+    if edge.state.borrow().tally.is_due(arrival) {
+        write_counts(edge, platform, arrival);
+    }
     // Comparing secrets costs little, and reading a field for it something, so it is done where it can matter.
     let operators_matter = maintenance::is_on(edge) || edge.policy.site().diagnostics == Diagnostics::Operator;
     let is_operator = operators_matter && edge.is_operator(&request.headers);

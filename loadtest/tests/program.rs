@@ -84,13 +84,22 @@ fn read_head(stream: &mut TcpStream) -> bool {
     }
 }
 
+/// Runs the program for so long that every user asks, also where the machine pauses, and with patience.
 fn run(url: &str, arguments: &[&str]) -> Output {
+    run_for("2", PATIENCE, url, arguments)
+}
+
+/// The same with seconds of its own, and as many until a request has failed.
+fn run_for(duration: &str, timeout: &str, url: &str, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_seawall-loadtest"))
-        .args(["--url", url, "--users", "4", "--duration", "1", "--scenario", "health", "--timeout", "1"])
+        .args(["--url", url, "--users", "4", "--scenario", "health", "--duration", duration, "--timeout", timeout])
         .args(arguments)
         .output()
         .expect("the program runs")
 }
+
+/// Seconds that no answer takes, however busy the machine is.
+const PATIENCE: &str = "60";
 
 fn health(output: &Output) -> Value {
     let report: Value = serde_json::from_slice(&output.stdout)
@@ -107,7 +116,7 @@ fn answers_count_and_files_are_written() {
     let output = run(&server.url, &["--output", json.to_str().expect("text"), "--html", html.to_str().expect("text")]);
     assert!(output.status.success(), "{output:?}");
     let health = health(&output);
-    assert!(health["success_count"].as_u64() > Some(100), "{health}");
+    assert!(health["success_count"].as_u64() > Some(4), "more than one for each connection: {health}");
     assert_eq!(health["error_count"], 0);
     assert!(health["latency_ms"]["p50"].as_f64() <= health["latency_ms"]["p99"].as_f64(), "{health}");
     assert_eq!(server.clients.lock().expect("no panic").len(), 4, "connections are kept");
@@ -132,7 +141,8 @@ fn errors_have_a_kind_and_fail_the_run() {
         (Behaviour::BreakOff, "broken"),
         (Behaviour::Hang, "timeout"),
     ] {
-        let output = run(&serve(behaviour).url, &[]);
+        let timeout = if matches!(behaviour, Behaviour::Hang) { "1" } else { PATIENCE };
+        let output = run_for("2", timeout, &serve(behaviour).url, &[]);
         assert_eq!(output.status.code(), Some(1), "{kind}: {output:?}");
         let health = health(&output);
         assert!(health["errors"][kind].as_u64() > Some(0), "{kind}: {health}");
@@ -160,20 +170,21 @@ fn limited_answers_are_counted_apart_and_are_no_measurement() {
 fn a_kept_connection_that_the_server_closed_is_no_error() {
     let output = run(&serve(Behaviour::AnswerAndClose).url, &["--think", "20"]);
     let health = health(&output);
-    assert!(output.status.success() && health["success_count"].as_u64() > Some(10), "{health}");
+    assert!(output.status.success() && health["success_count"].as_u64() > Some(4), "{health}");
     assert_eq!(health["error_count"], 0, "{health}");
 }
 
 /// What a closed model hides: with one answer and then a stall, an open model still counts every request that was due.
 #[test]
 fn a_server_that_stalls_is_not_spared_what_was_due() {
-    let output = run(&serve(Behaviour::OnceThenHang).url, &["--rate", "20"]);
+    // The one answer has seconds to arrive in: later it would be among what failed.
+    let output = run_for("5", "3", &serve(Behaviour::OnceThenHang).url, &["--rate", "4"]);
     let health = health(&output);
     assert_eq!(health["total_requests"], 20, "{health}");
     assert_eq!(health["success_count"], 1, "{health}");
     let failed = |kind: &str| health["errors"][kind].as_u64().unwrap_or(0);
     assert_eq!(failed("timeout") + failed("not_sent"), 19, "{health}");
-    assert!(failed("not_sent") > 0, "four connections hang for a second each: {health}");
+    assert!(failed("not_sent") > 0, "four connections hang for three seconds each: {health}");
 }
 
 #[test]

@@ -22,6 +22,18 @@ globalThis.fetch = async (...call) => {
   return moved;
 };
 
+// A timer runs out when the machine has run for so long: it is counted in steps, and a pause of the machine is in one of
+// them at most. So a deadline of the Worker's is reached by who does not answer, and not by who could not.
+const STEPS = 10;
+const { setTimeout: realTimeout, clearTimeout: realClear } = globalThis;
+globalThis.setTimeout = (run, ms, ...values) => {
+  const timer = { steps: 0 };
+  const step = () => (timer.steps++ < STEPS ? (timer.id = realTimeout(step, ms / STEPS)) : run(...values));
+  step();
+  return timer;
+};
+globalThis.clearTimeout = (timer) => realClear(timer?.id);
+
 let authority = "answers";
 let log = "answers";
 let collapse = "answers";

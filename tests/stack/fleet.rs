@@ -231,6 +231,18 @@ async fn a_limit_at_this_location_is_the_platforms() -> Result<()> {
 }
 
 /// Two isolates of one place: ten visitors of each miss the same page at once.
+/// The origin never sees the field in which a client says so, and what it answers is stored for nobody all the same.
+#[tokio::test]
+async fn what_a_client_forbids_to_store_is_not_stored() -> Result<()> {
+    let upstream = pages().await?;
+    let fleet = Fleet::before(&upstream.url(), 1, &[])?;
+    let answer = fleet.visitor(0).ask("GET", "/shared/secret").field("cache-control", "no-store").send().await?;
+    assert!(answer.field("cache-status").ends_with("; detail=request-no-store"), "{}", answer.field("cache-status"));
+    let answer = fleet.visitor(0).get("/shared/secret").await?;
+    assert!(answer.field("cache-status").contains("fwd=uri-miss"), "{}", answer.field("cache-status"));
+    Ok(())
+}
+
 fn crowd(fleet: &Fleet, isolate: usize, target: &'static str) -> Vec<JoinHandle<Result<Answer>>> {
     (0..10).map(|_| tokio::spawn(fleet.visitor(isolate).get(target))).collect()
 }

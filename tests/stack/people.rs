@@ -1,9 +1,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::support::cron::{WORKER, run};
 use crate::support::{Database, Site, until};
-
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Contacts as the three datasets give them, and the permits that they stand on.
 const CONTACTS: &str = "
@@ -38,8 +37,7 @@ const CONTACTS: &str = "
 
 async fn resolve(site: &Site) -> Result<Value> {
     until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
-    let ask = site.visitor().ask("POST", "/cron/resolve-entities").field("authorization", &format!("Bearer {SECRET}"));
-    ask.send().await?.json()
+    run(site, "resolve-entities").await
 }
 
 #[tokio::test]
@@ -47,7 +45,7 @@ async fn people_and_firms_are_told_by_what_tells_them_and_permits_lead_to_them()
     let database = Database::create("people")?;
     let client = database.connect().await?;
     client.batch_execute(CONTACTS).await?;
-    let site = Site::start_with(&database.origin, 0, &[("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)])?;
+    let site = Site::start_with(&database.origin, 0, &WORKER)?;
     assert_eq!(resolve(&site).await?["status"], "success");
     let known = "SELECT jsonb_agg(jsonb_build_array(
             upper(canonical_name), resolution_method, resolution_confidence, contact_count, permit_count, sources)

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 pub(crate) mod cable;
 pub(crate) mod city;
+pub(crate) mod cron;
 pub(crate) mod edge;
 pub(crate) mod fleet;
 pub(crate) mod mail;
@@ -19,8 +20,9 @@ pub(crate) use self::fleet::Fleet;
 pub(crate) use self::upstream::{Call, Gate, Reply, Upstream};
 pub(crate) use self::visitor::{Answer, Visitor};
 
-/// How long anything may take to come about on a busy machine.
-pub(crate) const WAIT: Duration = Duration::from_secs(60);
+/// How long anything may take to come about on a machine that is slow and busy: leases that run out and loads of a whole
+/// city are among what is waited for.
+pub(crate) const WAIT: Duration = Duration::from_secs(180);
 
 /// The result of `work`, or an error after [`WAIT`]: a test that waits for what never comes fails instead of hanging.
 pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> Result<T> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal};
 
 use crate::ports;
@@ -35,7 +35,11 @@ pub const UNPRIVILEGED: u32 = 65534;
 pub const USER: &str = "postgres";
 
 /// How long a server may take to accept its first connection; recovery after a crash counts.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// What it writes when it does.
+const IS_READY: &str = "database system is ready to accept connections";
+/// How often a waiting loop looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest wait for rows: a few come from tables of millions.
 const ROWS_WITHIN: Duration = Duration::from_secs(300);
 /// A free port can be taken by someone else before Postgres binds it. Three in a row cannot be chance.
@@ -173,8 +177,7 @@ impl Cluster {
         let data = folder.path().join("data");
         end_left_over(&data)?;
         self.server = launch(&binaries, &data, &self.settings, Logs::Keep, self.port)?;
-        let port = self.port;
-        self.server.wait_until(READY_WITHIN, || wire::connect(port, USER, "postgres").is_ok())
+        wait_until_ready(&mut self.server, self.port)
     }
 
     /// Kills the server and its sessions without warning, as a crash of the machine would.
@@ -188,6 +191,12 @@ impl Cluster {
         let sessions = self.sessions()?;
         self.server.kill();
         tell(&sessions, Signal::KILL);
+        // Another server does not start on data that a session of this one still has in hand.
+        let deadline = Instant::now() + process::STOP_WITHIN;
+        while sessions.iter().any(|session| process::runs(*session)) {
+            ensure!(Instant::now() < deadline, "sessions of the Postgres that was killed still run");
+            std::thread::sleep(LOOK_EVERY);
+        }
         Ok(())
     }
 
@@ -229,6 +238,13 @@ impl Cluster {
     /// The server's process, to watch it or to kill it in a test.
     pub fn server(&mut self) -> &mut Service {
         &mut self.server
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Each session leads a group of its own: one that hangs would outlive the server. A server that is gone has none.
+        let _ = self.thaw();
     }
 }
 
@@ -287,13 +303,18 @@ fn start(binaries: &Binaries, data: &Path, settings: &[String], logs: Logs) -> R
         tried += 1;
         let port = ports::free()?;
         let mut server = launch(binaries, data, settings, logs.clone(), port)?;
-        let ready = server.wait_until(READY_WITHIN, || wire::connect(port, USER, "postgres").is_ok());
-        match ready {
+        match wait_until_ready(&mut server, port) {
             Ok(()) => return Ok((server, port)),
             Err(_) if tried < PORTS_TRIED && server.last_lines().contains("Address already in use") => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Waits for the server's own word first: whoever took its port from it a moment ago would answer too.
+fn wait_until_ready(server: &mut Service, port: u16) -> Result<()> {
+    server.wait_for_line(IS_READY, READY_WITHIN)?;
+    server.wait_until(READY_WITHIN, || wire::connect(port, USER, "postgres").is_ok())
 }
 
 fn launch(binaries: &Binaries, data: &Path, settings: &[String], logs: Logs, port: u16) -> Result<Service> {
@@ -346,7 +367,7 @@ fn end_left_over(data: &Path) -> Result<()> {
             if Instant::now() > deadline {
                 bail!("a Postgres (pid {}) still runs on {}; stop it", pid.as_raw_nonzero(), data.display());
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(LOOK_EVERY);
         }
     }
     match fs::remove_file(&lock) {
@@ -383,10 +404,24 @@ mod tests {
         let error = cluster.execute("one", "SELECT * FROM u").err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("relation \"u\" does not exist"), "{error}");
         let folder = cluster._folder.as_ref().map(|folder| folder.path().to_path_buf());
-        let port = cluster.port();
+        let server = Pid::from_raw(i32::try_from(cluster.server.id())?).context("it has an id")?;
         drop(cluster);
         assert!(folder.is_some_and(|folder| !folder.exists()));
-        assert!(wire::connect(port, USER, "postgres").is_err());
+        assert!(!process::runs(server));
+        Ok(())
+    }
+
+    #[test]
+    fn a_cluster_that_hangs_ends_with_all_its_processes() -> Result<()> {
+        let cluster = Cluster::start_temp()?;
+        let processes = cluster.sessions()?;
+        assert!(!processes.is_empty());
+        cluster.freeze()?;
+        drop(cluster);
+        for process in processes {
+            let state = process::answer(Command::new("ps").args(["-o", "stat=", "-p", &process.to_string()]));
+            assert!(state.is_none_or(|state| state.is_empty() || state.starts_with('Z')), "{process:?} is still there");
+        }
         Ok(())
     }
 

@@ -205,6 +205,8 @@ impl Service {
     pub fn stop(&mut self) {
         let deadline = Instant::now() + self.stop_within;
         let _ = rustix::process::kill_process_group(self.pid, self.stop_signal);
+        // One that hangs by SIGSTOP hears of no other signal until it goes on.
+        let _ = rustix::process::kill_process_group(self.pid, Signal::CONT);
         while matches!(self.ended(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(LOOK_EVERY);
         }
@@ -279,13 +281,22 @@ pub fn run(name: &str, command: Command, step: &Step) -> Result<()> {
 /// # Errors
 /// When it cannot be run, fails, or a signal came.
 pub fn run_aloud(name: &str, command: Command) -> Result<()> {
-    let mut service = Service::start(name, command, Logs::Print(String::new()))?;
-    service.stop_within = COMMAND_STOPS_WITHIN;
-    let status = service.wait()?;
+    let (status, _) = try_aloud(name, command)?;
     if !status.success() {
         bail!("{name} failed ({status})");
     }
     Ok(())
+}
+
+/// The same for a command that may fail: how it ended, and its last lines.
+///
+/// # Errors
+/// When it cannot be run, or a signal came.
+pub fn try_aloud(name: &str, command: Command) -> Result<(ExitStatus, String)> {
+    let mut service = Service::start(name, command, Logs::Print(String::new()))?;
+    service.stop_within = COMMAND_STOPS_WITHIN;
+    let status = service.wait()?;
+    Ok((status, service.last_lines()))
 }
 
 /// The standard output of a quick command, trimmed; `None` when it cannot be run or fails.
@@ -293,6 +304,14 @@ pub fn run_aloud(name: &str, command: Command) -> Result<()> {
 pub fn answer(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether a process runs. One that is dead and waits for its parent to notice does not.
+#[must_use]
+pub fn runs(process: Pid) -> bool {
+    let number = process.as_raw_nonzero().to_string();
+    let state = answer(Command::new("ps").args(["-o", "stat=", "-p", &number]));
+    state.is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
 }
 
 /// Finds a program on `PATH`.
@@ -403,17 +422,28 @@ mod tests {
         command
     }
 
-    const SOON: Duration = Duration::from_secs(5);
+    const SOON: Duration = Duration::from_secs(60);
 
-    /// A dead process may wait for its new parent to notice; it runs no more.
-    fn runs(pid: &str) -> bool {
-        let state = answer(Command::new("ps").args(["-o", "stat=", "-p", pid]));
-        state.is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
+    /// Starts a shell with a child, and gives both.
+    fn parent_and_child() -> Result<(Service, Pid)> {
+        let mut service = Service::start("shell", shell("sleep 600 & echo started $!; wait"), Logs::Keep)?;
+        let child = service.wait_for_line("started ", SOON)?.parse().ok().and_then(Pid::from_raw).context("an id")?;
+        assert!(runs(child));
+        Ok((service, child))
+    }
+
+    /// Waits for the end of a process that was killed: it comes a moment after the signal.
+    fn ends(process: Pid) -> bool {
+        let deadline = Instant::now() + SOON;
+        while runs(process) && Instant::now() < deadline {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        !runs(process)
     }
 
     #[test]
     fn a_line_is_awaited_and_its_rest_returned() -> Result<()> {
-        let mut service = Service::start("shell", shell("echo ready on 7; sleep 60"), Logs::Keep)?;
+        let mut service = Service::start("shell", shell("echo ready on 7; sleep 600"), Logs::Keep)?;
         assert_eq!(service.wait_for_line("ready on ", SOON)?, "7");
         Ok(())
     }
@@ -428,25 +458,33 @@ mod tests {
 
     #[test]
     fn stopping_takes_grandchildren_along() -> Result<()> {
-        let mut service = Service::start("shell", shell("sleep 60 & echo started $!; wait"), Logs::Keep)?;
-        let grandchild = service.wait_for_line("started ", SOON)?;
-        assert!(runs(&grandchild));
+        let (service, grandchild) = parent_and_child()?;
         drop(service);
-        assert!(!runs(&grandchild));
+        assert!(ends(grandchild));
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_hangs_is_stopped_as_any_other() -> Result<()> {
+        let script = "trap 'echo went; exit 0' TERM; echo ready; while :; do sleep 1; done";
+        let mut service = Service::start("shell", shell(script), Logs::Keep)?;
+        service.wait_for_line("ready", SOON)?;
+        service.signal(Signal::STOP)?;
+        service.stop();
+        assert!(service.last_lines().contains("went"), "{}", service.last_lines());
         Ok(())
     }
 
     #[test]
     fn a_guard_whose_owner_is_killed_stops_the_group() -> Result<()> {
-        let mut service = Service::start("shell", shell("sleep 60 & echo started $!; wait"), Logs::Keep)?;
-        let grandchild = service.wait_for_line("started ", SOON)?;
+        let (mut service, grandchild) = parent_and_child()?;
         // Closing the pipe without a word is what the kernel does when we are killed.
         let guard = service.guard.take().context("it has a guard")?;
         let Guard { mut shell, pipe } = guard;
         drop(pipe);
         assert!(!service.wait()?.success());
         shell.wait()?;
-        assert!(!runs(&grandchild));
+        assert!(ends(grandchild));
         Ok(())
     }
 }

@@ -14,9 +14,9 @@ use crate::step::{Step, Steps};
 use crate::tools;
 
 /// How long the origin may take to listen.
-const ORIGIN_WITHIN: Duration = Duration::from_secs(30);
+const ORIGIN_WITHIN: Duration = Duration::from_secs(60);
 /// How long wrangler may take to answer the first request; a cold disk is slow.
-const EDGE_WITHIN: Duration = Duration::from_secs(60);
+const EDGE_WITHIN: Duration = Duration::from_secs(120);
 
 /// The built origin with the database it works on.
 #[derive(Clone, Debug)]

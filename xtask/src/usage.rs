@@ -118,11 +118,11 @@ mod tests {
     #[test]
     fn a_tree_holds_its_descendants() -> Result<()> {
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", "sleep 60 & wait"]);
+        command.args(["-c", "sleep 600 & wait"]);
         let mut shell = crate::process::Service::start("sh", command, crate::process::Logs::Keep)?;
         let id = shell.id();
         let both = || of_tree(id).is_ok_and(|usage| usage.processes == 2 && usage.memory_kib > 0);
-        shell.wait_until(Duration::from_secs(10), both)?;
+        shell.wait_until(Duration::from_secs(60), both)?;
         assert!(cpu_of_program(id, "sleep").is_ok());
         let refused = cpu_of_program(id, "workerd").map_err(|error| error.to_string());
         assert_eq!(refused, Err(format!("no process of group {id} runs workerd")));

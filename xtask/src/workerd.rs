@@ -13,7 +13,7 @@ use crate::stack::Listening;
 use crate::tools;
 
 /// How long workerd may take to load a Worker; half a second on an idle machine.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// A Worker to serve.
 #[derive(Clone, Debug)]

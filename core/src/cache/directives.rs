@@ -26,7 +26,7 @@ pub struct Directives {
     /// `no-store`.
     pub no_store: bool,
     /// `stand-in`, an extension of ours (RFC 9111 §5.2.3): the origin could not say what is right now and answers with what it
-    /// had. Beside `no-store` it leaves what is stored as it is.
+    /// had. Beside `no-store` it leaves what is stored as it is. Counts only in the field that is meant for this cache alone.
     pub stand_in: bool,
     /// `no-cache`.
     pub no_cache: Reach,

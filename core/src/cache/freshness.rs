@@ -73,12 +73,15 @@ impl<'a> Stated<'a> {
                 SURROGATE => None,
                 _ => options.targeted.then(|| parsed(&as_text(text))),
             };
-            if let Some(Some(directives)) = directives {
+            if let Some(Some(mut directives)) = directives {
+                directives.stand_in &= name == OWN;
                 return Self { directives, text, targeted: true };
             }
         }
         let text = cache_control.unwrap_or_default();
-        Self { directives: Directives::read(text), text, targeted: false }
+        // Elsewhere it is an extension that nobody here has agreed on (RFC 9111 §5.2.3).
+        let directives = Directives { stand_in: false, ..Directives::read(text) };
+        Self { directives, text, targeted: false }
     }
 
     /// The lifetime that the response states, the most specific statement first (RFC 9111 §4.2.1).
@@ -139,7 +142,10 @@ pub(super) fn jittered(lifetime: Duration, options: &CacheOptions, random: u32) 
 }
 
 /// Cache-control fields meant for this cache, the most specific first (RFC 9213 §2).
-pub const TARGETED: [&str; 3] = ["seawall-cdn-cache-control", "cdn-cache-control", SURROGATE];
+pub const TARGETED: [&str; 3] = [OWN, "cdn-cache-control", SURROGATE];
+
+/// The one that is meant for this cache alone, and may say what is agreed on with no other.
+const OWN: &str = "seawall-cdn-cache-control";
 
 /// What origins wrote before there were targeted fields (W3C Note "Edge Architecture Specification", 2001), for a cache
 /// that the policy lets stand for such a surrogate. Its directives are those of a targeted field.
@@ -198,6 +204,13 @@ mod tests {
             let max_age = |options| Stated::read(&fields, options).directives.max_age.map(|time| time.as_secs());
             assert_eq!(max_age(&surrogate), Some(expect), "{id}");
             assert_ne!(max_age(&CacheOptions::default()), Some(9), "{id}");
+        }
+        let stands_in = "no-store, stand-in";
+        for (name, expect) in [(own, true), (cdn, false), (SURROGATE, false), (cc, false)] {
+            let response = [(name, stands_in)];
+            let fields = ResponseFields::read(&response);
+            let Directives { no_store, stand_in, .. } = Stated::read(&fields, &surrogate).directives;
+            assert_eq!((no_store, stand_in), (true, expect), "{name}");
         }
         let nothing = Stated::of([None; TARGETED.len()], None, &off);
         assert_eq!(

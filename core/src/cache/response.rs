@@ -93,7 +93,7 @@ impl Keep {
     /// shared, and nothing says that the next one's could.
     #[must_use]
     pub const fn is_uncacheable(&self) -> bool {
-        matches!(self, Self::Refuse(reason) | Self::UpdateUnstored(reason) if !matches!(reason, Reason::Purged | Reason::StandIn))
+        matches!(self, Self::Refuse(reason) | Self::UpdateUnstored(reason) if !matches!(reason, Reason::Purged | Reason::StandIn | Reason::RequestNoStore))
     }
 }
 
@@ -349,7 +349,7 @@ mod tests {
         let forbidden = site.answer(304, &[("etag", "\"a\""), ("cache-control", "no-store")]);
         assert_eq!(forbidden, Keep::UpdateUnstored(Reason::NoStore));
         assert!(forbidden.is_uncacheable());
-        let unconfirmed = site.answer(304, &[("etag", "\"a\""), ("cache-control", "no-store, stand-in")]);
+        let unconfirmed = site.answer(304, &[("etag", "\"a\""), ("seawall-cdn-cache-control", "no-store, stand-in")]);
         assert_eq!(unconfirmed, Keep::UpdateUnstored(Reason::StandIn));
         assert!(!unconfirmed.is_uncacheable(), "the next may be stored again");
     }

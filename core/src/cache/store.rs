@@ -30,7 +30,8 @@ use super::{
 pub struct Exchange<'a, Request, Response> {
     /// What was asked for.
     pub target: Target<'a>,
-    /// The fields of the request as the origin got it.
+    /// The fields of the request as the origin got it, with the `Cache-Control` of the client beside them where that has not
+    /// reached the origin.
     pub request: &'a Request,
     /// The status of the response.
     pub status: u16,
@@ -265,9 +266,6 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     if directives.no_store && !directives.must_understand {
         return Err(if directives.stand_in { Reason::StandIn } else { Reason::NoStore });
     }
-    if heard.forbids_storing {
-        return Err(Reason::RequestNoStore);
-    }
     if listed.covers(directives.private) {
         return Err(Reason::Private);
     }
@@ -287,7 +285,8 @@ fn may_share(heard: &Heard<'_>, directives: &Directives, listed: Listed, options
     }) {
         return Err(Reason::Dictionary);
     }
-    Ok(())
+    // Last: it says nothing of the response, which may be unfit for everybody.
+    if heard.forbids_storing { Err(Reason::RequestNoStore) } else { Ok(()) }
 }
 
 fn content(status: u16, fields: &ResponseFields<'_>, options: &CacheOptions) -> Result<Content, Reason> {

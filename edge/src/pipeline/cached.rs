@@ -243,17 +243,16 @@ impl<P: Platform> Cached<'_, P> {
     /// stored and starts nothing.
     pub(super) fn refresh_aside(&self, flight: CacheKey, request: &Request<P>, fare: impl FnOnce() -> Fare<P>) -> bool {
         let Role::Lead(ticket) = self.join(&flight, Duration::ZERO, true) else { return false };
-        let fare = fare();
+        let mut fare = fare();
         let refresh = request.again("GET");
         let detached = self.detached(self.conditions.clone());
         self.platform.spawn(async move {
             let cached = detached.cached();
             let (edge, platform, route) = (&cached.edge.edge, cached.platform, cached.route);
             let pop = cached.gather_refresh(&flight).await;
-            if pop.is_none() {
+            let is_elsewhere = pop.is_none();
+            if is_elsewhere || (fare.pay(edge, platform, route).await && !cached.refresh(refresh, flight).await) {
                 fare.give_back(edge, platform);
-            } else if fare.pay(edge, platform, route).await {
-                cached.refresh(refresh, flight).await;
             }
             cached.land(Some(Lead { flight, here: ticket, pop: pop.flatten() }), Landing::Open);
         });
@@ -262,14 +261,15 @@ impl<P: Platform> Cached<'_, P> {
 
     /// Brings what is stored up to date. When the origin fails, or finds fault with the request, it stays as it is; when
     /// the origin answers with what may not be shared, it is no longer right and goes. When something else is stored by now,
-    /// another call has brought it. Of a part all that is stored is asked for, whichever bytes of it somebody wanted.
-    async fn refresh(&self, request: Request<P>, flight: CacheKey) {
+    /// another call has brought it. Of a part all that is stored is asked for, whichever bytes of it somebody wanted. Answers
+    /// whether it called.
+    async fn refresh(&self, request: Request<P>, flight: CacheKey) -> bool {
         let found = match self.look_up(&request).await {
             Lookup::Found(found) => Some(found),
             Lookup::OtherVariants | Lookup::Nothing => None,
         };
         if found.as_ref().is_some_and(|found| self.refreshed_as(&found.metadata) != flight) {
-            return;
+            return false;
         }
         let validate = found.as_ref().is_some_and(|found| found.metadata.has_validator());
         let portion = found.as_ref().and_then(|found| match found.metadata.content {
@@ -300,6 +300,7 @@ impl<P: Platform> Cached<'_, P> {
                 self.platform.log(&format!("edge.refresh failed reason={}", unavailable.as_str()));
             }
         }
+        true
     }
 
     /// Takes away what is stored, because the origin has answered with what may not be shared.

@@ -510,6 +510,19 @@ fn what_stands_in_at_the_origin_takes_nothing_stored_away() {
     assert_eq!(world.calls().len(), 2);
 }
 
+/// It is the edge's own field that says so: in one for everybody the word has no meaning that is known here.
+#[test]
+fn nothing_stands_in_by_the_word_of_a_field_for_everybody() {
+    let (world, edge) = world();
+    let _ = get(&world, &edge, "/search?q=a");
+    world.advance(seconds(310));
+    world.origin(|_| Reply::ok("page", &[("cache-control", "no-store, stand-in")]));
+    let _ = get(&world, &edge, "/search?q=a");
+    world.settle();
+    world.origin(|_| Reply::fails(FetchError::Unreachable));
+    assert_eq!(get(&world, &edge, "/search?q=a").status, 503, "it went, as with any no-store");
+}
+
 #[test]
 fn an_encoded_body_is_kept_as_it_is() {
     let (world, edge) = world();

@@ -4,7 +4,7 @@ use seawall_core::policy::Policy;
 use seawall_edge::{
     Isolate, Platform,
     fake::{Host, Reply, World},
-    limits::{MEMORY_BELIEVED_FOR, MEMORY_ENTRY_BYTES_MAX},
+    limits::{MEMORY_BELIEVED_FOR, MEMORY_ENTRIES_MAX, MEMORY_ENTRY_BYTES_MAX},
     message::{Request, Response},
 };
 
@@ -271,4 +271,38 @@ fn the_fake_stores_keep_the_contract() {
         let outcome = world.run_now(seawall_edge::store::contract::check(&host, &store));
         assert_eq!(outcome, Ok(()));
     }
+}
+
+/// Pages that are asked for alike, and are more than memory holds, do not push each other out: each change costs reading a body.
+#[test]
+fn what_is_asked_for_alike_stays() {
+    let policy = "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n\
+                  cache = { edge = { fresh = \"1h\" } }\n";
+    let world = World::new(Policy::compile(policy).unwrap(), 1);
+    let edge = world.edge();
+    world.origin(page("the page"));
+    let pages = 4 * MEMORY_ENTRIES_MAX as u64;
+    let held = || (0..pages).filter(|page| at_once(&world, &edge, &format!("/{page}"), &[]).is_some()).count();
+    let ask_at_random = || {
+        for _ in 0..4 * pages {
+            let target = format!("/{}", world.random() % pages);
+            if at_once(&world, &edge, &target, &[]).is_none() {
+                let _ = get(&world, &edge, &target);
+            }
+        }
+        world.settle();
+    };
+    ask_at_random();
+    assert_eq!(held(), MEMORY_ENTRIES_MAX);
+    let first: Vec<bool> = (0..pages).map(|page| at_once(&world, &edge, &format!("/{page}"), &[]).is_some()).collect();
+    ask_at_random();
+    let still = |page: u64| first[page as usize] && at_once(&world, &edge, &format!("/{page}"), &[]).is_some();
+    let stayed = (0..pages).filter(|page| still(*page)).count();
+    assert!(stayed > MEMORY_ENTRIES_MAX * 3 / 4, "{stayed} of {MEMORY_ENTRIES_MAX}");
+    // What is asked for far more often than they are gets in.
+    for _ in 0..100 {
+        let _ = get(&world, &edge, "/popular");
+        world.settle();
+    }
+    assert!(at_once(&world, &edge, "/popular", &[]).is_some());
 }

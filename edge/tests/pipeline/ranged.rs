@@ -1,12 +1,15 @@
 //! Calls that ask for a part: whom they hold up, and what of their answers is kept for everybody.
 
-use seawall_core::headers::Fields as _;
-use seawall_edge::{fake::Reply, message::Request};
+use seawall_core::{headers::Fields as _, policy::Policy};
+use seawall_edge::{
+    fake::{Faults, Reply, World},
+    message::Request,
+};
 
 use super::{
     body, cache_status, field,
     parts::{FILM, Film, STORE, ask, is_hit, show, world},
-    seconds,
+    says, seconds,
 };
 
 /// Who wants all of it neither waits for a part that is refreshed nor is told how that went.
@@ -132,4 +135,47 @@ fn a_refresh_of_a_part_asks_for_all_that_is_stored() {
     let again = ask(&world, &edge, "bytes=0-9");
     assert_eq!(*log.borrow(), ["bytes=0-99  \"v1\""]);
     assert_eq!((is_hit(&again), body(&again)), (true, "xxxxxxxxxx"));
+}
+
+/// A refresh that finds another part, or the whole, in place of what it was to bring up to date makes no call, and costs what a
+/// hit does.
+#[test]
+fn a_refresh_that_comes_too_late_is_charged_to_nobody() {
+    let film = Film::new(1000, "\"v1\"");
+    for (options, hits) in
+        [("", 0), ("mode = \"lease\"", 0), ("authority = \"redis\"", 0), ("cost = 3\nhit_cost = 1", 1)]
+    {
+        let limit = format!(
+            "[limit.few]\nalgorithm = \"gcra\"\nquota = 9\nwindow = \"10h\"\nkey = \"client\"\nscope = \"shared\"\n{options}\n"
+        );
+        let policy = format!(
+            "version = 1\n[upstream.origin]\n{limit}[[route]]\nname = \"film\"\npath = \"/film\"\nlimits = [\"few\"]\n\
+             cache = {{ edge = {{ fresh = \"1m\", stale_while_revalidate = \"1h\", partial = \"store\" }} }}\n\
+             [[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"few\"]\n"
+        );
+        let policy = Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}"));
+        let (cost, mut late) = (if hits == 0 { 1 } else { 3 }, 0);
+        for seed in 0..20 {
+            let world = World::new(policy.clone(), seed);
+            let log = show(&world, &film);
+            let from = |client, range| Request::get(FILM).from([203, 0, 113, client]).with("range", range);
+            let (one, other) = (world.edge(), world.edge());
+            assert_eq!(world.send(&one, from(1, "bytes=0-9")).status, 206);
+            world.settle();
+            world.advance(seconds(100));
+            log.borrow_mut().clear();
+            world.faults(Faults { delay_ms_max: 20, ..Faults::default() });
+            assert!(is_hit(&world.send(&one, from(2, "bytes=2-5"))));
+            world.faults(Faults::default());
+            assert_eq!(world.send(&other, from(3, "bytes=0-19")).status, 206);
+            world.settle();
+            let refreshes = log.borrow().iter().filter(|asked| asked.starts_with("bytes=0-9 ")).count();
+            late += usize::from(refreshes == 0);
+            let asked = world.send(&world.edge(), Request::get("/other").from([203, 0, 113, 2]));
+            let left = 9 - if refreshes == 0 { hits } else { cost } - cost;
+            let says = says(&asked, "ratelimit", "few");
+            assert!(says.starts_with(&format!("r={left};")), "{options} {seed}: {says} after {:?}", log.borrow());
+        }
+        assert!(late > 0, "{options}: none was too late");
+    }
 }

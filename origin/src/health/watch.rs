@@ -1,9 +1,10 @@
 //! Who looks at the database, and how seldom.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::ANSWER_TIME_MAX;
@@ -100,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn many_who_ask_at_once_cost_one_look() {
         let latest = Latest::default();
         let looks = Cell::new(0);
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(answers, vec![1; 100]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_old_answer_is_asked_again() {
         let latest = Latest(Mutex::new(Instant::now().checked_sub(FRESH).map(|at| (at, 1))));
         assert_eq!(latest.get(|| async { 2 }).await, 2);

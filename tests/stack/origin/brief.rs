@@ -5,11 +5,9 @@ use serde_json::json;
 
 use super::accounts::{Accounts, BASE, post};
 use crate::permits::{FILL, Reads, no_page_reads_a_whole_table, reads, reads_after};
+use crate::support::cron::{WORKER, ask, run};
 use crate::support::mail::link;
 use crate::support::{Site, until};
-
-const SECRET: &str = "a secret that only the scheduler has";
-const CRON: [(&str, &str); 2] = [("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)];
 
 /// A permit at 1455 Market St by Harbor Builders, one in the Mission, one that is nobody's; then what happened to them.
 const CITY: &str = "
@@ -50,24 +48,11 @@ const CITY: &str = "
     UPDATE permits SET status = 'issued' WHERE record_id IN ('1');
     UPDATE permits SET description = 'no change that counts'";
 
-async fn run(site: &Site) -> Result<serde_json::Value> {
-    let bearer = format!("Bearer {SECRET}");
-    let started = site.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
-    ensure!([200, 202].contains(&started.status), "{}", started.text());
-    let place = started.field("location");
-    until(async || {
-        let look = site.visitor().ask("GET", &place).field("authorization", &bearer).send().await?;
-        Ok(look.json()?["status"] == "success")
-    })
-    .await?;
-    site.visitor().ask("GET", &place).field("authorization", &bearer).send().await?.json()
-}
-
 /// What happened to what is watched, by number, place, neighborhood and firm, is on the page and in one mail a day, and what
 /// happened to others is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
-    let accounts = Accounts::start("brief", &CRON).await?;
+    let accounts = Accounts::start("brief", &WORKER).await?;
     let client = accounts.database.connect().await?;
     client.batch_execute(CITY).await?;
     let demo = accounts.site.visitor().get("/demo").await?;
@@ -140,8 +125,8 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
     );
 
     assert_eq!(member.submit("/account/brief", "frequency=daily").await?.status, 303);
-    assert_eq!(run(&accounts.site).await?["counts"]["sent"], 1);
-    assert_eq!(run(&accounts.site).await?["counts"]["sent"], 0);
+    assert_eq!(run(&accounts.site, "brief").await?["counts"]["sent"], 1);
+    assert_eq!(run(&accounts.site, "brief").await?["counts"]["sent"], 0);
     let mails: Vec<_> = accounts.mail.mails_to("one@example.org")?;
     let briefs: Vec<_> = mails.iter().filter(|mail| mail.contains("List-Unsubscribe: ")).collect();
     let [brief] = briefs[..] else { anyhow::bail!("{} briefs", briefs.len()) };
@@ -235,7 +220,7 @@ async fn no_page_and_no_brief_reads_a_whole_table() -> Result<()> {
 /// A process that is killed while it sends leaves nobody without a mail, and a mail that is sent again has its old name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_loses_no_brief() -> Result<()> {
-    let accounts = Accounts::start("brief_crash", &CRON).await?;
+    let accounts = Accounts::start("brief_crash", &WORKER).await?;
     let client = accounts.database.connect().await?;
     client.batch_execute(CITY).await?;
     // Some before the one that is held, some after it.
@@ -246,14 +231,13 @@ async fn a_killed_process_loses_no_brief() -> Result<()> {
         INSERT INTO watch_items (user_id, watch_type, subject, label, block, lot)
         SELECT user_id, 'parcel', '3507/004', '3507/004', '3507', '004' FROM users";
     client.batch_execute(people).await?;
-    let bearer = format!("Bearer {SECRET}");
-    accounts.site.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
+    ask(&accounts.site, "POST", "/cron/brief").send().await?;
     until(async || Ok(accounts.mail.is_holding())).await?;
     let Accounts { mail, site, database } = accounts;
     site.kill();
     mail.release()?;
     let smtp = mail.url();
-    let further = [&CRON[..], &[("BASE_URL", BASE), ("SMTP_URL", &*smtp)]].concat();
+    let further = [&WORKER[..], &[("BASE_URL", BASE), ("SMTP_URL", &*smtp)]].concat();
     let next = Site::start_with(&database.origin, 0, &further)?;
     // The run that was killed goes on here when its lease ends, or a new one does its work.
     let unsent = "SELECT 7 - count(*) FROM brief_mails WHERE outcome = 'sent'";
@@ -262,7 +246,7 @@ async fn a_killed_process_loses_no_brief() -> Result<()> {
         ensure!(std::time::Instant::now() < deadline, "briefs were not sent");
         tokio::time::sleep(crate::support::LOOK_EVERY).await;
     }
-    run(&next).await?;
+    run(&next, "brief").await?;
     for number in 1..=7 {
         let name = if number == 4 { "held" } else { "reader" };
         let mails = mail.mails_to(&format!("{name}-{number}@example.org"))?;
@@ -277,7 +261,7 @@ async fn a_killed_process_loses_no_brief() -> Result<()> {
         DELETE FROM brief_mails;
         UPDATE users SET email = 'no address' WHERE user_id = (SELECT min(user_id) FROM users)";
     database.connect().await?.batch_execute(again).await?;
-    next.visitor().ask("POST", "/cron/brief").field("authorization", &bearer).send().await?;
+    ask(&next, "POST", "/cron/brief").send().await?;
     until(async || Ok(database.number("SELECT count(*) FROM brief_mails WHERE outcome = 'sent'").await? == 6)).await?;
     let said =
         "SELECT count(*) FROM cron_log WHERE error_message LIKE '1 briefs failed and are due still, 6 were sent%'";

@@ -1,9 +1,7 @@
-use std::time::Duration;
-
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
 
-use crate::support::{Database, Site, Visitor, until};
+use crate::support::{Database, Site, Visitor, WAIT, until};
 
 const SEARCH: &str = "/search?q=202601010001";
 
@@ -20,7 +18,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
 async fn requests_are_counted_by_route_on_a_port_of_their_own() -> Result<()> {
     let database = Database::create("metrics_port")?;
     let mut site = Site::start_with(&database.origin, 0, &[("METRICS_PORT", "0"), ("DB_POOL_MAX", "3")])?;
-    let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", Duration::from_secs(5))?;
+    let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", WAIT)?;
     let port = url.trim().trim_end_matches("/metrics").parse().context("a port")?;
     until_ready(&site).await?;
     for target in ["/search?q=a1", "/search?q=b2", "/report/0001/001", "/nowhere", "/metrics"] {
@@ -35,7 +33,26 @@ async fn requests_are_counted_by_route_on_a_port_of_their_own() -> Result<()> {
     assert_eq!(value(&text, r#"seawall_pool_connections{pool="primary",figure="max"}"#), Some(3.0), "{text}");
     assert_eq!(value(&text, r#"seawall_breaker{dependency="soda",state="closed"}"#), Some(1.0), "{text}");
     assert_eq!(value(&text, "seawall_request_samples_dropped_total"), Some(0.0), "{text}");
-    Ok(())
+
+    // What the database does not take is counted and said, no request fails of it, and writing goes on.
+    let client = database.connect().await?;
+    client.batch_execute("ALTER TABLE request_metrics RENAME TO away").await?;
+    until(async || {
+        for answer in try_join_all((0..20).map(|_| site.visitor().get("/methodology"))).await? {
+            ensure!(answer.status == 200, "{}", answer.text());
+        }
+        let text = Visitor::local(port).get("/metrics").await?.text();
+        Ok(value(&text, "seawall_request_samples_dropped_total") > Some(0.0))
+    })
+    .await?;
+    let log = site.server.service.last_lines();
+    assert!(log.contains("samples of requests were not written"), "{log}");
+    client.batch_execute("ALTER TABLE away RENAME TO request_metrics").await?;
+    until(async || {
+        try_join_all((0..20).map(|_| site.visitor().get("/methodology"))).await?;
+        Ok(database.number("SELECT count(*) FROM request_metrics WHERE path = '/methodology'").await? > 0)
+    })
+    .await
 }
 
 /// Requests that took longer than 200 ms are all in the sample, also when the process is stopped right after them.

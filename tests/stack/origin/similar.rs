@@ -3,23 +3,13 @@ use seawall_xtask::step::Steps;
 use seawall_xtask::{process, scratch};
 use serde_json::Value;
 
-use super::backup::run;
-use crate::support::{Database, Site, until};
-
-const SECRET: &str = "a secret that only the scheduler has";
+use super::backup::run as run_script;
+use crate::support::cron::{WORKER, run};
+use crate::support::{Database, Site};
 
 /// Runs the job to its end; what it counted.
 async fn refresh(site: &Site) -> Result<Value> {
-    let ask = |method: &str, target: &str| {
-        site.visitor().ask(method, target).field("authorization", &format!("Bearer {SECRET}"))
-    };
-    let started = ask("POST", "/cron/similar-projects").send().await?;
-    ensure!(started.status < 300, "{}", started.text());
-    let log_id = started.json()?["log_id"].clone();
-    until(async || Ok(ask("GET", &format!("/cron/runs/{log_id}")).send().await?.json()?["status"] == "success"))
-        .await?;
-    let run = ask("GET", &format!("/cron/runs/{log_id}")).send().await?.json()?;
-    Ok(run["counts"].clone())
+    Ok(run(site, "similar-projects").await?["counts"].clone())
 }
 
 /// Reports judge by neighborhood without pgvector and by descriptions with it, and the extension may come and go while the
@@ -29,7 +19,7 @@ async fn likeness_comes_and_goes_with_its_extension() -> Result<()> {
     let database = Database::create_with_vector("likeness")?;
     let load = database.origin.command(&["load", "--generated", "2000", "--seed", "1"]);
     Steps::new().run("load a city", |step| process::run("origin load", load, step))?;
-    let site = Site::start_with(&database.origin, 0, &[("CRON_WORKER", "on"), ("CRON_SECRET", SECRET)])?;
+    let site = Site::start_with(&database.origin, 0, &WORKER)?;
     let client = database.connect().await?;
     let parcel = client
         .query_one(
@@ -83,10 +73,10 @@ async fn likeness_comes_and_goes_with_its_extension() -> Result<()> {
     // A server that has never heard of the extension takes the backup.
     let folder = scratch::dir("backup-vectors")?;
     let file = folder.path().join("city.dump");
-    let backup = run("backup.sh", &file, &database)?;
+    let backup = run_script("backup.sh", &file, &database)?;
     ensure!(backup.status.success(), "{backup:?}");
     let elsewhere = Database::create_empty("restored_without_vector")?;
-    let restore = run("restore.sh", &file, &elsewhere)?;
+    let restore = run_script("restore.sh", &file, &elsewhere)?;
     ensure!(restore.status.success(), "{restore:?}");
     let permits = "SELECT count(*) FROM permits";
     assert_eq!(elsewhere.number(permits).await?, database.number(permits).await?);

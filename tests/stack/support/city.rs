@@ -122,8 +122,8 @@ impl Database {
         let mut command = self.origin.command(&["ingest"]);
         command.args(arguments);
         command.args(datasets.iter().flat_map(|name| ["--dataset", name]));
-        // Small pages, so that a load of a small city has several; short patience, for an API that hangs.
-        command.env("SODA_BASE_URL", url).env("SODA_PAGE_SIZE", "1000").env("SODA_TIMEOUT", "2s");
+        // Small pages, so that a load of a small city has several.
+        command.env("SODA_BASE_URL", url).env("SODA_PAGE_SIZE", "1000");
         command.envs(further.iter().copied());
         let output = command.output().context("cannot run the origin")?;
         let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();

@@ -27,7 +27,7 @@ const PACKAGE: &str = "http-cache-tests";
 const BEHIND_MAX: usize = 5;
 
 /// How long the tests' origin may take to listen.
-const ORIGIN_WITHIN: Duration = Duration::from_secs(30);
+const ORIGIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Run the public tests for HTTP caches through the edge.
 #[derive(Args)]

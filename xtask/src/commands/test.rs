@@ -12,6 +12,7 @@ use seawall_xtask::{build, process, screen, tools};
 
 use super::{browser, conformance};
 
+mod alone;
 mod no_std;
 pub(crate) mod workflows;
 
@@ -25,6 +26,10 @@ const APART: [&str; 3] = ["seawall-worker", "seawall-spin", "seawall-spin-host"]
 const FUZZ_PACKAGE: &str = "seawall-fuzz-short";
 /// They bring the crates that core is compared with, and have no tests that others need; clippy looks at them.
 const BENCHES: [&str; 3] = ["seawall-benches", "seawall-benches-wasm", "seawall-benches-edge"];
+
+/// The programs of tests of the package that crosses processes.
+const SMALL: [&str; 4] = ["--test", "redis", "--bin", "simulate"];
+const STACK: [&str; 2] = ["--test", "stack"];
 
 /// Run every check and test.
 #[derive(Args)]
@@ -158,7 +163,9 @@ impl Part {
                     worker.gzip_bytes,
                     build::WORKER_GZIP_BYTES_MAX
                 );
-                cargo("cargo test of the stack", &["test", "--package", "seawall-tests"])
+                let tests = ["test", "--package", "seawall-tests"];
+                cargo("cargo test of core's scripts in Redis, and of the simulation", &[&tests[..], &SMALL].concat())?;
+                alone::prove(project, "cargo test of the stack", &[&tests[..], &STACK].concat(), steps)
             }
             Self::Spin => {
                 let arguments =
@@ -168,7 +175,7 @@ impl Part {
                 build::spin_host(project, steps)?;
                 let clippy = ["clippy", "--package", "seawall-spin-host", "--all-targets", "--"];
                 cargo("cargo clippy of the host for Spin", &[&clippy[..], &DENY_WARNINGS].concat())?;
-                cargo("cargo test of the component", &arguments)
+                alone::prove(project, "cargo test of the component", &arguments, steps)
             }
             Self::Browser => browser::prove(project, None, steps),
             Self::Conformance => {

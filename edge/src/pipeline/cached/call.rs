@@ -1,6 +1,6 @@
 //! The call to the origin for something stored or to be stored, and what core says of the answer.
 
-use alloc::{boxed::Box, string::ToString, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::ToString, vec::Vec};
 
 use seawall_core::{
     cache::{
@@ -19,6 +19,7 @@ use seawall_core::{
 
 use crate::{
     Body, Platform,
+    answer::Conditions,
     failure::CallFailure,
     guard::{self, Asker, Fetched, Unavailable},
     lookup::Found,
@@ -74,7 +75,7 @@ impl<P: Platform> Cached<'_, P> {
             }
             let exchange = Exchange {
                 target: asked.target(),
-                request: &asked.headers,
+                request: &Heard { sent: &asked.headers, client: self.conditions },
                 status,
                 response: &response.headers,
                 request_time,
@@ -195,6 +196,18 @@ impl<P: Platform> Cached<'_, P> {
             }
         });
         response
+    }
+}
+
+/// A request as core hears it: what the origin gets, and what the client says of storing, which the origin may not get.
+struct Heard<'a, H> {
+    sent: &'a H,
+    client: &'a Conditions,
+}
+
+impl<H: Fields> Fields for Heard<'_, H> {
+    fn field(&self, name: &str) -> Option<Cow<'_, str>> {
+        if name == "cache-control" { self.client.field(name) } else { self.sent.field(name) }
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     client: Option<Client>,
+    /// [`DEADLINE`]; a test has time.
+    deadline: Duration,
     kept: Arc<Mutex<HashMap<String, Kept>>>,
     calls: Arc<Semaphore>,
 }
@@ -114,7 +116,7 @@ impl Live {
     /// Asks through this client; without one, nobody is asked.
     pub(crate) fn new(client: Option<Client>) -> Self {
         let client = client.map(|client| client.with_timeout(CALL_MAX));
-        Self { client, kept: Arc::default(), calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+        Self { client, deadline: DEADLINE, kept: Arc::default(), calls: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
     /// What the city says of a parcel, waited for until [`DEADLINE`]. The rows that it renews were loaded then; an answer
@@ -122,7 +124,7 @@ impl Live {
     pub(super) async fn ask(&self, parcel: &Parcel, loaded: Option<Timestamp>) -> Word {
         let Some(client) = &self.client else { return Word::NotAsked };
         let Some(flight) = self.flight(client, parcel, loaded) else { return Word::Away };
-        match timeout(DEADLINE, flight).await {
+        match timeout(self.deadline, flight).await {
             Ok(Some(answer)) => Word::Answered(answer),
             Ok(None) | Err(_) => Word::Away,
         }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::*;
 
 /// Ends a test that would otherwise hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Long enough to be a deadline, short enough to be waited for.
 const SHORT: Duration = Duration::from_millis(50);
