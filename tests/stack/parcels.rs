@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 use crate::data::real_data;
 use crate::support::Database;
 
+/// A parcel, the kinds of its risks, and of its findings.
+type Expected = ((&'static str, &'static str), &'static [&'static str], &'static [&'static str]);
+
 /// The parcels that occur in the files of permits, complaints, notices and taxes; and what their rows, read by a person with the
 /// rules beside them, come to: risks, and where records do not fit. All permits under way are older than any may be.
-const PARCELS: [((&str, &str), &[&str], &[&str]); 8] = [
+const PARCELS: [Expected; 8] = [
     // A complaint of 2020 is active. Three permits are under way: of 7,000,000 (filed), of 1 and of 300,000 (issued).
     (
         ("0117", "016"),

@@ -247,7 +247,7 @@ fn spellings(words: &[&str]) -> Vec<String> {
     }
     // "terry a francois" is "terry a. francois" in some rows.
     let is_initial = |word: &&str| word.len() == 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if words.len() > 2 && words[1..].iter().any(|word| is_initial(word)) {
+    if words.len() > 2 && words[1..].iter().any(&is_initial) {
         let dotted = words.iter().map(|word| if is_initial(word) { format!("{word}.") } else { (*word).to_owned() });
         names.push(dotted.collect::<Vec<_>>().join(" "));
     }
