@@ -3,10 +3,8 @@
 
 import { createServer } from "node:http";
 import { resolve } from "node:path";
-import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
-import { compatibilityDate, durableObjects } from "../../xtask/workerd/wrangler.mjs";
-
-const folder = resolve(process.argv[2]);
+import { durableObjects } from "../../xtask/workerd/wrangler.mjs";
+import { builtIn, start } from "./workerd.mjs";
 
 // Answers, but for two pages, which it answers when it is told to.
 let isHolding = true;
@@ -24,27 +22,14 @@ const origin = createServer((request, response) => {
 });
 await new Promise((resolve) => origin.listen(0, "127.0.0.1", resolve));
 
-const workerd = new Miniflare(
-  convertV4MiniflareOptions({
-    host: "127.0.0.1",
-    port: 0,
-    cf: false,
-    log: new Log(LogLevel.WARN),
-    workers: [
-      {
-        name: "trap",
-        modulesRoot: folder,
-        compatibilityDate,
-        modules: [
-          { type: "ESModule", path: `${folder}/index.js` },
-          { type: "CompiledWasm", path: `${folder}/index_bg.wasm` },
-        ],
-        bindings: { ORIGIN: `http://127.0.0.1:${origin.address().port}` },
-        durableObjects,
-      },
-    ],
-  }),
-);
+const workerd = start([
+  {
+    name: "trap",
+    ...builtIn(resolve(process.argv[2])),
+    bindings: { ORIGIN: `http://127.0.0.1:${origin.address().port}` },
+    durableObjects,
+  },
+]);
 const url = await workerd.ready;
 
 async function ask(path, trap) {

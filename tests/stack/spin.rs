@@ -93,10 +93,10 @@ async fn a_sweep_keeps_the_store_within_its_bounds() -> Result<()> {
         let name = format!("{kind}/{entry:064x}");
         folder.path().join(name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
     };
-    // The host's clock is two minutes ahead of this one at its start.
+    // The host's clock is an hour ahead of this one at its start.
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     for entry in 0..ENTRIES_MAX + 300 {
-        let ends_ms = if entry < 300 { now_ms - 1 } else { now_ms + 600_000 };
+        let ends_ms = if entry < 300 { now_ms - 1 } else { now_ms + 10 * 3_600_000 };
         std::fs::write(file("ends", entry), ends_ms.to_be_bytes())?;
         std::fs::write(file("response", entry), "x")?;
     }
