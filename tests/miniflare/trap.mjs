@@ -1,5 +1,5 @@
-// Lets the Worker panic in workerd, in each place where it can, and prints what visitors got. The argument is the folder of
-// a Worker built for it.
+// Lets the Worker and its Durable Objects panic in workerd, in each place where they can, and prints what visitors got. The
+// argument is the folder of a Worker built for it.
 
 import { createServer } from "node:http";
 import { resolve } from "node:path";
@@ -30,26 +30,38 @@ const workerd = new Miniflare(
     port: 0,
     cf: false,
     log: new Log(LogLevel.WARN),
-    workers: [
-      {
-        name: "trap",
-        modulesRoot: folder,
-        compatibilityDate,
-        modules: [
-          { type: "ESModule", path: `${folder}/index.js` },
-          { type: "CompiledWasm", path: `${folder}/index_bg.wasm` },
-        ],
-        bindings: { ORIGIN: `http://127.0.0.1:${origin.address().port}` },
-        durableObjects,
-      },
-    ],
+    workers: [worker("trap", durableObjects), worker("beside", objectsOf("trap"))],
   }),
 );
 const url = await workerd.ready;
+// An isolate that asks the objects of the other one.
+const beside = await workerd.unsafeGetDirectURL("beside");
+
+function worker(name, durableObjects) {
+  return {
+    name,
+    modulesRoot: folder,
+    compatibilityDate,
+    modules: [
+      { type: "ESModule", path: `${folder}/index.js` },
+      { type: "CompiledWasm", path: `${folder}/index_bg.wasm` },
+    ],
+    bindings: { ORIGIN: `http://127.0.0.1:${origin.address().port}` },
+    durableObjects,
+    unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+  };
+}
+
+function objectsOf(scriptName) {
+  const elsewhere = ([name, object]) => [name, { ...object, scriptName }];
+  return Object.fromEntries(Object.entries(durableObjects).map(elsewhere));
+}
+
+const get = (at, path, options) => fetch(new URL(path, at), { ...options, signal: AbortSignal.timeout(60_000) });
 
 async function ask(path, trap) {
   const headers = trap === undefined ? {} : { "x-test-trap": trap };
-  const answer = await fetch(new URL(path, url), { headers, signal: AbortSignal.timeout(60_000) });
+  const answer = await get(url, path, { headers });
   const body = await answer.text();
   return [answer.status, answer.status === 200 ? body : "", answer.headers.get("cache-status")?.split("; ")[1] ?? ""];
 }
@@ -62,6 +74,65 @@ async function stored(path) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return "never stored";
+}
+
+// What an object says to a question that none answers: 400, or nothing when it panics.
+async function question(namespace, text) {
+  try {
+    const objects = await workerd.getDurableObjectNamespace(namespace, "trap");
+    const object = objects.get(objects.idFromName("any"));
+    return (await object.fetch("https://object.seawall.internal/", { method: "POST", body: text })).status;
+  } catch {
+    return "panicked";
+  }
+}
+
+// What `act` gives, once it is `expected`: on a slow machine a limit may be decided without its object for a while.
+async function eventually(expected, act) {
+  for (const until = Date.now() + 60_000; ; ) {
+    const given = await act();
+    if (given === expected || Date.now() > until) return given;
+  }
+}
+
+// The objects' panics, as visitors of another isolate notice them.
+async function objects() {
+  const arm = (namespace, times = 1) => question(namespace, `panic ${times}`);
+  const left = (answer) => Number(/"search";r=(\d+)/.exec(answer.headers.get("ratelimit"))?.[1]);
+  const search = (word) => get(beside, `/search?q=${word}`);
+  const report = {};
+  for (const namespace of ["LIMITER", "PURGES", "COLLAPSE"]) {
+    report[namespace] = [await arm(namespace), await question(namespace, "?"), await question(namespace, "?")];
+  }
+  // What was counted is counted still, but for what is earned back meanwhile: one in four seconds.
+  const began = Date.now();
+  let before;
+  for (let n = 0; n < 8; n++) before = left(await search(`a${n}`));
+  await arm("LIMITER");
+  report.between = [await question("LIMITER", "?"), await question("LIMITER", "?")];
+  const after = left(await search("goes-on"));
+  report.counts = after <= before - 1 + Math.ceil((Date.now() - began) / 4000);
+  // A question that broke off is asked again, once. Where that panics too, the limit's rule decides, until the next.
+  const signIn = async (panics) => {
+    await arm("LIMITER", panics);
+    return (await get(beside, "/auth/send-link", { method: "POST" })).status;
+  };
+  report.once = await eventually(200, () => signIn(1));
+  report.twice = await eventually(429, () => signIn(2));
+  await arm("LIMITER", 2);
+  report.local = (await search("panics")).status;
+  report.then = await eventually(200, () => signIn(0));
+  // Those who ask meanwhile are all answered.
+  const crowd = Array.from({ length: 20 }, (_, n) => search(`c${n}`));
+  const panics = (async () => {
+    for (let n = 0; n < 5; n++) {
+      await arm("LIMITER", 2);
+    }
+  })();
+  const statuses = (await Promise.all(crowd)).map(({ status }) => status);
+  await panics;
+  report.crowd = statuses.every((status) => status === 200 || status === 429);
+  return report;
 }
 
 const report = { warm: await stored("/methodology") };
@@ -83,6 +154,7 @@ report.then = await stored("/about-data");
 report.limited = (await Promise.all(Array.from({ length: 20 }, (_, n) => ask(`/search?q=${n}`)))).filter(
   ([status]) => status === 429,
 ).length;
+report.objects = await objects();
 console.log(`trapped ${JSON.stringify(report)}`);
 await workerd.dispose();
 origin.close();
