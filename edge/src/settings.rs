@@ -1,6 +1,6 @@
 //! What the host's configuration says beside the policy: secrets, switches, and which build this is.
 
-use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
 use subtle::ConstantTimeEq;
@@ -93,16 +93,21 @@ impl Settings {
 /// # Errors
 /// With a text that names the variable and the first that is none, such as `origin.example` or `https://a.example/?b`.
 pub fn addresses(Variable { name, text }: &Variable) -> Result<Vec<String>, String> {
-    let all = text.iter().flat_map(|text| text.split(','));
-    let all = all.map(|address| address.trim().trim_end_matches('/')).filter(|address| !address.is_empty());
-    all.map(|address| match parts(address) {
-        Some(("http" | "https", host, _, _)) if !host.is_empty() && !address.contains(['?', '#']) => {
-            Ok(address.to_owned())
+    let mut addresses = Vec::new();
+    for address in text.as_deref().unwrap_or_default().split(',') {
+        let address = address.trim().trim_end_matches('/');
+        match parts(address) {
+            _ if address.is_empty() => {}
+            Some(("http" | "https", host, _, _)) if !host.is_empty() && !address.contains(['?', '#']) => {
+                addresses.push(address.to_owned());
+            }
+            _ => {
+                let advice = ": give an address such as https://origin.example";
+                return Err(["the variable ", name, " has ", address, advice].concat());
+            }
         }
-        // Not `{:?}`, which would bring along what is printable in Unicode.
-        _ => Err(format!("the variable {name} has {address}: give an address such as https://origin.example")),
-    })
-    .collect()
+    }
+    Ok(addresses)
 }
 
 /// Which build runs, for people who look.
