@@ -62,10 +62,11 @@ impl Databases {
     /// When a URL is not one of Postgres.
     pub fn open(config: &config::Database, replica_breaker: breaker::Config) -> anyhow::Result<Self> {
         let session = Session { config, statement_timeout: Some(config.statement_timeout), name: APPLICATION };
-        let primary = Pool::open(config, &config.url, session, "primary")?;
+        let primary = Pool::open(config, &config.url, session, "primary", config.sessions_beside_pool)?;
         let replica = match &config.replica_url {
             Some(url) => {
-                let pool = Pool::open(config, url, session, "replica").context("DATABASE_URL_READONLY")?;
+                let pool = Pool::open(config, url, session, "replica", replay::SESSIONS_MAX);
+                let pool = pool.context("DATABASE_URL_READONLY")?;
                 Some(Arc::new(Replica::new(pool, replica_breaker)))
             }
             None => None,

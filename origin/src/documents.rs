@@ -1,20 +1,15 @@
 //! Pages and documents that are the same for everybody, kept whole.
 //!
 //! A document is made once for all processes ([`PageCache`]), and its last bytes stay in this process's memory, together
-//! with their digest and what they come down to when compressed. What is in memory is served without a question for
-//! [`TRUSTED_FOR`]; then one request looks whether the database has another version, and the others wait a moment for that.
-//! Whoever makes documents old waits as long before the edge is told ([`crate::purge`]), so that the edge never
-//! stores what was just made old.
-//!
-//! # Design
-//! Who has something in memory waits for the database only where that is worth it: [`HEARD_WITHIN`] for a word of it, and
-//! [`PATIENCE`] for a version that it says is to be made anew, whether he makes it or someone else does. A look that failed or
-//! was late opens a breaker for all documents of the process; for about a second nobody looks then, and after that one does,
-//! beside the serving. Meanwhile what is in memory is served at once, for [`OLD_MAX`], as something that the edge must not store.
-//! What is not in memory is made without being kept where the page cache does not answer: a replica may have what it needs.
+//! with their digest and what they come down to when compressed. What is cheap to make ([`Document::is_cheap`]) or not
+//! worth a row of the database is in memory alone, and old when the process hears that it was purged. How something is found is
+//! told in `find`. Whoever makes documents old waits for [`TRUSTED_FOR`] before the edge is told ([`crate::purge`]), so that
+//! the edge never stores what was just made old.
 
+mod find;
 mod memory;
 mod page;
+mod silence;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,17 +22,18 @@ use seawall_core::breaker::{self, Settings, State};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use self::memory::{Content, MISSING, Memory, Near, PASSING, TAGS, TEXT, is_passing, memory, remember, tags};
+use self::memory::{Content, MISSING, Memory, PASSING, TAGS, TEXT, is_passing, memory, tags};
 pub(crate) use self::page::{Coding, Page};
+use self::silence::Silence;
+use crate::db::Databases;
 use crate::digest::hex;
 use crate::error::Error;
 use crate::flights::Flights;
-use crate::guard::{Call, End, Guard};
+use crate::guard::Guard;
 use crate::http::cache::Reuse;
-use crate::http::limits::REQUEST_TIME_MAX;
 use crate::http::observe::DatabaseTime;
 use crate::logging::Seldom;
-use crate::page_cache::{Answer, Entry, Lifetime, PageCache, Payload};
+use crate::page_cache::{Entry, Lifetime, PageCache, Payload, Purges};
 use crate::purge;
 
 /// A page or document of the site. A clone is the same one.
@@ -51,7 +47,13 @@ pub(crate) trait Document: Clone + Send + Sync + 'static {
     /// By what it can be purged, as far as its name says; what is known only when it is made is in [`Written`].
     fn tags(&self) -> Vec<String>;
 
-    /// Makes it. An error with status 404 is kept for a while too.
+    /// Whether making it costs little more than asking the page cache for it: then it is kept in memory alone, so that who reads
+    /// all of the city writes nothing into the database and takes no room of what is dear.
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
+    /// Makes it. An error with status 404 is kept in memory for a while too.
     fn write(&self) -> impl Future<Output = Result<Written, Error>> + Send;
 }
 
@@ -93,9 +95,14 @@ impl Written {
 pub(crate) struct Documents {
     cache: PageCache,
     near: Option<Arc<Memory>>,
+    databases: Databases,
     flights: Flights,
+    purges: Arc<Purges>,
+    /// Who asks what was purged.
+    listening: Arc<tokio::sync::Mutex<()>>,
     /// Whether the page cache answers those who have something in memory.
     guard: Guard,
+    silence: Arc<Silence>,
     said: Arc<Seldom>,
     build: Arc<str>,
 }
@@ -110,21 +117,6 @@ pub(crate) struct Kept {
 
 /// How long what is in memory is served without a look at the database.
 pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
-
-/// What is in memory is served for so long when the database cannot be asked.
-const OLD_MAX: Duration = Duration::from_secs(86_400);
-
-/// Longest wait for a document to be made anew where there is something in memory.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Within this time the database says whether it has another version; a usual look takes a few milliseconds.
-const HEARD_WITHIN: Duration = Duration::from_secs(1);
-
-/// Longest wait for someone else's look at the same document where there is something in memory and the database is known to
-/// be silent.
-const COMPANY_MAX: Duration = Duration::from_millis(250);
-const _: () =
-    assert!(COMPANY_MAX.as_millis() < HEARD_WITHIN.as_millis() && HEARD_WITHIN.as_millis() < PATIENCE.as_millis());
 
 /// When nobody looks: for a second after half of a second's looks failed, and one look tells whether that is over. There is
 /// nothing to spare the database from beyond that, so the pause does not grow.
@@ -144,24 +136,25 @@ const LOOKS: Settings = Settings {
     fail_on_500: false,
 };
 
-/// How often it is said that pages come from memory.
-const SAY_EVERY: Duration = Duration::from_secs(30);
-
 /// How long documents live. A load ends those that it changes; what depends on the day or on the city itself is an hour old
 /// at most.
 const LIFETIME: Lifetime = Lifetime { ttl: Duration::from_secs(15 * 60), stale: Duration::from_secs(45 * 60) };
 
 impl Documents {
     /// Keeps at most `bytes_max` in memory; with zero every document is made for each request, and none is kept.
-    pub(crate) fn new(cache: PageCache, bytes_max: u64) -> Self {
+    pub(crate) fn new(cache: PageCache, databases: Databases, bytes_max: u64) -> Self {
         let near = (bytes_max > 0).then(|| Arc::new(memory(bytes_max)));
         // Constants, which a test of this file checks.
         let looks = breaker::Config::new(LOOKS).expect("the settings are in their ranges");
         Self {
             cache,
             near,
+            databases,
             flights: Flights::default(),
+            purges: Arc::new(Purges::new(LIFETIME.ttl)),
+            listening: Arc::default(),
             guard: Guard::new(looks),
+            silence: Arc::default(),
             said: Arc::default(),
             build: build().into(),
         }
@@ -196,110 +189,6 @@ impl Documents {
             Content::Missing(detail) => Err(Error::not_found(detail.to_string())),
         }
     }
-
-    /// What is in memory, once it is known that there is nothing newer or that nobody can say.
-    async fn find<D: Document>(&self, near: &Arc<Memory>, stored: Stored<D>) -> Result<Arc<Near>, Error> {
-        let key = stored.key();
-        let young = || near.get(&key).filter(|near| near.seen.elapsed() < TRUSTED_FOR);
-        if let Some(found) = young() {
-            return Ok(found);
-        }
-        let before = near.get(&key).filter(|near| near.seen.elapsed() < OLD_MAX);
-        let flight = self.flights.of(&key);
-        // Who waits longer than this asks by itself, or takes what there is.
-        let is_in_doubt = before.is_some() && self.guard.state() != State::Closed;
-        let patience = if is_in_doubt { COMPANY_MAX } else { PATIENCE };
-        let until = tokio::time::Instant::now() + PATIENCE;
-        let alone = tokio::time::timeout(patience, flight.lock()).await;
-        if let Some(found) = young() {
-            return Ok(found);
-        }
-        match before {
-            None => self.first(near, stored, key).await,
-            Some(before) if alone.is_err() => Ok(before.unconfirmed()),
-            Some(before) => self.look(near, stored, key, before, until).await,
-        }
-    }
-
-    /// Asks the database, which may make it. That goes on when the visitor leaves: others wait for it.
-    async fn first<D: Document>(&self, near: &Arc<Memory>, stored: Stored<D>, key: String) -> Result<Arc<Near>, Error> {
-        let (cache, near) = (self.cache.clone(), Arc::clone(near));
-        let asking = tokio::spawn(async move {
-            // A look says what was true when it began.
-            let seen = Instant::now();
-            let asked = async {
-                match tokio::time::timeout(HEARD_WITHIN, cache.peek(&key, None)).await {
-                    Ok(Ok(found)) => cache.serve(&stored, found).await,
-                    Ok(Err(_)) | Err(_) => stored.compute().await.map(|payload| (Answer::Other(payload, None), false)),
-                }
-            };
-            let (answer, is_old) = tokio::time::timeout(REQUEST_TIME_MAX, asked).await.map_err(|_| too_long())??;
-            Ok(remember(&near, key, Near::read(answer, None, seen, is_old)?))
-        });
-        asking.await.map_err(Error::bug)?
-    }
-
-    /// Asks the database whether there is anything newer than what was there before, unless it has just been silent. Waits
-    /// for no longer than `until`, so that who has waited for someone else waits no longer than he.
-    async fn look<D: Document>(
-        &self,
-        near: &Arc<Memory>,
-        stored: Stored<D>,
-        key: String,
-        before: Arc<Near>,
-        until: tokio::time::Instant,
-    ) -> Result<Arc<Near>, Error> {
-        let is_in_doubt = self.guard.state() != State::Closed;
-        let Some(call) = self.guard.admit() else { return Ok(before.unconfirmed()) };
-        let looking = tokio::spawn(self.clone().renew(Arc::clone(near), stored, key, Arc::clone(&before), call));
-        if is_in_doubt {
-            return Ok(before.unconfirmed());
-        }
-        match tokio::time::timeout_at(until, looking).await {
-            Ok(Ok(Ok(found))) => Ok(found),
-            // Logged where it failed; what there is, is better than nothing.
-            Ok(Ok(Err(error))) if error.status().is_server_error() => Ok(before.unconfirmed()),
-            Ok(Ok(Err(error))) => Err(error),
-            Ok(Err(_)) | Err(_) => Ok(before.unconfirmed()),
-        }
-    }
-
-    /// Asks whether there is another version, which may make it, and tells the breaker whether the database spoke.
-    async fn renew<D: Document>(
-        self,
-        near: Arc<Memory>,
-        stored: Stored<D>,
-        key: String,
-        before: Arc<Near>,
-        call: Call,
-    ) -> Result<Arc<Near>, Error> {
-        let seen = Instant::now();
-        let peeked = tokio::time::timeout(HEARD_WITHIN, self.cache.peek(&key, before.computed_at)).await;
-        let found = match peeked.unwrap_or_else(|_| Err(too_long())) {
-            Ok(found) => found,
-            Err(error) => {
-                call.end(End::Failed);
-                self.said.say(SAY_EVERY, |unsaid| {
-                    let error = error.internal().unwrap_or_default();
-                    tracing::warn!(
-                        event = "documents.from_memory",
-                        unsaid,
-                        error,
-                        "pages come from memory, since the page cache does not say whether there are newer ones: {error}"
-                    );
-                });
-                return Err(error);
-            }
-        };
-        call.end(End::Answered);
-        let served = tokio::time::timeout(REQUEST_TIME_MAX, self.cache.serve(&stored, found)).await;
-        let (answer, is_old) = served.map_err(|_| too_long())??;
-        Ok(remember(&near, key, Near::read(answer, Some(&before), seen, is_old)?))
-    }
-}
-
-fn too_long() -> Error {
-    Error::busy("a document took too long")
 }
 
 fn respond<D: Document>(
@@ -347,6 +236,10 @@ impl<D: Document> Entry for Stored<D> {
 
     fn is_passing(&self, payload: &Payload) -> bool {
         is_passing(payload)
+    }
+
+    fn is_worth_keeping(&self, payload: &Payload) -> bool {
+        !payload.contains_key(MISSING)
     }
 
     async fn compute(&self) -> Result<Payload, Error> {

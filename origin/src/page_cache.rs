@@ -5,8 +5,10 @@
 //! this process and in others. When the computing fails or takes too long, what was there before is served, however old it
 //! is. All times are the database's.
 //!
-//! An entry says by tags what it is made of; [`invalidate_tagged`] makes old what a load has changed. That there is nothing
-//! is remembered too, for a shorter time and in a bounded number.
+//! An entry says by tags what it is made of; [`invalidate_tagged`] makes old what a load has changed. That a search finds
+//! nothing is remembered too, for a shorter time and in a bounded number.
+
+mod purged;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
 
 use crate::db::{Pool, Reader};
 use crate::error::Error;
 use crate::flights::Flights;
+pub(crate) use purged::{Purge, Purges, invalidate_tagged};
 
 /// An answer: a JSON object.
 pub(crate) type Payload = Map<String, Value>;
@@ -54,6 +57,11 @@ pub(crate) trait Entry: Clone + Send + Sync + 'static {
     /// Whether this says that there is nothing, or that somebody could not be asked, and so lives for a minute.
     fn is_passing(&self, _: &Payload) -> bool {
         false
+    }
+
+    /// Whether this is worth a row: anyone can ask for as many things as he likes that are not there.
+    fn is_worth_keeping(&self, _: &Payload) -> bool {
+        true
     }
 
     /// Makes it.
@@ -171,6 +179,9 @@ const STORE: &str = "
 const RELEASE: &str =
     "UPDATE page_cache SET computing_until = now() + $2 * interval '1 millisecond' WHERE cache_key = $1";
 
+/// Gives up the lease of what is not kept, which was computed since `$2`, with what was there before.
+const FORGET: &str = "DELETE FROM page_cache WHERE cache_key = $1 AND (computed_at IS NULL OR computed_at <= $2)";
+
 /// Deletes entries beyond the bounds, the oldest ones, and those of which only a lease is left, since they could not be
 /// computed; what is being computed for the first time has no age yet and stays.
 /// `$1` are kept in all, and `$2` of those that live for a minute.
@@ -185,15 +196,6 @@ pub(crate) const TRIM: &str = "
 
 /// A tag of what is being computed: of what it is made is known afterwards, so any change may be its own.
 const PENDING: &str = "pending";
-
-/// Makes the entries old that are made of one of `tags`, and those that are being computed. Says how many.
-///
-/// # Errors
-/// When the database does not take it.
-pub(crate) async fn invalidate_tagged(client: &Client, tags: &[String]) -> Result<u64, tokio_postgres::Error> {
-    let sql = "UPDATE page_cache SET invalidated_at = clock_timestamp() WHERE tags && ($1 || $2)";
-    client.execute_typed(sql, &[(&tags, Type::TEXT_ARRAY), (&PENDING, Type::TEXT)]).await
-}
 
 impl PageCache {
     pub(crate) fn new(pool: Pool) -> Self {
@@ -305,6 +307,28 @@ impl PageCache {
         Ok(self.ask(sql, &[(&pattern, Type::TEXT)]).await?.len() as u64)
     }
 
+    /// Makes everything old, also what a process keeps in memory alone.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub(crate) async fn invalidate_all(&self) -> Result<(), Error> {
+        self.ask(purged::PURGE_ALL, &[]).await.map(drop)
+    }
+
+    /// What was purged after a place, of which [`Purges`] keeps account.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn purged_since(&self, place: i64) -> Result<Vec<Purge>, Error> {
+        let rows = self.ask(purged::SINCE, &[(&place, Type::INT8)]).await?;
+        Ok(rows.iter().map(Purge::read).collect::<Result<_, _>>()?)
+    }
+
+    /// Whether all connections are on loan, so that who gets none has not heard of the database itself.
+    pub(crate) fn is_crowded_out(&self) -> bool {
+        self.pool.stats().is_full()
+    }
+
     /// Waits for who computes it, or does so. One of this process at a time looks after one entry. Whatever the reason for
     /// which it fails, the caller serves what was there before.
     async fn fill<E: Entry>(&self, entry: &E, key: &str) -> Result<(Answer, Source), Error> {
@@ -344,9 +368,9 @@ impl PageCache {
     async fn compute<E: Entry>(&self, entry: &E, key: &str, since: Timestamp) -> Result<Answer, Error> {
         match entry.compute().await {
             Ok(payload) => {
-                if bytes(&payload) > PAYLOAD_BYTES_MAX {
-                    tracing::debug!(event = "cache.too_long", key, "{key} is too long to be kept");
-                    self.release(key, Duration::ZERO).await;
+                if !entry.is_worth_keeping(&payload) || bytes(&payload) > PAYLOAD_BYTES_MAX {
+                    tracing::debug!(event = "cache.not_kept", key, "{key} is not there, or too long to be kept");
+                    self.forget(key, since).await;
                     return Ok(Answer::Other(payload, None));
                 }
                 if let Err(error) = self.store(entry, key, &payload, since).await {
@@ -416,6 +440,11 @@ impl PageCache {
         let millis = millis(pause);
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::TEXT), (&millis, Type::INT4)];
         let _ = self.ask(RELEASE, &parameters).await;
+    }
+
+    /// Leaves no row. One that stays, since the database fails, is deleted when its lease is long over.
+    async fn forget(&self, key: &str, since: Timestamp) {
+        let _ = self.ask(FORGET, &[(&key, Type::TEXT), (&since, Type::TIMESTAMPTZ)]).await;
     }
 
     /// One statement. When the caller goes away meanwhile it is ended, and its connection is not lent again.

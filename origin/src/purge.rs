@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio_postgres::types::Type;
 
 use crate::config::{Config, Purge};
+use crate::db::replay::Replay;
 use crate::documents::TRUSTED_FOR;
 use crate::permits::parcel::Parcel;
 use crate::{db, page_cache, tls};
@@ -90,10 +91,11 @@ const TOLD: &str = "
           JOIN unnest($1::text[], $2::timestamptz[]) AS told (tag, queued_at) USING (tag, queued_at)
            FOR UPDATE OF waiting SKIP LOCKED)";
 
-/// What waits, the oldest first, and whether the page cache has been made old for it.
+/// What waits behind `$2` and `$3`, the oldest first, and whether the page cache has been made old for it.
 const WAITING: &str = "
     SELECT tag, queued_at, cache_done_for IS NOT DISTINCT FROM queued_at
-      FROM purge_queue ORDER BY queued_at, tag LIMIT $1";
+      FROM purge_queue WHERE $2::timestamptz IS NULL OR (queued_at, tag) > ($2, $3)
+     ORDER BY queued_at, tag LIMIT $1";
 
 /// Remembers for what the page cache has been made old, as it was when it was read. A tag that is queued again gets another
 /// time, and its transaction may be open still: `queued_at` says nothing of when the change could be seen, so no entry is
@@ -105,7 +107,8 @@ const CACHE_DONE: &str = "
            FOR UPDATE OF waiting SKIP LOCKED)";
 
 /// Makes old what the page cache keeps of everything that is queued, then tells the edge of it, and returns how many tags
-/// that has taken. Without an edge to tell, the queue is emptied.
+/// that has taken. Without an edge to tell, the queue is emptied. While nobody knows whether the replica has the change, pages
+/// may be made anew without it: then what was told stays queued for the next run too.
 ///
 /// # Errors
 /// When the database fails, or the edge does not take a portion; what it has not taken stays queued.
@@ -115,13 +118,13 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
     let http = reqwest::Client::builder().timeout(DEADLINE).build().context("the HTTP client cannot be made")?;
     session.query_typed(WIDEN, &[(&(PARCELS_MAX as i64), Type::INT8), (&REPORTS, Type::TEXT)]).await?;
     let mut taken = 0;
+    let mut last: (Option<Timestamp>, String) = (None, String::new());
     for _ in 0..PORTIONS_MAX {
-        let rows = session.query(WAITING, &[&PORTION]).await?;
-        if rows.is_empty() {
-            break;
-        }
+        let rows = session.query(WAITING, &[&PORTION, &last.0, &last.1]).await?;
+        let Some(newest) = rows.last() else { break };
         // Whoever asks once the edge has forgotten a page is given it as the replica has it, for as long as pages live.
-        db::replay::wait(&config.database, &session).await.context("the edge is not told what the replica lacks")?;
+        let replay = db::replay::wait(&config.database, &session).await;
+        let replay = replay.context("the edge is not told what the replica lacks")?;
         let tags: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let times: Vec<Timestamp> = rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
         let done: Vec<bool> = rows.iter().map(|row| row.try_get(2)).collect::<Result<_, _>>()?;
@@ -129,7 +132,9 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
         let due: Vec<String> = due.collect();
         if !due.is_empty() {
             page_cache::invalidate_tagged(&session, &due).await?;
-            session.execute(CACHE_DONE, &[&tags, &times]).await?;
+            if replay == Replay::Caught {
+                session.execute(CACHE_DONE, &[&tags, &times]).await?;
+            }
         }
         if let Some(edge) = &config.purge {
             // What a process has in memory is old to it too then, so the edge gets nothing that was just made old.
@@ -137,7 +142,11 @@ pub async fn drain(config: &Config) -> anyhow::Result<usize> {
             tell(&http, edge, &tags).await?;
             taken += tags.len();
         }
-        session.execute(TOLD, &[&tags, &times]).await?;
+        match replay {
+            Replay::Caught => drop(session.execute(TOLD, &[&tags, &times]).await?),
+            // The next portion is behind these.
+            Replay::Unknown => last = (Some(newest.try_get(1)?), newest.try_get(0)?),
+        }
     }
     Ok(taken)
 }

@@ -65,7 +65,7 @@ impl Site {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
         let live = Live::new(config.soda.in_reports.then(|| soda.clone()));
         let cache = PageCache::new(databases.primary().clone());
-        let documents = Documents::new(cache.clone(), config.site.page_memory_bytes);
+        let documents = Documents::new(cache.clone(), databases.clone(), config.site.page_memory_bytes);
         let jobs = Queue::new(databases.primary().clone());
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
         let accounts = Accounts::new(config.accounts.clone())?;

@@ -241,6 +241,13 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Each session leads a group of its own: one that hangs would outlive the server. A server that is gone has none.
+        let _ = self.thaw();
+    }
+}
+
 /// Sends a signal to each. One that has just ended needs none.
 fn tell(processes: &[Pid], signal: Signal) {
     for process in processes {
@@ -401,6 +408,20 @@ mod tests {
         drop(cluster);
         assert!(folder.is_some_and(|folder| !folder.exists()));
         assert!(!process::runs(server));
+        Ok(())
+    }
+
+    #[test]
+    fn a_cluster_that_hangs_ends_with_all_its_processes() -> Result<()> {
+        let cluster = Cluster::start_temp()?;
+        let processes = cluster.sessions()?;
+        assert!(!processes.is_empty());
+        cluster.freeze()?;
+        drop(cluster);
+        for process in processes {
+            let state = process::answer(Command::new("ps").args(["-o", "stat=", "-p", &process.to_string()]));
+            assert!(state.is_none_or(|state| state.is_empty() || state.starts_with('Z')), "{process:?} is still there");
+        }
         Ok(())
     }
 

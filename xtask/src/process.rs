@@ -205,6 +205,8 @@ impl Service {
     pub fn stop(&mut self) {
         let deadline = Instant::now() + self.stop_within;
         let _ = rustix::process::kill_process_group(self.pid, self.stop_signal);
+        // One that hangs by SIGSTOP hears of no other signal until it goes on.
+        let _ = rustix::process::kill_process_group(self.pid, Signal::CONT);
         while matches!(self.ended(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(LOOK_EVERY);
         }
@@ -459,6 +461,17 @@ mod tests {
         let (service, grandchild) = parent_and_child()?;
         drop(service);
         assert!(ends(grandchild));
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_hangs_is_stopped_as_any_other() -> Result<()> {
+        let script = "trap 'echo went; exit 0' TERM; echo ready; while :; do sleep 1; done";
+        let mut service = Service::start("shell", shell(script), Logs::Keep)?;
+        service.wait_for_line("ready", SOON)?;
+        service.signal(Signal::STOP)?;
+        service.stop();
+        assert!(service.last_lines().contains("went"), "{}", service.last_lines());
         Ok(())
     }
 

@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, lease: &Lease) -> anyhow::Result<Coun
         failed.push(format!("similar projects: {error:#}"));
     }
     // What was computed from the data before is old now, whichever of it changed.
-    if let Err(error) = context.cache.invalidate("%").await {
+    if let Err(error) = context.cache.invalidate_all().await {
         may_pass = true;
         failed.push(format!("the page cache still holds what was computed before: {error}"));
     }

@@ -82,6 +82,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "0019_planning_records",
         sql: include_str!("../../migrations/0019_planning_records.sql"),
     },
+    Migration { version: 20, name: "0020_purged_tags", sql: include_str!("../../migrations/0020_purged_tags.sql") },
     Migration {
         version: 21,
         name: "0021_planning_changes",

@@ -73,7 +73,8 @@ struct Warned {
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
 impl Pool {
-    /// Makes the pool. Opens no connection yet; [`Pool::warm`] does. `name` is what logs call it.
+    /// Makes the pool. Opens no connection yet; [`Pool::warm`] does. `name` is what logs call it, and `sessions_beside` how many
+    /// sessions of the same server this process opens beside it at most.
     ///
     /// # Errors
     /// When `url` is not one of Postgres.
@@ -82,6 +83,7 @@ impl Pool {
         url: &config::Secret,
         session: Session<'_>,
         name: &'static str,
+        sessions_beside: usize,
     ) -> anyhow::Result<Self> {
         let mut target = parse_url(url.expose())?;
         session.prepare(&mut target.config, config.pooler);
@@ -102,7 +104,7 @@ impl Pool {
             name,
             min: config.pool_min,
             warn_permille: config.pool_warn_permille,
-            sessions_beside: config.sessions_beside_pool,
+            sessions_beside,
             pooler: config.pooler,
             tls: target.tls,
             warned: Arc::default(),
@@ -245,6 +247,11 @@ impl fmt::Debug for Pool {
 }
 
 impl Stats {
+    /// Whether every connection is on loan and no other may be opened.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_use >= self.max && self.size >= self.max
+    }
+
     /// Whether so many thousandths of the pool are in use.
     fn is_crowded(&self, permille: u16) -> bool {
         self.in_use * 1_000 >= self.max * usize::from(permille)

@@ -46,12 +46,6 @@ impl Replica {
         self.guard.state()
     }
 
-    /// Whether every connection is on loan, so that nobody waits for the replica itself.
-    fn is_full(&self) -> bool {
-        let stats = self.pool.stats();
-        stats.in_use >= stats.max && stats.size >= stats.max
-    }
-
     /// Reads from the replica; `None` when the primary has to do it.
     pub(super) async fn read<W: ReadOnly>(&self, work: &W) -> Option<Result<W::Answer, Error>> {
         let call = self.guard.admit()?;
@@ -59,8 +53,8 @@ impl Replica {
             // A pool whose connections are all lent says nothing about the replica; the wait for one has a bound of its own,
             // so that it does not look like a replica that hangs.
             let lent = tokio::time::timeout(CHECKOUT_TIME_MAX, Reader::borrow(&self.pool)).await;
-            let lent =
-                lent.unwrap_or_else(|_| if self.is_full() { Err(CheckoutError::Exhausted) } else { Err(hangs()) });
+            let is_full = || self.pool.stats().is_full();
+            let lent = lent.unwrap_or_else(|_| if is_full() { Err(CheckoutError::Exhausted) } else { Err(hangs()) });
             let reader = lent.map_err(Failure::Checkout)?;
             let answer = work.read(&reader).await.map_err(Failure::Statement)?;
             reader.finish();

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 /// Sessions that a process opens beside its pool and those of its jobs: one for health and one for the queue of jobs. Each
-/// job that it does at a time has one more.
+/// job that it does at a time has one more; a job that tells the edge has that session and no other at that time.
 pub const SESSIONS_BESIDE_JOBS: usize = 2;
 
 /// Why a pool was not accepted.

@@ -1,14 +1,14 @@
 //! What this process has in memory of its documents: as many as fit into so many bytes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 use serde_json::Value;
 
-use super::Page;
+use super::{LIFETIME, Page};
 use crate::error::Error;
 use crate::http::cache::Reuse;
 use crate::page_cache::{Answer, Payload};
@@ -36,6 +36,9 @@ pub(super) enum Content {
 
 /// Bytes of a usual document with its name, from which the number of entries is guessed.
 const USUAL_BYTES: u64 = 16 * 1024;
+
+/// How long it is believed that something is not there.
+const PASSING_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes that an entry costs beside its text.
 const OVERHEAD_BYTES: usize = 512;
@@ -85,7 +88,8 @@ impl Near {
             Answer::Other(payload, computed_at) => {
                 let is_passing = is_passing(&payload);
                 let tags = tags(&payload).into();
-                Ok(Self { content: Content::read(&payload)?, computed_at, seen, tags, is_passing, is_old })
+                let content = Content::read(&payload, before.map(|before| &before.content))?;
+                Ok(Self { content, computed_at, seen, tags, is_passing, is_old })
             }
         }
     }
@@ -93,6 +97,12 @@ impl Near {
     /// The same where the database did not say whether there is a newer one.
     pub(super) fn unconfirmed(&self) -> Arc<Self> {
         Arc::new(Self { content: self.content.clone(), tags: Arc::clone(&self.tags), is_old: true, ..*self })
+    }
+
+    /// How long it may be served where no row of the page cache says whether it is old, if there is none.
+    pub(super) fn lifetime_alone(&self) -> Option<Duration> {
+        let lifetime = if self.is_passing { PASSING_MAX } else { LIFETIME.ttl };
+        self.computed_at.is_none().then_some(lifetime)
     }
 
     pub(super) fn reuse(&self) -> Reuse {
@@ -105,12 +115,20 @@ impl Near {
 }
 
 impl Content {
-    fn read(payload: &Payload) -> Result<Self, Error> {
+    /// A text that is as it was `before` stays compressed.
+    fn read(payload: &Payload, before: Option<&Self>) -> Result<Self, Error> {
         match (payload.get(TEXT).and_then(Value::as_str), payload.get(MISSING).and_then(Value::as_str)) {
-            (Some(text), _) => Ok(Self::Page(Page::new(text.to_owned()))),
+            (Some(text), _) => Ok(match before.filter(|before| before.has(text)) {
+                Some(before) => before.clone(),
+                None => Self::Page(Page::new(text.to_owned())),
+            }),
             (None, Some(detail)) => Ok(Self::Missing(detail.into())),
             (None, None) => Err(Error::bug("an entry of the page cache is no document")),
         }
+    }
+
+    fn has(&self, text: &str) -> bool {
+        matches!(self, Self::Page(page) if page.text() == text)
     }
 }
 

@@ -315,6 +315,7 @@ pub const EXPECTED: &[(&str, &[&str])] = &[
     ("property_health", &["block", "lot", "tier", "at_risk", "behind", "slower", "computed_at"]),
     ("property_signals", &["block", "lot", "signal_type", "tier", "items", "since"]),
     ("purge_queue", &["tag", "queued_at", "cache_done_for"]),
+    ("purged_tags", &["tag", "place"]),
     ("request_metrics", &["id", "path", "method", "status_code", "duration_ms", "weight", "recorded_at"]),
     ("search_terms", &["kind", "term", "target", "weight"]),
     ("sitemap_parcels", &["block", "lot", "list"]),

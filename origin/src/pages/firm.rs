@@ -60,6 +60,10 @@ impl Document for FirmOf {
         vec![purge::SEARCH.to_owned()]
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     async fn write(&self) -> Result<Written, Error> {
         let firm = firm::find(&self.databases, &self.id).await?;
         Ok(Written::new(html(&FirmPage::of(&firm)?)?))

@@ -132,6 +132,10 @@ impl Document for PermitOf {
         Number::tags()
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     async fn write(&self) -> Result<Written, Error> {
         let file = permit::find(&self.databases, &self.number).await?;
         Ok(Written::new(html(&PermitPage::of(&file)?)?).tagged(file.tags()))

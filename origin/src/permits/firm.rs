@@ -149,6 +149,10 @@ impl Document for FirmJson {
         vec![purge::SEARCH.to_owned()]
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     async fn write(&self) -> Result<Written, Error> {
         Written::json(&find(&self.databases, &self.id).await?)
     }

@@ -247,6 +247,10 @@ impl Document for FileJson {
         Number::tags()
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     async fn write(&self) -> Result<Written, Error> {
         let file = find(&self.databases, &self.number).await?;
         Ok(Written::json(&file)?.tagged(file.tags()))

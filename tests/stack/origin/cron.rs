@@ -420,8 +420,9 @@ async fn an_edge_that_refuses_costs_the_page_cache_nothing_more() -> Result<()> 
     Ok(())
 }
 
-/// A page that is forgotten is asked for at once and read from the replica, so the edge is told once that has the change.
-#[tokio::test]
+/// A page that is forgotten is asked for at once and read from the replica, so the edge is told once that has the change; and
+/// while nobody knows whether it has, the edge is told, and told again when someone does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_edge_is_told_when_the_replica_has_replayed_the_change() -> Result<()> {
     let (database, replica) = (Database::create("replay_primary")?, Database::create("replay_replica")?);
     // A server of its own that says of itself how far it is.
@@ -429,12 +430,15 @@ async fn the_edge_is_told_when_the_replica_has_replayed_the_change() -> Result<(
         CREATE FUNCTION behind.pg_last_wal_replay_lsn() RETURNS pg_lsn LANGUAGE sql AS 'SELECT lsn FROM behind.place';
         ALTER DATABASE replay_replica SET search_path = behind, pg_catalog, public";
     replica.connect().await?.batch_execute(behind).await?;
+    let cable = Cable::to(replica.port(), State::Whole).await?;
+    let replica_url =
+        replica.origin.database_url.replace(&format!(":{}/", replica.port()), &format!(":{}/", cable.port()));
     let edge = Upstream::start(|_| Reply::text("{}")).await?;
     let url = edge.url();
     let further = [
         ("PURGE_URL", url.as_str()),
         ("PURGE_SECRET", "0123456789abcdef0123456789abcdef"),
-        ("DATABASE_URL_READONLY", &replica.origin.database_url),
+        ("DATABASE_URL_READONLY", &replica_url),
     ];
     let site = worker(&database, &further)?;
     until_ready(&site).await?;
@@ -450,5 +454,25 @@ async fn the_edge_is_told_when_the_replica_has_replayed_the_change() -> Result<(
     let (told, replayed) = tokio::join!(telling, replaying);
     replayed?;
     told?;
+    let left = async || database.number("SELECT count(*) FROM purge_queue WHERE cache_done_for IS NULL").await;
+    until(async || Ok(left().await? == 0)).await?;
+
+    cable.set(State::Cut);
+    // More than one portion.
+    let many = "INSERT INTO purge_queue (tag) SELECT 'parcel-0001-' || n FROM generate_series(1, 199) n
+        UNION ALL SELECT unnest('{velocity,signals,loads}'::text[])";
+    database.connect().await?.batch_execute(many).await?;
+    for _ in 0..2 {
+        let told = edge.calls().len();
+        let run = ask(&site, "POST", "/cron/compute-caches").send().await?.json()?;
+        until(async || {
+            Ok(ask(&site, "GET", &format!("/cron/runs/{}", run["log_id"])).send().await?.json()?["status"] == "success")
+        })
+        .await?;
+        assert!(edge.calls().len() >= told + 2, "all portions were told");
+        assert_eq!(left().await?, 202, "and stay until it is known that pages show the change");
+    }
+    cable.set(State::Whole);
+    ask(&site, "POST", "/cron/compute-caches").send().await?;
     until(async || Ok(database.number("SELECT count(*) FROM purge_queue").await? == 0)).await
 }

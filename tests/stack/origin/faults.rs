@@ -66,6 +66,13 @@ limits = ["all"]
 [route.cache]
 edge = { fresh = "60s" }
 [[route]]
+name = "permit"
+path = "/permit/**"
+upstream = "data"
+limits = ["all"]
+[route.cache]
+edge = { fresh = "60s" }
+[[route]]
 name = "others"
 path = "/**"
 limits = ["all"]
@@ -308,7 +315,11 @@ const READ_EVERY: Duration = Duration::from_millis(100);
 /// Whoever takes longer has waited for the database.
 const AT_ONCE: Duration = Duration::from_millis(900);
 
-/// Pages in memory while the database hangs: who asks first waits for a word of it, and then nobody does.
+/// Whoever takes longer was not told at once that there is no use in waiting; a request is cut after eight seconds.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pages in memory while the database hangs: who asks first waits for a word of it, and then nobody does. Others are refused
+/// without a wait once it has been silent for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_in_memory_do_not_wait_for_a_database_that_hangs() -> Result<()> {
     let stack = Stack::start("8").await?;
@@ -316,18 +327,26 @@ async fn pages_in_memory_do_not_wait_for_a_database_that_hangs() -> Result<()> {
     let parcels = "SELECT DISTINCT block, lot FROM permits WHERE block <> '' AND lot <> '' ORDER BY 1, 2 LIMIT 9";
     let rows = client.query(parcels, &[]).await?;
     let reports = rows.iter().map(|row| format!("/report/{}/{}", row.get::<_, &str>(0), row.get::<_, &str>(1)));
-    let pages: Vec<String> = reports.chain(["/search?q=market".to_owned()]).collect();
+    let mut pages: Vec<String> = reports.chain(["/search?q=market".to_owned()]).collect();
     for page in &pages {
         ensure!(stack.visitor().get(page).await?.status == 200, "{page}");
     }
+    let numbers = "SELECT DISTINCT permit_number FROM permits ORDER BY 1 LIMIT 11";
+    let permits: Vec<String> =
+        client.query(numbers, &[]).await?.iter().map(|row| format!("/permit/{}", row.get::<_, &str>(0))).collect();
+    let [known, others @ ..] = &permits[..] else { anyhow::bail!("no permits") };
+    ensure!(stack.visitor().get(known).await?.status == 200, "{known}");
+    pages.push(known.clone());
+
     stack.cluster.freeze()?;
     // Nothing is trusted without a look any more.
     pass(Duration::from_millis(1_100)).await;
     let read = read_all(stack.visitor(), &pages).await;
     let health = stack.visitor().get("/health").await;
-    // A server that is stopped does not end with its test.
+    let searches = (0..10).map(|number| format!("/search?q=street+{number}"));
+    let told = tell_all(stack.visitor(), &others.iter().cloned().chain(searches).collect::<Vec<_>>()).await;
     stack.cluster.thaw()?;
-    let (took, health) = (read?, health?.json()?);
+    let (took, health, told) = (read?, health?.json()?, told?);
     let cache = &health["cache"];
     assert!(cache["breaker"] != "closed" && cache["memory"]["pages"].as_u64() >= Some(pages.len() as u64), "{cache}");
     let waited = took.iter().filter(|took| **took >= AT_ONCE).count();
@@ -335,8 +354,34 @@ async fn pages_in_memory_do_not_wait_for_a_database_that_hangs() -> Result<()> {
     assert_eq!(took.len(), READERS * READS);
     // Those who came before it was known; twice as many on a machine that pauses by itself.
     assert!(waited <= 2 * READERS, "{waited} of {} waited for the database", took.len());
+    let longest = told.iter().max().context("nobody was told")?;
+    let waited = told.iter().filter(|took| **took >= AT_ONCE).count();
+    println!("{} other pages, all told when to come back, {waited} waited, at most {longest:?}", told.len());
+    assert!(*longest < TOLD_WITHIN, "{told:?}");
     // It is asked again by itself.
-    until(async || Ok(stack.visitor().get(&pages[0]).await?.field("cache-control") != "no-store")).await
+    until(async || Ok(stack.visitor().get(&pages[0]).await?.field("cache-control") != "no-store")).await?;
+    until(async || Ok(stack.visitor().get(&others[0]).await?.status == 200)).await
+}
+
+/// Asks for each of some pages once it is known that the database is silent, and says how long the refusals took.
+async fn tell_all(visitor: Visitor, pages: &[String]) -> Result<Vec<Duration>> {
+    let ask = async |page: &str| {
+        let asked = Instant::now();
+        let answer = visitor.get(page).await?;
+        ensure!(
+            answer.status == 503 && !answer.field("retry-after").is_empty(),
+            "{page}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        Ok(asked.elapsed())
+    };
+    until(async || Ok(ask("/search?q=mission").await? < AT_ONCE)).await?;
+    let mut took = Vec::new();
+    for page in pages {
+        took.push(ask(page).await?);
+    }
+    Ok(took)
 }
 
 /// Many clients ask for each page in turn; how long each answer took.

@@ -48,6 +48,8 @@ async fn the_schema_is_the_one_that_the_migrations_make_and_what_is_missing_is_n
     let broken =
         client.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY permits_permit_number ON permits (permit_number)");
     ensure!(broken.await.is_err(), "the index is whole");
+    // The server says that it failed before it says that it is over; what comes next waits for that.
+    client.batch_execute("SELECT 1").await?;
     let mend = "REINDEX INDEX CONCURRENTLY \"permits_permit_number\"";
     let refused = database.origin.command(&["migrate"]).output()?;
     ensure!(!refused.status.success(), "{refused:?}");

@@ -1,4 +1,4 @@
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
 
 use crate::support::{Database, Site, Visitor, WAIT, until};
@@ -33,7 +33,26 @@ async fn requests_are_counted_by_route_on_a_port_of_their_own() -> Result<()> {
     assert_eq!(value(&text, r#"seawall_pool_connections{pool="primary",figure="max"}"#), Some(3.0), "{text}");
     assert_eq!(value(&text, r#"seawall_breaker{dependency="soda",state="closed"}"#), Some(1.0), "{text}");
     assert_eq!(value(&text, "seawall_request_samples_dropped_total"), Some(0.0), "{text}");
-    Ok(())
+
+    // What the database does not take is counted and said, no request fails of it, and writing goes on.
+    let client = database.connect().await?;
+    client.batch_execute("ALTER TABLE request_metrics RENAME TO away").await?;
+    until(async || {
+        for answer in try_join_all((0..20).map(|_| site.visitor().get("/methodology"))).await? {
+            ensure!(answer.status == 200, "{}", answer.text());
+        }
+        let text = Visitor::local(port).get("/metrics").await?.text();
+        Ok(value(&text, "seawall_request_samples_dropped_total") > Some(0.0))
+    })
+    .await?;
+    let log = site.server.service.last_lines();
+    assert!(log.contains("samples of requests were not written"), "{log}");
+    client.batch_execute("ALTER TABLE away RENAME TO request_metrics").await?;
+    until(async || {
+        try_join_all((0..20).map(|_| site.visitor().get("/methodology"))).await?;
+        Ok(database.number("SELECT count(*) FROM request_metrics WHERE path = '/methodology'").await? > 0)
+    })
+    .await
 }
 
 /// Requests that took longer than 200 ms are all in the sample, also when the process is stopped right after them.

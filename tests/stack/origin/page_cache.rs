@@ -187,6 +187,7 @@ async fn jobs_compute_ahead_and_keep_the_cache_within_its_bound() -> Result<()> 
 const PARCEL: &str =
     "INSERT INTO permits (record_id, permit_number, block, lot) VALUES ('1', '202601010001', '3507', '004')";
 const REPORT: &str = "/report/3507/004";
+const REPORT_JSON: &str = "/api/v1/report/3507/004";
 const PERMIT: &str = "/permit/202601010001";
 const PERMIT_JSON: &str = "/api/v1/permit/202601010001";
 /// Entries that are being made.
@@ -280,8 +281,8 @@ async fn a_document_is_made_once_and_purged_by_its_tag() -> Result<()> {
 
     // What is purged while a page is made may be in it or not, so it is made once more.
     client.batch_execute("DELETE FROM page_cache").await?;
-    client.batch_execute("BEGIN; LOCK TABLE entity_permits").await?;
-    let made = tokio::spawn(sites[0].visitor().get(PERMIT_JSON));
+    client.batch_execute("BEGIN; LOCK TABLE complaints").await?;
+    let made = tokio::spawn(sites[0].visitor().get(REPORT_JSON));
     until(async || Ok(database.number(PENDING).await? == 1)).await?;
     database.connect().await?.batch_execute("INSERT INTO purge_queue (tag) VALUES ('parcel-0002-002')").await?;
     run(&sites[0], "compute-caches").await?;
@@ -312,17 +313,24 @@ async fn documents_outlast_their_database_and_nothings_are_few() -> Result<()> {
         ensure!(answer.status == 200, "{target}: {}", answer.text());
         before.push((answer.field("content-type"), answer.field("cache-tag"), answer.field("etag"), answer.body));
     }
-    // Those of two searches and of a parcel.
-    assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 3);
+    // Those of two searches; a parcel that is not known has no row.
+    assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 2);
     let more = "INSERT INTO page_cache (cache_key, payload, computed_at, ttl_seconds, stale_seconds, is_negative)
                 SELECT 'x' || n, '{}', now() - interval '1 minute' * n, 60, 0, true FROM generate_series(1, 1100) n";
     client.batch_execute(more).await?;
-    assert_eq!(run(&site, "prune").await?["counts"]["page_cache"], 103);
+    assert_eq!(run(&site, "prune").await?["counts"]["page_cache"], 102);
     assert_eq!(database.number("SELECT count(*) FROM page_cache WHERE is_negative").await?, 1_000);
 
-    let tables =
-        ["permits", "page_cache", "complaints", "entities", "station_velocity_v2", "permit_signals", "ingest_log"];
-    for table in tables {
+    for table in [
+        "permits",
+        "page_cache",
+        "purged_tags",
+        "complaints",
+        "entities",
+        "station_velocity_v2",
+        "permit_signals",
+        "ingest_log",
+    ] {
         client.batch_execute(&format!("ALTER TABLE {table} RENAME TO {table}_away")).await?;
     }
     for (target, before) in DOCUMENTS.into_iter().zip(before) {
@@ -344,6 +352,74 @@ async fn documents_outlast_their_database_and_nothings_are_few() -> Result<()> {
     assert_eq!(asked("/report/9999/999").await?.status, 404);
     let answer = asked("/report/0001/001").await?;
     assert_eq!((answer.status, answer.field("retry-after").is_empty()), (503, false));
+    Ok(())
+}
+
+/// Leaves a row for each statement that writes into the page cache, whatever it writes.
+const NOTE_WRITES: &str = "
+    CREATE TABLE written ();
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO written DEFAULT VALUES; RETURN NULL; END';
+    CREATE TRIGGER noted BEFORE INSERT OR UPDATE OR DELETE ON page_cache FOR EACH STATEMENT EXECUTE FUNCTION note()";
+/// Permits that a crawler reads, and numbers that it makes up.
+const CRAWLED: usize = 50;
+
+/// Who reads all permits, and numbers that there are none of, costs the page cache nothing; and a purge still reaches what each
+/// process has in memory, also one that was away for many purges.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_crawl_leaves_the_page_cache_alone() -> Result<()> {
+    let database = Database::create("crawled")?;
+    let client = database.connect().await?;
+    let permits = format!(
+        "INSERT INTO permits (record_id, permit_number, block, lot, status)
+         SELECT n::text, 'P' || n, '0001', lpad(n::text, 3, '0'), 'filed' FROM generate_series(1, {CRAWLED}) n"
+    );
+    client.batch_execute(&permits).await?;
+    client.batch_execute(FIRM).await?;
+    client.batch_execute(NOTE_WRITES).await?;
+    let sites = [site(&database).await?, site(&database).await?];
+    let asked = async |site: &Site, target: &str, status: u16| {
+        let answer = site.visitor().get(target).await?;
+        ensure!(answer.status == status, "{target}: {}", answer.text());
+        Ok(answer.text())
+    };
+    for site in &sites {
+        for number in 1..=CRAWLED {
+            for (target, status) in [
+                (format!("/permit/P{number}"), 200),
+                (format!("/api/v1/permit/P{number}"), 200),
+                (format!("/permit/X{number}"), 404),
+                (format!("/firm/{number:016x}"), 404),
+            ] {
+                asked(site, &target, status).await?;
+            }
+        }
+        asked(site, "/firm/00ff00ff00ff00ff", 200).await?;
+        let health = site.visitor().get("/health").await?.json()?;
+        assert_eq!(health["cache"]["asked"], 0, "{health}");
+        assert_eq!(health["cache"]["memory"]["pages"], 4 * CRAWLED + 1, "{health}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM written").await?, 0);
+    // A parcel that is not known is looked for by one process at a time, and leaves nothing.
+    asked(&sites[0], "/report/9999/999", 404).await?;
+    assert_eq!(database.number("SELECT count(*) FROM page_cache").await?, 0);
+
+    let purge = async |tag: &str| {
+        client.execute("INSERT INTO purge_queue (tag) VALUES ($1)", &[&tag]).await?;
+        run(&sites[0], "compute-caches").await.map(drop)
+    };
+    client.batch_execute("UPDATE permits SET status = 'withdrawn'").await?;
+    purge("parcel-0001-001").await?;
+    for site in &sites {
+        until(async || Ok(asked(site, "/permit/P1", 200).await?.contains("withdrawn"))).await?;
+        assert!(!asked(site, "/permit/P2", 200).await?.contains("withdrawn"), "nobody has said that it is old");
+    }
+    // More than the table remembers.
+    client.batch_execute("UPDATE purged_tags SET place = place + 100 WHERE tag = ''").await?;
+    purge("parcel-0002-002").await?;
+    assert_eq!(database.number("SELECT count(*) FROM purged_tags WHERE tag = 'parcel-0001-001'").await?, 0);
+    for site in &sites {
+        until(async || Ok(asked(site, "/permit/P2", 200).await?.contains("withdrawn"))).await?;
+    }
     Ok(())
 }
 
