@@ -55,7 +55,7 @@ pub use self::{
     date::HttpDate,
     decide::{Ask, Decision, Fetch, Serve, Stored, decide},
     directives::{Directives, Reach, RequestDirectives},
-    freshness::{HEURISTIC_MAX, SURROGATE_DEVICE, Source, TARGETED},
+    freshness::{CONSUMED, HEURISTIC_MAX, SURROGATE_DEVICE, Source},
     metadata::{Content, Metadata, VALIDATABLE_FOR},
     options::{
         AuthorizationUse, CacheOptions, CollapseScope, JITTER_PERMILLE_MAX, LIFETIME_MAX, NEGATIVE_LIFETIME_MAX,

@@ -8,7 +8,7 @@ use alloc::{
 use core::time::Duration;
 
 use seawall_core::{
-    cache::{CacheStatus, TARGETED, append_status, conditional, groups::TAG_FIELD, range::ContentRange},
+    cache::{CONSUMED, CacheStatus, append_status, conditional, groups::TAG_FIELD, range::ContentRange},
     headers::Fields,
     limit::{Admission, LimitId, fields},
     policy::Policy,
@@ -127,7 +127,7 @@ pub(crate) fn finish<P: Platform>(
 pub(crate) fn keep_here(headers: &mut impl Headers) {
     let named = headers.field("connection").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
     let named = named.split(',').map(str::trim).filter(|name| !name.is_empty());
-    for name in named.chain(HOP_BY_HOP).chain(TARGETED).chain([TAG_FIELD]) {
+    for name in named.chain(HOP_BY_HOP).chain(CONSUMED).chain([TAG_FIELD]) {
         headers.remove(name);
     }
 }

@@ -110,7 +110,10 @@ pub(crate) async fn start(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let job = Job::find(&name).ok_or_else(|| Error::not_found(format!("There is no job {name:?}.")))?;
+    let job = Job::find(&name).ok_or_else(|| {
+        let names = Job::ALL.map(Job::name).join(", ");
+        Error::not_found(format!("There is no job {name:?}. Those that there are: {names}."))
+    })?;
     let key = idempotency_key(&headers)?;
     let pool = site.databases.primary();
     let log_id = match log::start(pool, job, key.as_deref()).await? {

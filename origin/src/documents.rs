@@ -104,6 +104,7 @@ pub(crate) struct Documents {
     guard: Guard,
     silence: Arc<Silence>,
     said: Arc<Seldom>,
+    said_refused: Arc<Seldom>,
     build: Arc<str>,
 }
 
@@ -156,6 +157,7 @@ impl Documents {
             guard: Guard::new(looks),
             silence: Arc::default(),
             said: Arc::default(),
+            said_refused: Arc::default(),
             build: build().into(),
         }
     }

@@ -99,6 +99,12 @@ impl Error {
         Self { shed: true, ..error.because("more requests than this process takes on") }
     }
 
+    /// 503: the database has been silent for a while, so it was not asked.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { shed: true, ..Self::database_away("the database has been silent for a while") }
+    }
+
     /// 503: as many jobs wait as may.
     #[must_use]
     pub fn queue_full() -> Self {

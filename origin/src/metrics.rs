@@ -64,6 +64,7 @@ fn known(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
@@ -155,7 +156,7 @@ mod tests {
 
     #[test]
     fn labels_are_few_whatever_clients_send() {
-        for (method, expected) in [("GET", "GET"), ("PURGE", "other"), ("get", "other")] {
+        for (method, expected) in [("GET", "GET"), ("DELETE", "DELETE"), ("PURGE", "other"), ("get", "other")] {
             assert_eq!(known(&Method::from_bytes(method.as_bytes()).unwrap()), expected);
         }
         for (status, expected) in

@@ -1,8 +1,7 @@
 // An export, and every address below /api/v1 that is read with GET, asked and held to the site's own OpenAPI document.
 import Ajv from "ajv/dist/2020.js";
 
-// How long an export of one street may take on a busy machine.
-const JOB_WITHIN_MS = 30_000;
+import { WITHIN_MS } from "./pages.mjs";
 
 // What is wrong, as lines. `places` holds values for parameters of paths; others take the document's example. Asks as
 // whoever has `cookie`.
@@ -54,7 +53,7 @@ function answerOf(document, path, method) {
 
 // Waits until a job has ended.
 async function ended(base, job) {
-  for (const end = Date.now() + JOB_WITHIN_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 200))) {
+  for (const end = Date.now() + WITHIN_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 200))) {
     const { state } = await (await fetch(`${base}/api/v1/jobs/${job}`)).json();
     if (state === "done") return;
   }

@@ -1,5 +1,8 @@
 // Which pages there are, and how they are looked at.
 
+// How long anything may take to come about on a machine that is slow and busy.
+export const WITHIN_MS = 120_000;
+
 // How pages are looked at.
 export const LOOKS = {
   light: { viewport: { width: 1200, height: 860 }, colorScheme: "light" },

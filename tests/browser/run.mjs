@@ -6,14 +6,12 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 import { askEverything } from "./api.mjs";
-import { LOOKS, OWN_PAGES, PAGES, findPlaces, unknownPages } from "./pages.mjs";
+import { LOOKS, OWN_PAGES, PAGES, WITHIN_MS, findPlaces, unknownPages } from "./pages.mjs";
 import { signIn, watch } from "./sign-in.mjs";
 import { byKeyboard, onPaper, signedIn, suggestions, withoutScripts } from "./visits.mjs";
 
 // Longest page in bytes, uncompressed.
 const PAGE_BYTES_MAX = 100_000;
-// How long a job of the site may take on a busy machine.
-const JOB_WITHIN_MS = 60_000;
 // How well a picture is kept, of 100. Text stays readable.
 const PICTURE_QUALITY = 40;
 
@@ -79,21 +77,25 @@ async function keep(page, name) {
 async function compute() {
   const headers = { authorization: `Bearer ${process.env.CRON_SECRET}` };
   for (const job of ["velocity-refresh", "resolve-entities", "signals"]) {
-    let answer = await fetch(`${base}/cron/${job}`, { method: "POST", headers });
+    const answer = await fetch(`${base}/cron/${job}`, { method: "POST", headers });
+    const place = answer.headers.get("location");
+    if (!place) throw new Error(`${job}: ${answer.status} ${await answer.text()}`);
+    let run = await answer.json();
     // It goes on beside us where it takes longer than the origin lets anyone wait.
-    for (const end = Date.now() + JOB_WITHIN_MS; answer.status === 202 || (await status(answer)) === "running"; ) {
-      if (Date.now() > end) throw new Error(`${job} does not end`);
+    for (const end = Date.now() + WITHIN_MS; ["queued", "running"].includes(run.status); ) {
+      if (Date.now() > end) throw new Error(`${job} does not end: ${JSON.stringify(run)}`);
       await new Promise((done) => setTimeout(done, 200));
-      const place = answer.headers.get("location") ?? new URL(answer.url).pathname;
-      answer = await fetch(new URL(place, base), { headers });
+      run = await (await fetch(new URL(place, base), { headers })).json();
     }
-    if (answer.status !== 200) throw new Error(`${job}: ${answer.status} ${await answer.text()}`);
+    if (run.status !== "success") throw new Error(`${job}: ${JSON.stringify(run)}`);
   }
 }
 
-// How far a run is that can be asked for.
-async function status(answer) {
-  return answer.ok ? (await answer.clone().json()).status : undefined;
+// Someone who looks at the site, with patience.
+async function visitor(browser, options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(WITHIN_MS);
+  return context;
 }
 
 const browser = await chromium.launch({
@@ -105,16 +107,16 @@ try {
   await compute();
   if (pictures) await mkdir(pictures, { recursive: true });
   const places = await findPlaces(base);
-  const own = await signIn(browser, base);
+  const own = await signIn(await visitor(browser), base);
   await watch(base, own, { parcel: `${places.block}/${places.lot}`, permit: places.permit_number });
   const cookie = own.cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
   wrong.push(...(await askEverything(base, places, cookie)));
   for (const path of await unknownPages(base, places)) wrong.push(`${path} is in the sitemap or in pages.mjs, and not in both`);
   for (const [name, options] of Object.entries(LOOKS)) {
-    const context = await browser.newContext(options);
+    const context = await visitor(browser, options);
     for (const page of PAGES) await look(context, page.name, page.path(places), page.status ?? 200, name);
     await context.close();
-    const mine = await browser.newContext({ ...options, storageState: own });
+    const mine = await visitor(browser, { ...options, storageState: own });
     for (const page of OWN_PAGES) await look(mine, page.name, page.path(places), 200, name);
     await mine.close();
   }
@@ -125,7 +127,7 @@ try {
     ["signed in", signedIn, { storageState: own }],
     ["on paper", onPaper, {}],
   ]) {
-    const context = await browser.newContext({ ...LOOKS.light, ...options });
+    const context = await visitor(browser, { ...LOOKS.light, ...options });
     const { page, seen } = await watched(context);
     await visit(page, base, { ...places, barriers, keep: (page, name) => pictures && keep(page, name) }).catch((error) => wrong.push(`${name}: ${error.message}`));
     seen.forEach((what) => wrong.push(`${name}: ${what}`));

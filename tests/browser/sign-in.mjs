@@ -2,13 +2,12 @@
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-// How long a mail may take on a busy machine.
-const MAIL_WITHIN_MS = 20_000;
+import { WITHIN_MS } from "./pages.mjs";
+
 const { ADMIN_EMAIL, MAIL_FOLDER } = process.env;
 
 // Signs in as the administrator and gives the browser's state from then on.
-export async function signIn(browser, base) {
-  const context = await browser.newContext();
+export async function signIn(context, base) {
   const page = await context.newPage();
   await page.goto(base);
   await page.click("[data-sign-in]");
@@ -25,7 +24,7 @@ export async function signIn(browser, base) {
 
 // The path of the link in the only mail.
 async function linkInMail() {
-  for (const end = Date.now() + MAIL_WITHIN_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 50))) {
+  for (const end = Date.now() + WITHIN_MS; Date.now() < end; await new Promise((done) => setTimeout(done, 50))) {
     const mails = (await readdir(MAIL_FOLDER)).filter((name) => name.endsWith(".eml"));
     if (mails.length === 0) continue;
     const text = (await readFile(join(MAIL_FOLDER, mails[0]), "utf8")).replaceAll("=\r\n", "");

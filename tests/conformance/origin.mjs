@@ -1,16 +1,18 @@
-// The origin of the public cache tests, on a port that the system chooses: the package's own handlers, without the page
-// and the fixed port of its server. Prints where it listens, and runs until it is stopped.
+// The origin of the public cache tests, on a port that the system chooses: the suite's own handlers, without the page and
+// the fixed port of its server. Prints where it listens, and runs until it is stopped.
+//
+//   origin.mjs [DIR]
+//
+// DIR is a checkout of the suite; without it the handlers are those of the npm package.
 
 import { createServer } from "node:http";
-import handleConfig from "http-cache-tests/server/handle-config.mjs";
-import handleState from "http-cache-tests/server/handle-state.mjs";
-import handleTest from "http-cache-tests/server/handle-test.mjs";
+import { handlers } from "./edition.mjs";
 
-const handlers = { config: handleConfig, state: handleState, test: handleTest };
+const handle = await handlers(process.argv[2]);
 
 const server = createServer((request, response) => {
   const [, name, ...rest] = new URL(request.url, "http://origin.invalid").pathname.split("/");
-  const handler = handlers[name];
+  const handler = handle[name];
   if (handler) return handler(rest, request, response);
   response.writeHead(404);
   response.end();

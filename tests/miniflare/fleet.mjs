@@ -9,8 +9,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
-import { compatibilityDate } from "../../xtask/workerd/wrangler.mjs";
+import { endOnSignal, start } from "./workerd.mjs";
 
 const { origin, build, isolates, bindings, ratelimits } = JSON.parse(process.argv[2]);
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -25,7 +24,6 @@ const name = (number) => (number === 0 ? "edge" : `edge-${number}`);
 const worker = (number) => ({
   name: name(number),
   modulesRoot: root,
-  compatibilityDate,
   modules: [
     {
       type: "ESModule",
@@ -44,20 +42,8 @@ const worker = (number) => ({
   unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
 });
 
-const workerd = new Miniflare(
-  convertV4MiniflareOptions({
-    host: "127.0.0.1",
-    port: 0,
-    cf: false,
-    log: new Log(LogLevel.WARN),
-    workers: Array.from({ length: isolates }, (_, number) => worker(number)),
-  }),
-);
-
-process.once("SIGTERM", async () => {
-  await workerd.dispose();
-  process.exit(0);
-});
+const workerd = start(Array.from({ length: isolates }, (_, number) => worker(number)));
+endOnSignal(workerd);
 
 await workerd.ready;
 const ports = [];

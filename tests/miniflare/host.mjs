@@ -4,8 +4,8 @@
 
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
-import { compatibilityDate, durableObjects } from "../../xtask/workerd/wrangler.mjs";
+import { durableObjects } from "../../xtask/workerd/wrangler.mjs";
+import { endOnSignal, start } from "./workerd.mjs";
 
 const [origin, variables, storage] = process.argv.slice(2);
 // What a test wants of the host itself: another isolate of the same build, which shares its objects, and Workers KV.
@@ -15,7 +15,6 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const isolate = (name, durableObjects) => ({
   name,
   modulesRoot: root,
-  compatibilityDate,
   modules: [
     { type: "ESModule", path: `${root}/tests/miniflare/entry.mjs` },
     { type: "ESModule", path: `${root}/edge/worker/build/index.js` },
@@ -31,24 +30,12 @@ const isolate = (name, durableObjects) => ({
 const shared = () =>
   Object.fromEntries(Object.entries(durableObjects).map(([name, object]) => [name, { ...object, scriptName: "edge" }]));
 
-const workerd = new Miniflare(
-  convertV4MiniflareOptions({
-    host: "127.0.0.1",
-    port: 0,
-    cf: false,
-    log: new Log(LogLevel.WARN),
-    // Answers /cdn-cgi/local/scheduled by making a timer go off.
-    unsafeTriggerHandlers: true,
-    resourcePersistencePath: storage,
-    workers: [isolate("edge", durableObjects), ...(TEST_ELSEWHERE ? [isolate("elsewhere", shared())] : [])],
-  }),
-);
-
-const stop = async () => {
-  await workerd.dispose();
-  process.exit(0);
-};
-process.once("SIGTERM", stop);
+const workerd = start([isolate("edge", durableObjects), ...(TEST_ELSEWHERE ? [isolate("elsewhere", shared())] : [])], {
+  // Answers /cdn-cgi/local/scheduled by making a timer go off.
+  unsafeTriggerHandlers: true,
+  resourcePersistencePath: storage,
+});
+endOnSignal(workerd);
 
 const url = await workerd.ready;
 const names = TEST_ELSEWHERE ? ["edge", "elsewhere"] : ["edge"];

@@ -162,19 +162,19 @@ async fn the_smoke_test_passes_a_site_that_is_well_and_no_other() -> Result<()> 
     let site = city.database().serve()?;
     until(async || Ok(site.visitor().get("/health/ready").await?.status == 200)).await?;
     let edge = Edge::before(&site.server.url())?;
-    let smoke = |arguments: &[&str]| {
+    let smoke = |arguments: &[&str], seconds: &str| {
         let script = Project::here().path("deploy/smoke.sh");
-        std::process::Command::new(script).args(arguments).env("SMOKE_SECONDS", "0").output()
+        std::process::Command::new(script).args(arguments).env("SMOKE_SECONDS", seconds).output()
     };
     let (origin, edge) = (site.server.url(), edge.url());
     for arguments in [vec![&*origin], vec![&*edge], vec![&*edge, "edge"]] {
-        let output = smoke(&arguments)?;
+        let output = smoke(&arguments, "60")?;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
-    let past_the_edge = smoke(&[&origin, "edge"])?;
+    let past_the_edge = smoke(&[&origin, "edge"], "0")?;
     assert!(!past_the_edge.status.success(), "{past_the_edge:?}");
     let port = site.kill();
-    let gone = smoke(&[&format!("http://127.0.0.1:{port}")])?;
+    let gone = smoke(&[&format!("http://127.0.0.1:{port}")], "0")?;
     assert!(!gone.status.success(), "{gone:?}");
     Ok(())
 }

@@ -16,6 +16,8 @@ const LATER: Duration = Duration::from_secs(90_000);
 /// How far the clock goes on after each visitor has asked for a page: what the limit of a client lets it ask.
 const PAUSE: Duration = Duration::from_millis(150);
 const VISITORS: u8 = 20;
+/// How often each of them asks at least, however slow the machine is.
+const ROUNDS_MIN: usize = 3;
 
 /// How long the origin is away: `SEAWALL_AWAY_SECONDS`, by default as long as shows that it is.
 fn away_for() -> Result<Duration> {
@@ -27,7 +29,7 @@ fn away_for() -> Result<Duration> {
 async fn crowd(edge: &Edge, until: Instant) -> Result<BTreeMap<u16, usize>> {
     let mut statuses = BTreeMap::new();
     for round in 0.. {
-        if Instant::now() >= until {
+        if round >= ROUNDS_MIN && Instant::now() >= until {
             break;
         }
         let pages = OLD.iter().chain(&NEW).cycle().skip(round);
@@ -61,7 +63,7 @@ async fn an_origin_that_dies_under_load_shows_on_no_kept_page() -> Result<()> {
     let seen = crowd(&edge, Instant::now() + away_for()?).await?;
     println!("origin killed for {:?}: {seen:?}", away_for()?);
     assert_eq!(seen.keys().copied().collect::<Vec<u16>>(), [200], "{seen:?}");
-    assert!(seen[&200] > usize::from(VISITORS), "{seen:?}");
+    assert!(seen[&200] >= ROUNDS_MIN * usize::from(VISITORS), "{seen:?}");
 
     let _back = Upstream::start_on(port, |_| Reply::text("another")).await?;
     edge.advance(Duration::from_secs(120)).await?;

@@ -12,6 +12,8 @@ use crate::support::{City, Database, Site, Visitor, until};
 /// What one way over the long cable takes. Everything else a report needs fits into it many times.
 const ONE_WAY: Duration = Duration::from_millis(250);
 const ROUND_TRIP: Duration = Duration::from_millis(500);
+/// How often a page is asked for that takes too long.
+const TRIES_MAX: u32 = 20;
 
 /// A site whose database is far away, with its connections open.
 async fn far(database: &Database) -> Result<(LongCable, Site)> {
@@ -47,12 +49,21 @@ async fn a_report_takes_two_round_trips_to_the_database_at_most() -> Result<()> 
         format!("/api/v1/firm/{entity}"),
         "/api/v1/suggest?q=ma".to_owned(),
     ] {
-        let started = Instant::now();
-        let answer = session.get(&target).await?;
-        let took = started.elapsed();
-        ensure!(answer.status == 200, "{target} is {}: {}", answer.status, answer.text());
-        assert!(took >= ROUND_TRIP, "{target} asked no database: {took:?}");
-        assert!(took < 3 * ROUND_TRIP, "{target} took {took:?}, three round trips or more");
+        // A machine that pauses makes some of them take longer. What needs a third round trip needs it every time.
+        let mut least = Duration::MAX;
+        for _ in 0..TRIES_MAX {
+            let started = Instant::now();
+            let answer = session.get(&target).await?;
+            least = least.min(started.elapsed());
+            ensure!(answer.status == 200, "{target} is {}: {}", answer.status, answer.text());
+            if least < 3 * ROUND_TRIP {
+                break;
+            }
+            // What was kept of this answer would answer the next.
+            client.batch_execute("DELETE FROM page_cache").await?;
+        }
+        assert!(least >= ROUND_TRIP, "{target} asked no database: {least:?}");
+        assert!(least < 3 * ROUND_TRIP, "{target} took {least:?}, three round trips or more");
     }
     Ok(())
 }
@@ -79,8 +90,10 @@ async fn a_report_has_what_the_city_published_since_the_load_and_stands_without_
     let new = json!({":id": "new", "complaint_number": "209912345", "status": "Active", "block": block, "lot": lot,
         "date_filed": "2026-01-02T00:00:00.000"});
     order("changes", json!({"dataset": "gm2e-bten", "updated_at": "2026-01-02T00:00:00.000Z", "set": [new]})).await?;
-    let report = site.visitor().get(&format!("/api/v1{path}")).await?.json()?;
-    assert_eq!(report["city"]["state"], "answered", "{report}");
+    // A report waits for the city for a second and a half, and stands without it for a minute.
+    let ask = async || site.visitor().get(&format!("/api/v1{path}")).await?.json();
+    until(async || Ok(ask().await?["city"]["state"] == "answered")).await?;
+    let report = ask().await?;
     assert_eq!(report["complaints"][0]["complaint_number"], "209912345", "{}", report["complaints"]);
     assert!(report["summary"]["active_complaints"].as_u64().is_some_and(|active| active > 0), "{report}");
     let page = site.visitor().get(&path).await?.text();

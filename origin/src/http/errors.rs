@@ -51,7 +51,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
         None if response.extensions().get::<Written>().is_some() || is_ours(response.headers()) => return response,
         None => Error::from_status(status),
     };
-    // An overload is said once in a while where it is handled, and not for each request that it costs.
+    // What is turned away is said once in a while where that is decided, and not for each request.
     if status.is_server_error() && !error.is_shed() {
         let internal = error.internal().unwrap_or_default();
         let status = status.as_u16();

@@ -137,7 +137,7 @@ fn target(target: &str, n: u32) -> String {
 }
 
 /// How long anything may take to come about on a busy machine.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(180);
 
 #[cfg(test)]
 mod tests {

@@ -48,11 +48,17 @@ const CITY: &str = "
     UPDATE permits SET status = 'issued' WHERE record_id IN ('1');
     UPDATE permits SET description = 'no change that counts'";
 
+/// Not in the last two minutes of a day in San Francisco.
+const DAY_GOES_ON: &str =
+    "SELECT count(*) FROM (SELECT now() AT TIME ZONE 'America/Los_Angeles' AS here) clock WHERE here::time < '23:58'";
+
 /// What happened to what is watched, by number, place, neighborhood and firm, is on the page and in one mail a day, and what
 /// happened to others is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
     let accounts = Accounts::start("brief", &WORKER).await?;
+    // Days are counted from now, and a mail is sent once a day.
+    until(async || Ok(accounts.database.number(DAY_GOES_ON).await? == 1)).await?;
     let client = accounts.database.connect().await?;
     client.batch_execute(CITY).await?;
     let demo = accounts.site.visitor().get("/demo").await?;

@@ -56,6 +56,8 @@ async fn only_a_worker_runs_jobs_and_only_for_who_has_the_secret() -> Result<()>
         assert_eq!(refused.status, without, "{target}");
         assert_eq!(refused.field("www-authenticate"), if without == 401 { "Bearer" } else { "" });
     }
+    let unknown = ask(&both, "POST", "/cron/no-such-job").send().await?.text();
+    assert!(unknown.contains("nightly") && unknown.contains("prune"), "{unknown}");
     // Results of exports that take all the room they may keep no run out.
     let results =
         "INSERT INTO jobs (job_id, kind, payload, sole, state, attempts_max, retention_seconds, ended_at, expires_at,

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use seawall_xtask::redis::Redis;
 use seawall_xtask::scratch;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -29,17 +29,27 @@ fn patient_site(database: &Database, redis: &Redis) -> Result<Site> {
 
 /// The same, whose policy is put at `file`, and whose Redis is what these variables say.
 fn patient_site_with(database: &Database, file: &Path, redis: &[(&str, &str)]) -> Result<Site> {
-    let policy = include_str!("../../../policy.toml");
-    let patient = policy.replace(REDIS_DEADLINE, "deadline = \"5s\"");
-    ensure!(patient != policy, "policy.toml says something else than {REDIS_DEADLINE}");
-    std::fs::write(file, patient)?;
+    write_patient_policy(file)?;
     let file = file.to_string_lossy();
     let variables = [("RATE_LIMITS", "on"), ("TRUSTED_PROXY_HOPS", "1"), ("POLICY_FILE", &*file)];
     Site::start_with(&database.origin, 0, &[&variables[..], redis].concat())
 }
 
+/// The site's policy, with patience for Redis.
+pub(super) fn write_patient_policy(file: &Path) -> Result<()> {
+    let policy = include_str!("../../../policy.toml");
+    let patient = policy.replace(REDIS_DEADLINE, "deadline = \"5s\"");
+    ensure!(patient != policy, "policy.toml says something else than {REDIS_DEADLINE}");
+    Ok(std::fs::write(file, patient)?)
+}
+
 /// Of `[upstream.redis]`, the only one so short.
 const REDIS_DEADLINE: &str = "deadline = \"100ms\"";
+
+/// Pauses of the machine while a hundred requests are answered.
+const PAUSES: u64 = 10;
+/// Requests of one client under way at a time.
+const AT_A_TIME: usize = 16;
 
 /// How many of `requests` from one client were admitted, and how long the slowest took. No answer is anything but
 /// admitted (404: there is no such page) or refused.
@@ -53,7 +63,9 @@ async fn admitted(visitors: &[Visitor], client: &str, requests: usize) -> Result
         ensure!(policy.ends_with("\"api\";q=60;w=60"), "{policy}");
         Ok((usize::from(answer.status == 404), asked.elapsed()))
     };
-    let answers = try_join_all((0..requests).map(|request| ask(visitors[request % visitors.len()]))).await?;
+    // Not all at once: on a slow machine the last of them would wait for longer than a request may take.
+    let requests = (0..requests).map(|request| ask(visitors[request % visitors.len()]));
+    let answers: Vec<_> = stream::iter(requests).buffer_unordered(AT_A_TIME).try_collect().await?;
     let slowest = answers.iter().map(|(_, took)| *took).max().unwrap_or_default();
     Ok((answers.iter().map(|(admitted, _)| admitted).sum(), slowest))
 }
@@ -115,8 +127,9 @@ async fn who_was_refused_costs_redis_one_question() -> Result<()> {
         "100 requests of a refused client in {:?}: {asked} questions, {admitted_again} admitted",
         started.elapsed()
     );
-    // For each that is given back, one question is answered yes and the next one no.
-    assert!(asked <= 2 * given_back && admitted_again as u64 <= given_back, "{asked} {admitted_again}");
+    // For each that is given back, one question is answered yes and the next one no. A wait is counted from before its
+    // question, so where the machine pauses in one, the next comes too early.
+    assert!(asked <= 2 * given_back + PAUSES && admitted_again as u64 <= given_back, "{asked} {admitted_again}");
     until(async || Ok(admitted(&[visitor], "192.0.2.1", 1).await?.0 == 1)).await?;
     assert_eq!(admitted(&[visitor], "192.0.2.2", 1).await?.0, 1, "another client is not touched");
     Ok(())
@@ -129,7 +142,10 @@ async fn redis_may_go_and_come_back() -> Result<()> {
     let (database, mut redis) = (Database::create("limits_gone")?, Redis::start()?);
     let sites = [patient_site(&database, &redis)?, patient_site(&database, &redis)?];
     let visitors = sites.each_ref().map(Site::visitor);
-    assert!(admitted(&visitors, "192.0.2.1", 2 * BURST).await?.0 < BURST + 5);
+    let started = Instant::now();
+    let (together, _) = admitted(&visitors, "192.0.2.1", 2 * BURST).await?;
+    let given_back = usize::try_from(started.elapsed().as_secs())?;
+    assert!((BURST..=BURST + given_back).contains(&together), "{together}");
 
     redis.kill();
     let started = Instant::now();
@@ -204,8 +220,9 @@ async fn a_redis_that_hangs_holds_nobody_up() -> Result<()> {
     .await?;
     let (_, slowest) = admitted(&visitors, "192.0.2.6", BURST).await?;
     println!("Redis hangs: the slowest of {BURST} after {slowest:?}");
-    // A request waits for a tenth of a second at most; the rest is the machine's.
-    ensure!(slowest < Duration::from_secs(2), "a request waited for {slowest:?}");
+    // A request waits for a tenth of a second at most; the rest is the machine's. One that waited for Redis would be given
+    // up after eight.
+    ensure!(slowest < Duration::from_secs(6), "a request waited for {slowest:?}");
     redis.thaw()?;
     until(async || {
         admitted(&visitors, "192.0.2.7", 1).await?;

@@ -27,7 +27,9 @@ async fn until_ready(site: &Site) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_pool_says_when_to_come_back_and_its_figures_add_up() -> Result<()> {
     let database = Database::create("pool_full")?;
-    let variables = [("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "2"), ("DB_CHECKOUT_TIMEOUT", "1s"), ("METRICS_PORT", "0")];
+    // So long that all who are late are waiting before the first of them is told, and who is stuck before them is not given
+    // up meanwhile.
+    let variables = [("DB_POOL_MIN", "1"), ("DB_POOL_MAX", "2"), ("DB_CHECKOUT_TIMEOUT", "3s"), ("METRICS_PORT", "0")];
     let mut site = Site::start_with(&database.origin, 0, &variables)?;
     let url = site.server.service.wait_for_line("metrics on http://127.0.0.1:", WAIT)?;
     let metrics = Visitor::local(url.trim().trim_end_matches("/metrics").parse().context("a port")?);

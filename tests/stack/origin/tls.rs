@@ -7,7 +7,7 @@ use seawall_xtask::redis::Redis;
 use seawall_xtask::scratch::{self, Scratch};
 
 use super::accounts::{BASE, post};
-use super::limits::scripts;
+use super::limits::{scripts, write_patient_policy};
 use crate::support::mail::MailServer;
 use crate::support::{Database, Site, until};
 
@@ -53,9 +53,13 @@ async fn redis_over_tls_shows_a_certificate() -> Result<()> {
     let (certificates, database) = (Certificates::make()?, Database::create("tls_redis")?);
     let redis = Redis::start_tls(certificates.certificate.clone(), certificates.key.clone())?;
     let url = format!("rediss://localhost:{}", redis.tls_port().unwrap_or_default());
+    let policy = certificates.key.with_file_name("policy.toml");
+    write_patient_policy(&policy)?;
+    let policy = policy.to_string_lossy();
     let counted = async |authority: &PathBuf| {
         let authority = authority.to_string_lossy();
-        let variables = [("RATE_LIMITS", "on"), ("REDIS_URL", &*url), ("SSL_CERT_FILE", &*authority)];
+        let variables =
+            [("RATE_LIMITS", "on"), ("REDIS_URL", &*url), ("SSL_CERT_FILE", &*authority), ("POLICY_FILE", &policy)];
         let site = Site::start_with(&database.origin, 0, &variables)?;
         let before = scripts(&redis).await?;
         until(async || {

@@ -1,11 +1,12 @@
 //! `cargo xtask conformance`: the public tests for HTTP caches, through the edge as a shared cache.
 //!
 //! The result is kept in `tests/conformance/result.json` by test id, with a reason for each required or optimal test that
-//! is missed; docs/conformance.md explains them. What was passed there must be passed again.
+//! is missed; docs/conformance.md explains them. What was passed there must be passed again. A checkout of the suite, which
+//! is newer than its package, has a result of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use super::edge::PASS_THROUGH;
 
 /// The package whose tests run; package.json pins its version.
 const PACKAGE: &str = "http-cache-tests";
+/// A file that a checkout of the suite has, and no other folder.
+const ENGINE: &str = "test-engine/client/test.mjs";
 /// Required tests that the component for Spin may miss and the Worker passes.
 const BEHIND_MAX: usize = 5;
 
@@ -35,6 +38,9 @@ pub(crate) struct Arguments {
     /// Which edge.
     #[arg(long, value_enum, default_value_t = Edge::Worker)]
     edge: Edge,
+    /// Run the tests of this checkout of <https://github.com/http-tests/cache-tests>, and not those of its npm package.
+    #[arg(long, value_name = "DIR")]
+    suite: Option<PathBuf>,
     /// Keep what came of it as the result to compare with.
     #[arg(long)]
     record: bool,
@@ -49,23 +55,69 @@ pub(crate) enum Edge {
     Spin,
 }
 
-impl Edge {
-    /// What came of each test when it was last recorded.
-    const fn result(self) -> &'static str {
+/// Which tests run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Edition {
+    /// Those of the npm package.
+    Package,
+    /// Those of a checkout of the suite's repository, in this folder.
+    Checkout(PathBuf),
+}
+
+impl Edition {
+    /// # Errors
+    /// When the folder is no checkout of the suite.
+    fn of(suite: Option<&Path>) -> Result<Self> {
+        let Some(folder) = suite else { return Ok(Self::Package) };
+        ensure!(
+            folder.join(ENGINE).is_file(),
+            "--suite {}: no {ENGINE} is there; it takes a checkout of https://github.com/http-tests/cache-tests, after \
+             `npm install` in it",
+            folder.display()
+        );
+        let folder = folder.canonicalize().with_context(|| format!("--suite {}", folder.display()))?;
+        Ok(Self::Checkout(folder))
+    }
+
+    fn folder(&self) -> Option<&Path> {
         match self {
-            Self::Worker => "tests/conformance/result.json",
-            Self::Spin => "tests/conformance/result-spin.json",
+            Self::Package => None,
+            Self::Checkout(folder) => Some(folder),
+        }
+    }
+
+    /// What came of each test when it was last recorded.
+    const fn result(&self, edge: Edge) -> &'static str {
+        match (self, edge) {
+            (Self::Package, Edge::Worker) => "tests/conformance/result.json",
+            (Self::Package, Edge::Spin) => "tests/conformance/result-spin.json",
+            (Self::Checkout(_), Edge::Worker) => "tests/conformance/result-checkout.json",
+            (Self::Checkout(_), Edge::Spin) => "tests/conformance/result-checkout-spin.json",
         }
     }
 
     /// Why tests are missed, by id.
-    const fn reasons(self) -> &'static str {
-        match self {
-            Self::Worker => "tests/conformance/reasons.json",
-            Self::Spin => "tests/conformance/reasons-spin.json",
+    const fn reasons(&self, edge: Edge) -> &'static str {
+        match (self, edge) {
+            (Self::Package, Edge::Worker) => "tests/conformance/reasons.json",
+            (Self::Package, Edge::Spin) => "tests/conformance/reasons-spin.json",
+            (Self::Checkout(_), Edge::Worker) => "tests/conformance/reasons-checkout.json",
+            (Self::Checkout(_), Edge::Spin) => "tests/conformance/reasons-checkout-spin.json",
         }
     }
 
+    /// What a recorded result calls it.
+    fn name(&self, project: &Project) -> Result<String> {
+        if self.folder().is_some() {
+            return Ok("http-tests/cache-tests".to_owned());
+        }
+        let package = read_json(&project.npm(PACKAGE).join("package.json"))?;
+        let version = package.get("version").and_then(Value::as_str).context("the package has no version")?;
+        Ok(format!("{PACKAGE} {version}"))
+    }
+}
+
+impl Edge {
     /// Builds it, starts it before the origin, and answers with what runs and its address.
     fn serve(self, project: &Project, origin_url: &str, files: &Path, steps: &Steps) -> Result<Listening> {
         let policy = project.path(PASS_THROUGH);
@@ -107,40 +159,47 @@ impl Outcome {
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     tools::require_prerequisites(project)?;
-    prove(project, arguments.edge, arguments.record, &Steps::new())
+    let edition = Edition::of(arguments.suite.as_deref())?;
+    prove(project, arguments.edge, &edition, arguments.record, &Steps::new())
 }
 
 /// Runs the tests and compares with what is recorded, or records it.
 ///
 /// # Errors
 /// When a test that was passed is not any more, or one is missed without a reason.
-pub(crate) fn prove(project: &Project, edge: Edge, record: bool, steps: &Steps) -> Result<()> {
+pub(crate) fn prove(project: &Project, edge: Edge, edition: &Edition, record: bool, steps: &Steps) -> Result<()> {
     tools::ensure_all(project, steps)?;
     let files = scratch::dir("conformance")?;
     let out = files.path().join("result.json");
-    let (result, reasons) = (edge.result(), edge.reasons());
-    let mut origin = Service::start("the tests' origin", script(project, "origin.mjs")?, Logs::Keep)?;
+    let (result, reasons) = (edition.result(edge), edition.reasons(edge));
+    let on_worker = edition.result(Edge::Worker);
+    let mut origin = script(project, "origin.mjs")?;
+    origin.args(edition.folder());
+    let mut origin = Service::start("the tests' origin", origin, Logs::Keep)?;
     let port = origin.wait_for_line("origin listening on ", ORIGIN_WITHIN)?;
-    let edge = edge.serve(project, &format!("http://127.0.0.1:{port}"), files.path(), steps)?;
+    let served = edge.serve(project, &format!("http://127.0.0.1:{port}"), files.path(), steps)?;
     steps.run("the public tests for HTTP caches", |step| {
         let mut suite = script(project, "suite.mjs")?;
         // What the Worker passes is tried again here too, until there is a result to compare with.
-        let known = [result, Edge::Worker.result()].map(|known| project.path(known));
-        suite.arg(edge.url()).arg(&out).args(known.iter().find(|known| known.exists()));
-        process::run(PACKAGE, suite, step)
+        let known = [result, on_worker].map(|known| project.path(known)).into_iter().find(|known| known.exists());
+        suite.arg(served.url()).arg(&out);
+        for (option, path) in [("--known", known.as_deref()), ("--suite", edition.folder())] {
+            suite.args(path.map(|path| [option.as_ref(), path.as_os_str()]).into_iter().flatten());
+        }
+        process::run("the public tests for HTTP caches", suite, step)
     })?;
     let outcomes = read(&read_json(&out)?)?;
     let explained = read_reasons(&read_json(&project.path(reasons))?)?;
     summary(&outcomes).into_iter().for_each(|line| screen::line(&line));
-    if reasons == Edge::Spin.reasons() && !record {
-        let worker = read_json(&project.path(Edge::Worker.result()))?;
+    if edge == Edge::Spin && !record {
+        let worker = read_json(&project.path(on_worker))?;
         let worker = read(worker.get("tests").context("the recorded result has no tests")?)?;
         let behind = behind(&worker, &outcomes);
         ensure!(behind.len() <= BEHIND_MAX, "more than {BEHIND_MAX} required tests behind the Worker: {behind:?}");
     }
     let unexplained = unexplained(&outcomes, &explained);
     if record {
-        let text = format!("{:#}\n", to_json(project, &outcomes, &explained)?);
+        let text = format!("{:#}\n", to_json(&edition.name(project)?, &outcomes, &explained));
         fs::write(project.path(result), text).with_context(|| format!("cannot write {result}"))?;
     } else {
         let recorded = read_json(&project.path(result))?;
@@ -195,9 +254,7 @@ fn read_reasons(reasons: &Value) -> Result<BTreeMap<String, String>> {
 /// choice of ours for safety.
 const CLASSES: [&str; 3] = ["platform", "test", "safety"];
 
-fn to_json(project: &Project, outcomes: &Outcomes, reasons: &BTreeMap<String, String>) -> Result<Value> {
-    let package = read_json(&project.npm(PACKAGE).join("package.json"))?;
-    let version = package.get("version").and_then(Value::as_str).context("the package has no version")?;
+fn to_json(edition: &str, outcomes: &Outcomes, reasons: &BTreeMap<String, String>) -> Value {
     let tests: Map<String, Value> = outcomes
         .iter()
         .map(|(id, outcome)| {
@@ -214,12 +271,12 @@ fn to_json(project: &Project, outcomes: &Outcomes, reasons: &BTreeMap<String, St
         let (passed, of) = score(outcomes, kind);
         json!({ "passed": passed, "of": of })
     };
-    Ok(json!({
-        "package": format!("{PACKAGE} {version}"),
+    json!({
+        "package": edition,
         "required": count("required"),
         "optimal": count("optimal"),
         "tests": tests,
-    }))
+    })
 }
 
 /// How many tests of a kind were passed, and how many there are.
@@ -317,26 +374,41 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_is_no_checkout_is_refused() {
+        let here = Project::here();
+        assert!(Edition::of(Some(&here.path("docs"))).is_err_and(|error| error.to_string().contains("npm install")));
+    }
+
+    #[test]
     fn the_recorded_results_are_whole_and_explained() -> Result<()> {
         let project = Project::here();
-        let recorded = |edge: Edge| {
-            let outcomes = read(read_json(&project.path(edge.result()))?.get("tests").context("no tests")?)?;
-            let reasons = read_reasons(&read_json(&project.path(edge.reasons()))?)?;
-            anyhow::Ok((outcomes, reasons))
-        };
-        let (on_spin, reasons) = recorded(Edge::Spin)?;
-        assert_eq!(unexplained(&on_spin, &reasons), [""; 0]);
-        let (outcomes, reasons) = recorded(Edge::Worker)?;
-        let behind = behind(&outcomes, &on_spin);
-        assert!(behind.len() <= BEHIND_MAX, "behind the Worker: {behind:?}");
-        assert_eq!(unexplained(&outcomes, &reasons), [""; 0]);
         let docs = fs::read_to_string(project.path("docs/conformance.md"))?;
-        for (kind, floor_permille) in [("required", 970), ("optimal", 900)] {
-            let (passed, of) = score(&outcomes, kind);
-            assert!(docs.contains(&format!("| {kind} | {passed} | {of} |")), "docs/conformance.md has another score");
-            let of_kind = |id: &String| outcomes.get(id).is_some_and(|outcome| outcome.kind == kind);
-            let at_odds = reasons.iter().filter(|(id, why)| of_kind(id) && why.starts_with("test: ")).count();
-            assert!(passed * 1000 >= (of - at_odds) * floor_permille, "{kind}: {passed} of {of}, {at_odds} at odds");
+        for edition in [Edition::Package, Edition::Checkout(PathBuf::new())] {
+            let recorded = |edge: Edge| {
+                let result = read_json(&project.path(edition.result(edge)))?;
+                let outcomes = read(result.get("tests").context("no tests")?)?;
+                let reasons = read_reasons(&read_json(&project.path(edition.reasons(edge)))?)?;
+                anyhow::Ok((outcomes, reasons))
+            };
+            let (on_spin, reasons) = recorded(Edge::Spin)?;
+            assert_eq!(unexplained(&on_spin, &reasons), [""; 0]);
+            let (outcomes, reasons) = recorded(Edge::Worker)?;
+            let behind = behind(&outcomes, &on_spin);
+            assert!(behind.len() <= BEHIND_MAX, "behind the Worker: {behind:?}");
+            assert_eq!(unexplained(&outcomes, &reasons), [""; 0]);
+            for (kind, floor_permille) in [("required", 970), ("optimal", 900)] {
+                let (passed, of) = score(&outcomes, kind);
+                assert!(
+                    docs.contains(&format!("| {kind} | {passed} | {of} |")),
+                    "docs/conformance.md has another score"
+                );
+                let of_kind = |id: &String| outcomes.get(id).is_some_and(|outcome| outcome.kind == kind);
+                let at_odds = reasons.iter().filter(|(id, why)| of_kind(id) && why.starts_with("test: ")).count();
+                assert!(
+                    passed * 1000 >= (of - at_odds) * floor_permille,
+                    "{kind}: {passed} of {of}, {at_odds} at odds"
+                );
+            }
         }
         Ok(())
     }

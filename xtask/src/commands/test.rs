@@ -179,8 +179,8 @@ impl Part {
             }
             Self::Browser => browser::prove(project, None, steps),
             Self::Conformance => {
-                conformance::prove(project, conformance::Edge::Worker, false, steps)?;
-                conformance::prove(project, conformance::Edge::Spin, false, steps)
+                conformance::prove(project, conformance::Edge::Worker, &conformance::Edition::Package, false, steps)?;
+                conformance::prove(project, conformance::Edge::Spin, &conformance::Edition::Package, false, steps)
             }
             Self::Doc => steps.run("cargo doc", |_| {
                 let mut doc = cargo_command_for_docs(project);
