@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seawall_scenarios::{Platform, SECRET};
 use seawall_xtask::build;
 use seawall_xtask::process::Logs;
@@ -214,18 +214,29 @@ async fn the_look_up_and_the_shared_limits_are_asked_at_the_same_time() -> Resul
 #[tokio::test]
 async fn a_page_in_memory_is_answered_at_once_and_counted() -> Result<()> {
     let upstream = Upstream::start(|_| Reply::text("page").field("content-length", "4")).await?;
-    let edge = Edge::on_spin_with(&upstream.url(), &["--idle-ms", "1"])?;
-    let visitor = edge.visitor(1);
-    edge.until_stored(PAGE).await?;
-    let mut session = visitor.session().await?;
-    let (known, before) = (session.get(PAGE).await?, lines(&edge, WHOLE_WAY));
-    for _ in 0..20 {
-        let answer = session.get(PAGE).await?;
-        assert_eq!((answer.text(), lasting_fields(&answer)), (known.text(), lasting_fields(&known)));
+    // An instance outlives the moment between two requests, and ends soon after the last.
+    let edge = Edge::on_spin_with(&upstream.url(), &["--idle-ms", "100"])?;
+    let mut session = edge.visitor(1).session().await?;
+    let mut known = session.get(PAGE).await?;
+    let mut asked = 1;
+    while !known.field("cache-status").starts_with("Seawall; hit; ttl=3600") {
+        known = session.get(PAGE).await?;
+        asked += 1;
     }
-    until(async || Ok(lines(&edge, WHOLE_WAY) - before + counted(&edge) == 20)).await?;
-    assert!(counted(&edge) >= 15, "the third answer of an instance is from its memory: {}", edge.log());
-    Ok(())
+    // Where the machine pauses instances end between two requests, and each answer takes the whole way.
+    for _ in 0..SERIES_MAX {
+        let before = counted(&edge);
+        for _ in 0..20 {
+            let answer = session.get(PAGE).await?;
+            assert_eq!((answer.text(), lasting_fields(&answer)), (known.text(), lasting_fields(&known)));
+        }
+        asked += 20;
+        until(async || Ok(lines(&edge, WHOLE_WAY) + counted(&edge) == asked)).await?;
+        if counted(&edge) - before >= 15 {
+            return Ok(());
+        }
+    }
+    bail!("the third answer of an instance is from its memory: {}", edge.log())
 }
 
 /// How many lines of the log begin so.
@@ -271,6 +282,8 @@ async fn the_site_is_served_through_the_component() -> Result<()> {
     Ok(())
 }
 
+/// How often answers of instances that lasted are waited for; the log keeps the lines of so many.
+const SERIES_MAX: u32 = 10;
 /// How the line of a request begins that took the whole way.
 const WHOLE_WAY: &str = "edge.request route=methodology";
 /// As in edge/spin/src/store/sweep.rs.
