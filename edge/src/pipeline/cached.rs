@@ -300,6 +300,7 @@ impl<P: Platform> Cached<'_, P> {
             }
             Called::Failed { failure: Failure::Unavailable(unavailable), .. } => {
                 self.platform.log(&format!("edge.refresh failed reason={}", unavailable.as_str()));
+                return unavailable.was_called();
             }
         }
         true
