@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seawall_scenarios::{Platform, SECRET};
 use seawall_xtask::build;
 use seawall_xtask::process::Logs;
@@ -108,16 +108,16 @@ async fn a_sweep_keeps_the_store_within_its_bounds() -> Result<()> {
     let upstream = Upstream::start(|_| Reply::text("page").field("content-length", "4")).await?;
     let state = folder.path().to_str().context("the folder's name is UTF-8")?.to_owned();
     let edge = Edge::on_spin_with(&upstream.url(), &["--key-value", &state])?;
-    // One save in 64 sweeps, on average.
+    // One save in 64 sweeps, on average, and leaves as many as may stay; what was saved since is beside them.
     let (mut stored, mut most) = (0, 0);
-    while stored < 64 * 30 && (stored == 0 || marks()? > ENTRIES_MAX) {
+    while stored < 64 * 30 && (stored == 0 || marks()? > ENTRIES_MAX + SINCE_SWEEP_MAX) {
         for _ in 0..32 {
             stored += 1;
             assert_eq!(edge.visitor((stored % 200) as u8 + 1).get(&format!("/report/{stored}/1")).await?.status, 200);
         }
         most = marks()?.max(most);
     }
-    assert!(marks()? <= ENTRIES_MAX, "{} of {most} are left after {stored} more", marks()?);
+    assert!(marks()? <= ENTRIES_MAX + SINCE_SWEEP_MAX, "{} of {most} are left after {stored} more", marks()?);
     assert!(edge.until_stored(&format!("/report/{stored}/1")).await?.field("cache-status").contains("hit"));
     Ok(())
 }
@@ -214,18 +214,29 @@ async fn the_look_up_and_the_shared_limits_are_asked_at_the_same_time() -> Resul
 #[tokio::test]
 async fn a_page_in_memory_is_answered_at_once_and_counted() -> Result<()> {
     let upstream = Upstream::start(|_| Reply::text("page").field("content-length", "4")).await?;
-    let edge = Edge::on_spin_with(&upstream.url(), &["--idle-ms", "1"])?;
-    let visitor = edge.visitor(1);
-    edge.until_stored(PAGE).await?;
-    let mut session = visitor.session().await?;
-    let (known, before) = (session.get(PAGE).await?, lines(&edge, WHOLE_WAY));
-    for _ in 0..20 {
-        let answer = session.get(PAGE).await?;
-        assert_eq!((answer.text(), lasting_fields(&answer)), (known.text(), lasting_fields(&known)));
+    // An instance outlives the moment between two requests, and ends soon after the last.
+    let edge = Edge::on_spin_with(&upstream.url(), &["--idle-ms", "100"])?;
+    let mut session = edge.visitor(1).session().await?;
+    let mut known = session.get(PAGE).await?;
+    let mut asked = 1;
+    while !known.field("cache-status").starts_with("Seawall; hit; ttl=3600") {
+        known = session.get(PAGE).await?;
+        asked += 1;
     }
-    until(async || Ok(lines(&edge, WHOLE_WAY) - before + counted(&edge) == 20)).await?;
-    assert!(counted(&edge) >= 15, "the third answer of an instance is from its memory: {}", edge.log());
-    Ok(())
+    // Where the machine pauses instances end between two requests, and each answer takes the whole way.
+    for _ in 0..SERIES_MAX {
+        let before = counted(&edge);
+        for _ in 0..20 {
+            let answer = session.get(PAGE).await?;
+            assert_eq!((answer.text(), lasting_fields(&answer)), (known.text(), lasting_fields(&known)));
+        }
+        asked += 20;
+        until(async || Ok(lines(&edge, WHOLE_WAY) + counted(&edge) == asked)).await?;
+        if counted(&edge) - before >= 15 {
+            return Ok(());
+        }
+    }
+    bail!("the third answer of an instance is from its memory: {}", edge.log())
 }
 
 /// How many lines of the log begin so.
@@ -271,10 +282,14 @@ async fn the_site_is_served_through_the_component() -> Result<()> {
     Ok(())
 }
 
+/// How often answers of instances that lasted are waited for; the log keeps the lines of so many.
+const SERIES_MAX: u32 = 10;
 /// How the line of a request begins that took the whole way.
 const WHOLE_WAY: &str = "edge.request route=methodology";
 /// As in edge/spin/src/store/sweep.rs.
 const ENTRIES_MAX: u32 = 8_000;
+/// Twice as many saves as lie between two sweeps on average.
+const SINCE_SWEEP_MAX: u32 = 128;
 /// As in policy.toml.
 /// Longest body that the key-value store is given (`ENTRY_BYTES_MAX` in edge/spin/src/store.rs).
 const BODY_BYTES_MAX: usize = 936_000;

@@ -121,6 +121,12 @@ impl Service {
         self.output.last(LINES_SHOWN)
     }
 
+    /// Its output as far back as it is kept, which is some hundreds of lines.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.output.last(LINES_KEPT)
+    }
+
     /// How it ended, if it did.
     ///
     /// # Errors

@@ -205,9 +205,9 @@ impl Edge {
         self.command("meet").await.map(drop)
     }
 
-    /// What the Worker wrote last.
+    /// What the Worker wrote, but for what was hundreds of lines ago.
     pub(crate) fn log(&self) -> String {
-        self.service.last_lines()
+        self.service.output()
     }
 
     async fn command(&self, command: &str) -> Result<String> {
