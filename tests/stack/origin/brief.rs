@@ -102,7 +102,9 @@ async fn a_brief_says_what_happened_to_what_is_watched() -> Result<()> {
     for text in ["800 %", "usually 5", "CP-NP", "More than 30 days at a station", "Complaint is open"] {
         assert!(page.contains(text), "{text} is not in {page}");
     }
-    for text in ["2026-000003VAR", "2026-000004MIS", "FOOTINGS", "CP-ZOC", "Nowhere St (0002", "Notice of violation stands"] {
+    for text in
+        ["2026-000003VAR", "2026-000004MIS", "FOOTINGS", "CP-ZOC", "Nowhere St (0002", "Notice of violation stands"]
+    {
         assert!(!page.contains(text), "{text} is in {page}");
     }
 
