@@ -1,9 +1,33 @@
 //! What the host's configuration says beside the policy: secrets, switches, and which build this is.
 
-use alloc::string::String;
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
 use subtle::ConstantTimeEq;
+
+use crate::message::parts;
+
+/// One of the variables that a host reads, under the name that it has there.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// The name.
+    pub name: &'static str,
+    /// Its text; `None` when it is not set, or empty.
+    pub text: Option<String>,
+}
+
+/// The variables of every host.
+#[derive(Clone, Debug)]
+pub struct Variables {
+    /// The secret of `/__seawall/`.
+    pub control_secret: Variable,
+    /// What the origin wants of who starts its jobs; `None` on a host that starts none.
+    pub cron_secret: Option<Variable>,
+    /// What shows the origin that a request comes from this edge.
+    pub edge_secret: Variable,
+    /// Takes the site down (`on`) or up (`off`), whatever the policy says.
+    pub maintenance: Variable,
+}
 
 /// Read once by each isolate: hosts start new isolates when their configuration changes.
 #[derive(Clone, Debug, Default)]
@@ -28,10 +52,22 @@ pub const SECRET_FIELD: &str = "seawall-secret";
 pub const EDGE_SECRET_FIELD: &str = "seawall-edge-secret";
 
 impl Settings {
-    /// A secret of the configuration; `None` when it is not set. One that is too short to be one opens nothing, and the
-    /// log says so.
+    /// What the variables say; what one says that nobody understands is as if it were not set, and the log names it.
     #[must_use]
-    pub fn secret(name: &str, text: Option<String>, log: impl Fn(&str)) -> Option<Secret> {
+    pub fn read(variables: Variables, build: Build, log: impl Fn(&str)) -> Self {
+        let Variables { control_secret, cron_secret, edge_secret, maintenance } = variables;
+        let secret = |variable| Self::secret(variable, &log);
+        Self {
+            control_secret: secret(control_secret),
+            cron_secret: cron_secret.and_then(secret),
+            edge_secret: secret(edge_secret),
+            maintenance: Self::switch(&maintenance, &log),
+            build,
+        }
+    }
+
+    /// One that is too short to be a secret opens nothing.
+    fn secret(Variable { name, text }: Variable, log: impl Fn(&str)) -> Option<Secret> {
         let secret = Secret::new(text?);
         if secret.is_none() {
             let advice = "=too-short: give at least 32 bytes, such as `openssl rand -hex 32` prints";
@@ -40,11 +76,8 @@ impl Settings {
         secret
     }
 
-    /// A switch of the configuration; `None` when it is not set. Anything but its two words is as if it were not set, and
-    /// the log says so.
-    #[must_use]
-    pub fn switch(name: &str, word: Option<&str>, log: impl Fn(&str)) -> Option<bool> {
-        match word? {
+    fn switch(Variable { name, text }: &Variable, log: impl Fn(&str)) -> Option<bool> {
+        match text.as_deref()? {
             "on" => Some(true),
             "off" => Some(false),
             _ => {
@@ -53,6 +86,28 @@ impl Settings {
             }
         }
     }
+}
+
+/// The addresses in a variable, separated by commas, each without a slash at its end; none when it is not set.
+///
+/// # Errors
+/// With a text that names the variable and the first that is none, such as `origin.example` or `https://a.example/?b`.
+pub fn addresses(Variable { name, text }: &Variable) -> Result<Vec<String>, String> {
+    let mut addresses = Vec::new();
+    for address in text.as_deref().unwrap_or_default().split(',') {
+        let address = address.trim().trim_end_matches('/');
+        match parts(address) {
+            _ if address.is_empty() => {}
+            Some(("http" | "https", host, _, _)) if !host.is_empty() && !address.contains(['?', '#']) => {
+                addresses.push(address.to_owned());
+            }
+            _ => {
+                let advice = ": give an address such as https://origin.example";
+                return Err(["the variable ", name, " has ", address, advice].concat());
+            }
+        }
+    }
+    Ok(addresses)
 }
 
 /// Which build runs, for people who look.
@@ -135,16 +190,49 @@ mod tests {
     fn what_the_configuration_says_is_taken_or_named() {
         let said = core::cell::RefCell::new(Vec::new());
         let log = |line: &str| said.borrow_mut().push(line.to_owned());
-        for (word, expect, lines) in
-            [(None, None, 0), (Some("on"), Some(true), 0), (Some("off"), Some(false), 0), (Some("On"), None, 1)]
+        let variable =
+            |name, text: &str| Variable { name, text: Some(text.to_owned()).filter(|text| !text.is_empty()) };
+        let read = |secret: &str, word| {
+            let variables = Variables {
+                control_secret: variable("SECRET", secret),
+                cron_secret: None,
+                edge_secret: variable("EDGE", &"x".repeat(Secret::BYTES_MIN)),
+                maintenance: variable("MAINTENANCE", word),
+            };
+            let Settings { control_secret, cron_secret, edge_secret, maintenance, .. } =
+                Settings::read(variables, Build::default(), log);
+            assert!(cron_secret.is_none() && edge_secret.is_some());
+            (control_secret.is_some(), maintenance, said.take())
+        };
+        let long = "y".repeat(Secret::BYTES_MIN);
+        for (secret, word, expect) in
+            [("", "", (false, None)), (&*long, "on", (true, Some(true))), ("", "off", (false, Some(false)))]
         {
-            assert_eq!((Settings::switch("MAINTENANCE", word, log), said.borrow().len()), (expect, lines), "{word:?}");
+            assert_eq!(read(secret, word), (expect.0, expect.1, Vec::new()), "{word}");
         }
-        assert!(said.borrow()[0].contains("MAINTENANCE=unknown"));
-        assert!(Settings::secret("SECRET", Some("x".repeat(Secret::BYTES_MIN)), log).is_some());
-        assert!(Settings::secret("SECRET", None, log).is_none() && said.borrow().len() == 1);
-        assert!(Settings::secret("SECRET", Some(String::from("short")), log).is_none());
-        assert!(said.borrow()[1].contains("SECRET=too-short") && !said.borrow()[1].contains("=short"));
+        let (is_open, maintenance, lines) = read("short", "On");
+        assert_eq!((is_open, maintenance, lines.len()), (false, None, 2));
+        assert!(lines[0].contains("SECRET=too-short") && !lines[0].contains("=short"), "{lines:?}");
+        assert!(lines[1].contains("MAINTENANCE=unknown"), "{lines:?}");
+    }
+
+    #[test]
+    fn addresses_are_told_apart_and_what_is_none_is_named() {
+        let read = |text: &str| addresses(&Variable { name: "ORIGIN", text: Some(text.to_owned()) });
+        for (text, expect) in [
+            ("https://a.example", &["https://a.example"][..]),
+            (" https://a.example:8443/base/ ,, http://[::1]:80//", &["https://a.example:8443/base", "http://[::1]:80"]),
+            (" , ", &[]),
+        ] {
+            assert_eq!(read(text).unwrap(), expect, "{text}");
+        }
+        for wrong in
+            ["a.example", "ftp://a.example", "https://", "https:///a", "https://a.example?b", "https://a.example/#b"]
+        {
+            let said = read(&format!("https://a.example, {wrong}")).unwrap_err();
+            assert!(said.contains("the variable ORIGIN has ") && said.contains(wrong.trim_end_matches('/')), "{said}");
+        }
+        assert_eq!(addresses(&Variable { name: "ORIGIN", text: None }), Ok(Vec::new()));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The variables of spin.toml, as the pipeline and this adapter take them.
 
-use seawall_edge::{Settings, settings::Build};
+use seawall_edge::{
+    Settings,
+    message::parts,
+    settings::{Build, Variable, Variables, addresses},
+};
 use seawall_upstash::Upstash;
 use spin_sdk::variables::{self, Error};
 
@@ -39,29 +43,31 @@ pub(crate) struct Address {
 /// # Errors
 /// When the origin's address is missing or is none: there is nothing to be an edge of.
 pub(crate) async fn read() -> Result<(Settings, Places), String> {
-    let origin = text(ORIGIN).await.ok_or("the variable origin is not set: give it the origin's address")?;
-    let fallback = text(FALLBACK_ORIGIN).await.filter(|address| address != NO_SERVER);
-    let addresses = [Some((ORIGIN, origin)), fallback.map(|address| (FALLBACK_ORIGIN, address))];
-    let mut origins = Vec::new();
-    for (name, address) in addresses.into_iter().flatten() {
-        let wrong = || format!("the variable {name} is {address:?}: give an address such as https://origin.example");
-        for address in address.split(',') {
-            origins.push(Address::parse(address.trim()).ok_or_else(wrong)?);
-        }
+    let mut fallback = variable(FALLBACK_ORIGIN).await;
+    fallback.text = fallback.text.filter(|address| address != NO_SERVER);
+    let first = addresses(&variable(ORIGIN).await)?;
+    if first.is_empty() {
+        return Err(String::from("the variable origin is not set: give it the origin's address"));
     }
-    let settings = Settings {
-        control_secret: Settings::secret(CONTROL_SECRET, text(CONTROL_SECRET).await, host::log),
+    // What has been checked is one.
+    let origins = first.iter().chain(&addresses(&fallback)?).filter_map(|address| Address::parse(address)).collect();
+    let variables = Variables {
+        control_secret: variable(CONTROL_SECRET).await,
         // Spin starts no jobs by the clock; the origin's own timer does (docs/operating/spin.md).
         cron_secret: None,
-        edge_secret: Settings::secret(EDGE_SECRET, text(EDGE_SECRET).await, host::log),
-        maintenance: Settings::switch(MAINTENANCE, text(MAINTENANCE).await.as_deref(), host::log),
-        build: Build {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
-            deployment: text(DEPLOYMENT).await.unwrap_or_default(),
-        },
+        edge_secret: variable(EDGE_SECRET).await,
+        maintenance: variable(MAINTENANCE).await,
     };
-    Ok((settings, Places { origins, redis: redis().await }))
+    let build = Build {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
+        deployment: text(DEPLOYMENT).await.unwrap_or_default(),
+    };
+    Ok((Settings::read(variables, build, host::log), Places { origins, redis: redis().await }))
+}
+
+async fn variable(name: &'static str) -> Variable {
+    Variable { name, text: text(name).await }
 }
 
 /// The Redis that counts, by its own protocol where both ways are set.
@@ -82,14 +88,13 @@ async fn redis() -> Option<Redis> {
 impl Address {
     /// Reads one such as `https://origin.example/base`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
+        let (scheme, authority, path, _) = parts(text)?;
         let is_encrypted = match scheme {
             "https" => true,
             "http" => false,
             _ => return None,
         };
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let is_plain = !authority.is_empty() && !rest.contains(['?', '#']);
+        let is_plain = !authority.is_empty() && !text.contains(['?', '#']);
         let (authority, path) = (authority.to_owned(), path.trim_end_matches('/').to_owned());
         is_plain.then_some(Self { is_encrypted, authority, path })
     }

@@ -68,6 +68,8 @@ impl Limiter {
     /// # Errors
     /// When its storage does not take what must survive.
     pub fn answer(&mut self, question: &str) -> Result<Option<String>, JsValue> {
+        #[cfg(feature = "contract")]
+        crate::trap::hear("Limiter", question);
         let Ok(question) = Question::decode(question, self.policy) else { return Ok(None) };
         // The upper half of a random number is as random as the whole.
         let random = (glue::random()? >> 32) as u32;

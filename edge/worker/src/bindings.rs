@@ -1,8 +1,9 @@
 //! What wrangler.toml binds, and where it says that the origin is.
 
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 use js_sys::Object;
+use seawall_edge::settings::addresses;
 use wasm_bindgen::JsValue;
 
 use crate::settings;
@@ -21,31 +22,31 @@ pub(crate) struct Bindings {
     pub(crate) cache: Option<Object>,
     /// A data set of Analytics Engine.
     pub(crate) metrics: Option<Object>,
-    /// The addresses of origins that answer the same, in order, without a slash at the end.
-    origins: Vec<String>,
+    /// The addresses of origins that answer the same, in order, without a slash at the end; or what is wrong with them.
+    origins: Result<Vec<String>, String>,
     /// Where their jobs are started, if that is elsewhere.
-    cron_origins: Vec<String>,
+    cron_origins: Result<Vec<String>, String>,
 }
 
 impl Bindings {
     pub(crate) fn read(env: Object) -> Self {
         let [limiter, collapse, purges, cache, metrics] =
             ["LIMITER", "COLLAPSE", "PURGES", "CACHE", "METRICS"].map(|name| settings::bound(&env, name));
-        let [origins, cron_origins] = ["ORIGIN", "CRON_ORIGIN"].map(|name| addresses(&env, name));
+        let [origins, cron_origins] = ["ORIGIN", "CRON_ORIGIN"].map(|name| addresses(&settings::variable(&env, name)));
         Self { env, limiter, collapse, purges, cache, metrics, origins, cron_origins }
     }
 
     /// The origins that visitors are answered by; at least one.
     ///
     /// # Errors
-    /// When the variable `ORIGIN` is missing: there is nothing to be an edge of.
+    /// When the variable `ORIGIN` is missing, or is no address: there is nothing to be an edge of.
     pub(crate) fn origins(&self) -> Result<&[String], JsValue> {
-        if self.origins.is_empty() {
-            let missing =
-                "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example";
-            return Err(JsValue::from_str(missing));
+        let missing = "the variable ORIGIN is not set: give it the origin's address, such as https://origin.example";
+        match &self.origins {
+            Ok(origins) if !origins.is_empty() => Ok(origins),
+            Ok(_) => Err(JsValue::from_str(missing)),
+            Err(wrong) => Err(JsValue::from_str(wrong)),
         }
-        Ok(&self.origins)
     }
 
     /// The origins where jobs are started; at least one.
@@ -53,13 +54,10 @@ impl Bindings {
     /// # Errors
     /// As [`Bindings::origins`].
     pub(crate) fn cron_origins(&self) -> Result<&[String], JsValue> {
-        if self.cron_origins.is_empty() { self.origins() } else { Ok(&self.cron_origins) }
+        match &self.cron_origins {
+            Ok(origins) if origins.is_empty() => self.origins(),
+            Ok(origins) => Ok(origins),
+            Err(wrong) => Err(JsValue::from_str(wrong)),
+        }
     }
-}
-
-/// The addresses in a variable, separated by commas.
-fn addresses(env: &Object, name: &str) -> Vec<String> {
-    let text = settings::text(env, name).unwrap_or_default();
-    let addresses = text.split(',').map(|address| address.trim().trim_end_matches('/').to_owned());
-    addresses.filter(|address| !address.is_empty()).collect()
 }

@@ -10,6 +10,7 @@ use alloc::{
 };
 use core::time::Duration;
 
+use js_sys::Promise;
 use seawall_core::cache::key::CacheKey;
 use seawall_edge::{
     Store,
@@ -21,7 +22,7 @@ use web_sys::{ReadableStream, WritableStream};
 
 use crate::{
     body::Body,
-    glue::message,
+    glue::{self, message},
     headers::HeaderList,
     host::{self, Host},
     task,
@@ -45,11 +46,10 @@ impl Store<Host> for Near {
 }
 
 async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
-    let found = task::ended(&store()?.match_with_str(&url(key))).await.map_err(|error| failed(&error))?;
-    let Ok(response) = found.dyn_into::<web_sys::Response>() else {
-        return Ok(None);
-    };
-    let mut headers = HeaderList::read(&response.headers());
+    let found = settled(glue::find_stored(&url(key))).await?;
+    let Some(fields) = glue::fields_of(&found) else { return Ok(None) };
+    let response: web_sys::Response = found.unchecked_into();
+    let mut headers = HeaderList::parse(&fields);
     let status = headers.take(STATUS).and_then(|status| status.parse().ok());
     let (Some(note), Some(status)) = (headers.take(NOTE), status) else {
         return Err(StoreError(String::from("an entry was written by something else")));
@@ -82,9 +82,8 @@ async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Resul
     headers.set("cache-control", &format!("max-age={seconds}"));
     let (body, ended) = watched(body);
     let entry = host::response(200, &headers, body.as_ref()).map_err(|error| failed(&error))?;
-    let store = store()?;
     // A store that refuses does not read the body, so how that ends is asked only afterwards.
-    task::ended(&store.put_with_str(&url(key), &entry)).await.map_err(|error| failed(&error))?;
+    settled(glue::store(&url(key), &entry)).await?;
     if let Err(error) = ended.await {
         // A store may take a body that broke off for a whole one; the local simulator does.
         remove(key).await?;
@@ -94,7 +93,13 @@ async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Resul
 }
 
 async fn remove(key: &CacheKey) -> Result<(), StoreError> {
-    task::ended(&store()?.delete_with_str(&url(key))).await.map(drop).map_err(|error| failed(&error))
+    settled(glue::remove_stored(&url(key))).await.map(drop)
+}
+
+/// What the API's promise ends with, if it makes one.
+async fn settled(promised: Result<Promise, JsValue>) -> Result<JsValue, StoreError> {
+    let promise = promised.map_err(|error| failed(&error))?;
+    task::ended(&promise).await.map_err(|error| failed(&error))
 }
 
 /// The same body, and how it ended once it has been read.
@@ -129,17 +134,6 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     fn writable(this: &IdentityTransformStream) -> WritableStream;
-
-    type Caches;
-
-    /// The cache of this place, which only Workers have.
-    #[wasm_bindgen(method, getter, js_name = default)]
-    fn near(this: &Caches) -> web_sys::Cache;
-}
-
-fn store() -> Result<web_sys::Cache, StoreError> {
-    let caches = host::global().caches().map_err(|error| failed(&error))?;
-    Ok(caches.unchecked_into::<Caches>().near())
 }
 
 fn url(key: &CacheKey) -> String {

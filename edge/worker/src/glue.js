@@ -82,8 +82,28 @@ export function join(first, next) {
 // All fields of a `Headers`: a line for each name, in lower case, and one for its value. Values have no line breaks.
 export function fields(headers) {
   let text = "";
-  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  headers.forEach((value, name) => {
+    text += `${name}\n${value}\n`;
+  });
   return text;
+}
+
+// Those of a response, if it is one.
+export function fieldsOf(response) {
+  return response && fields(response.headers);
+}
+
+// The Cache API of this place.
+export function findStored(url) {
+  return caches.default.match(url);
+}
+
+export function store(url, entry) {
+  return caches.default.put(url, entry);
+}
+
+export function removeStored(url) {
+  return caches.default.delete(url);
 }
 
 // The `Headers` of such a text. What is refused is left out.

@@ -37,6 +37,20 @@ extern "C" {
     /// All fields: a line for each name, and one for its value.
     pub(crate) fn fields(headers: &web_sys::Headers) -> String;
 
+    /// The fields of a response, likewise; `None` of what is none.
+    #[wasm_bindgen(js_name = fieldsOf)]
+    pub(crate) fn fields_of(response: &JsValue) -> Option<String>;
+
+    /// Looks into the Cache API of this place: a promise of a response, or of nothing.
+    #[wasm_bindgen(catch, js_name = findStored)]
+    pub(crate) fn find_stored(url: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub(crate) fn store(url: &str, entry: &web_sys::Response) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = removeStored)]
+    pub(crate) fn remove_stored(url: &str) -> Result<Promise, JsValue>;
+
     /// The fields of such a text, but for what JavaScript refuses.
     pub(crate) fn headers(fields: &str) -> web_sys::Headers;
 

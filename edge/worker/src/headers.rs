@@ -25,7 +25,7 @@ impl HeaderList {
     }
 
     /// What [`glue::fields`] wrote: a line for each name, and one for its value. Neither can hold a line break.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut lines = text.split('\n');
         let mut fields = Vec::new();
         while let (Some(name), Some(value)) = (lines.next(), lines.next()) {

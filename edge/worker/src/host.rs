@@ -12,8 +12,7 @@ use seawall_edge::{
     platform::{AuthorityError, FetchError},
     record::Metric,
 };
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use web_sys::WorkerGlobalScope;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
     authority, binding,
@@ -202,10 +201,6 @@ pub(crate) fn log(line: &str) {
 pub(crate) fn now() -> Timestamp {
     // Milliseconds since 1970 as a float hold every date exactly; a clock before 1970 reads as 1970.
     Timestamp::from_unix_millis(Date::now() as u64)
-}
-
-pub(crate) fn global() -> WorkerGlobalScope {
-    js_sys::global().unchecked_into()
 }
 
 /// A JavaScript response of these parts.

@@ -51,6 +51,8 @@ impl Purger {
     /// # Errors
     /// When its storage does not take what changed.
     pub fn answer(&mut self, question: &str) -> Result<Option<String>, JsValue> {
+        #[cfg(feature = "contract")]
+        crate::trap::hear("Purger", question);
         let Some((answer, changed)) = self.log.answer(question, host::now()) else { return Ok(None) };
         if changed {
             self.state.exec("REPLACE INTO log (id, text) VALUES (1, ?)", &[self.log.to_text()])?;

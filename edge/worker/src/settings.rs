@@ -3,7 +3,10 @@
 use alloc::{borrow::ToOwned, string::String};
 
 use js_sys::{Object, Reflect};
-use seawall_edge::{Settings, settings::Build};
+use seawall_edge::{
+    Settings,
+    settings::{Build, Variable, Variables},
+};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::host;
@@ -12,18 +15,23 @@ use crate::host;
 pub(crate) fn read(env: &Object) -> Settings {
     let version_id =
         Reflect::get(env, &JsValue::from_str(VERSION)).and_then(|found| Reflect::get(&found, &"id".into()));
-    let secret = |name| Settings::secret(name, text(env, name), host::log);
-    Settings {
-        control_secret: secret(CONTROL_SECRET),
-        cron_secret: secret(CRON_SECRET),
-        edge_secret: secret(EDGE_SECRET),
-        maintenance: Settings::switch(MAINTENANCE, text(env, MAINTENANCE).as_deref(), host::log),
-        build: Build {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
-            deployment: version_id.ok().and_then(|id| id.as_string()).unwrap_or_default(),
-        },
-    }
+    let variables = Variables {
+        control_secret: variable(env, CONTROL_SECRET),
+        cron_secret: Some(variable(env, CRON_SECRET)),
+        edge_secret: variable(env, EDGE_SECRET),
+        maintenance: variable(env, MAINTENANCE),
+    };
+    let build = Build {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        policy: env!("SEAWALL_POLICY_DIGEST").to_owned(),
+        deployment: version_id.ok().and_then(|id| id.as_string()).unwrap_or_default(),
+    };
+    Settings::read(variables, build, host::log)
+}
+
+/// A variable or secret.
+pub(crate) fn variable(env: &Object, name: &'static str) -> Variable {
+    Variable { name, text: text(env, name) }
 }
 
 /// The text of a variable or secret; `None` when it is not set, or empty.

@@ -61,15 +61,11 @@ impl Documents {
             return Ok(found);
         }
         let before = near.get(&key).filter(|near| near.seen.elapsed() < OLD_MAX);
-        if let Some(before) = &before
-            && let Some(lifetime) = before.lifetime_alone()
-        {
+        if let Some(before) = before.as_ref().filter(|before| before.lifetime_alone().is_some()) {
             if !self.listen(Doubt::Serve).await {
                 return Ok(before.unconfirmed());
             }
-            let (known, further) = (stored.document.tags(), &before.tags);
-            let mut tags = known.iter().map(String::as_str).chain(further.iter().map(String::as_str));
-            if before.seen.elapsed() < lifetime && self.purges.spare(before.seen, &mut tags) {
+            if self.is_spared(&stored, before) {
                 return Ok(Arc::clone(before));
             }
         }
@@ -80,7 +76,8 @@ impl Documents {
         let patience = if is_in_doubt { COMPANY_MAX } else { PATIENCE };
         let until = tokio::time::Instant::now() + PATIENCE;
         let alone = tokio::time::timeout(patience, flight.lock()).await;
-        if let Some(found) = young() {
+        // What took longer than that to make was made meanwhile all the same.
+        if let Some(found) = young().or_else(|| near.get(&key).filter(|near| self.is_spared(&stored, near))) {
             return Ok(found);
         }
         match before {
@@ -91,6 +88,14 @@ impl Documents {
             Some(before) if alone.is_err() => Ok(before.unconfirmed()),
             Some(before) => self.look(near, stored, key, before, until).await,
         }
+    }
+
+    /// Whether this has no row of the page cache, lives still, and nothing of it was purged as far as was heard.
+    fn is_spared<D: Document>(&self, stored: &Stored<D>, near: &Near) -> bool {
+        let tags = stored.document.tags();
+        let tags = tags.iter().map(String::as_str).chain(near.tags.iter().map(String::as_str));
+        near.lifetime_alone().is_some_and(|lifetime| near.seen.elapsed() < lifetime)
+            && self.purges.spare(near.seen, tags)
     }
 
     /// How long a document may take that is not in memory.

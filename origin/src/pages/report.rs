@@ -136,8 +136,16 @@ impl ReportPage {
         let older = report.permits.iter().skip(permits.len());
         let compact = spend(ROWS_BYTES_MAX, older.map(RecordRow::of_permit))?;
         let complaints = spend(LIST_BYTES_MAX, report.complaints.iter().map(RecordRow::of_complaint))?;
-        let (urgent, around) = (around::urgent(report), around::sections(report));
-        let places = places(report, &urgent, &around);
+        let json = format!("/api/v1/report/{parcel}");
+        let (urgent, around) = (around::urgent(report, &json), around::sections(report, &json));
+        let places_of = |sections: &[Section]| sections.iter().map(Section::place).collect::<Vec<_>>();
+        let (mut urgent_places, mut around_places) = (places_of(&urgent), places_of(&around));
+        let (urgent, around) =
+            (spend(URGENT_BYTES_MAX, urgent.into_iter())?, spend(AROUND_BYTES_MAX, around.into_iter())?);
+        // What had no room on the page cannot be gone to.
+        urgent_places.truncate(urgent.len());
+        around_places.truncate(around.len());
+        let places = places(report, urgent_places, around_places);
         let violations = spend(LIST_BYTES_MAX, report.violations.iter().map(RecordRow::of_violation))?;
         Ok(Self {
             frame: Frame::new(format!("{address}, block {} lot {}", report.block, report.lot))
@@ -158,17 +166,20 @@ impl ReportPage {
             complaints,
             violations_left: report.violations.len() - violations.len(),
             violations,
-            urgent: spend(URGENT_BYTES_MAX, urgent.into_iter())?,
-            around: spend(AROUND_BYTES_MAX, around.into_iter())?,
+            urgent,
+            around,
             places,
             map: report.links.parcel.clone(),
-            json: format!("/api/v1/report/{parcel}"),
+            json,
         })
     }
 }
 
+/// The identifier of a part of the page, and its title.
+type Place = (&'static str, &'static str);
+
 /// The parts of the page that one may want to go to.
-fn places(report: &Report, urgent: &[Section], around: &[Section]) -> Vec<(&'static str, &'static str)> {
+fn places(report: &Report, urgent: Vec<Place>, around: Vec<Place>) -> Vec<Place> {
     let mut records = vec![("permits", "Permits")];
     if !report.complaints.is_empty() {
         records.push(("complaints", "Complaints"));
@@ -176,7 +187,7 @@ fn places(report: &Report, urgent: &[Section], around: &[Section]) -> Vec<(&'sta
     if !report.violations.is_empty() {
         records.push(("violations", "Notices"));
     }
-    urgent.iter().map(Section::place).chain(records).chain(around.iter().map(Section::place)).collect()
+    urgent.into_iter().chain(records).chain(around).collect()
 }
 
 fn about(address: &str, summary: &Summary) -> String {

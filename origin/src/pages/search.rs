@@ -3,13 +3,15 @@
 //! Texts of the city's are cut, and hits are shown until [`HITS_BYTES_MAX`] is used up; what is left is counted and
 //! linked as JSON.
 
+mod filter;
+
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query as Parameters, State};
 use axum::response::Response;
-use serde_json::Value;
 
+use self::filter::FilterView;
 use super::section::{Line, Section};
 use super::text::{clip, count, date, encode, money, sentence};
 use super::{Frame, HTML, PAGE_BYTES_MAX, html, render, spend};
@@ -34,9 +36,6 @@ const OTHERS_MAX: usize = 5;
 
 /// Bytes of hits. A full page of usual ones takes 25,000.
 const HITS_BYTES_MAX: usize = 50_000;
-
-/// Values of one filter; the most used, or the last years.
-const FILTER_VALUES_MAX: usize = 12;
 
 /// Bytes of everything else: head, headings, footer, links, the query in each link, escaped, and the filters.
 const FRAME_BYTES_MAX: usize = 50_000;
@@ -194,7 +193,7 @@ impl SearchPage {
 }
 
 fn headline(found: &Found) -> String {
-    if found.total == 0 && !found.planning.is_empty() {
+    if found.kind == Some(Kind::PlanningRecord) || found.total == 0 && !found.planning.is_empty() {
         let at_least = if found.planning.len() as i64 == PLANNING_FOUND_MAX { "At least " } else { "" };
         let records = count(found.planning.len() as i64, "planning record");
         return format!("{at_least}{records} for “{}”", found.query);
@@ -267,61 +266,6 @@ fn asked(query: &str, part: &Part) -> Vec<(&'static str, String)> {
     let given =
         [("q", Some(query.to_owned())), ("status", part.status.clone()), ("type", part.kind.clone()), ("year", year)];
     given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
-/// One way to narrow the results, or to widen them again.
-struct FilterView {
-    name: &'static str,
-    values: Vec<FilterValue>,
-}
-
-struct FilterValue {
-    text: String,
-    href: String,
-    permits: i64,
-    /// Whether the results are narrowed by it; following it then widens them.
-    chosen: bool,
-}
-
-impl FilterView {
-    fn all(found: &Found, part: &Part) -> Vec<Self> {
-        let year = part.year.map(|year| year.to_string());
-        [("status", "Status", &part.status), ("type", "Kind", &part.kind), ("year", "Year", &year)]
-            .into_iter()
-            .filter_map(|(key, name, chosen)| {
-                let counts = found.facets.as_ref()?.get(key)?.as_object()?;
-                let view = |value: &str| {
-                    let is_chosen = chosen.as_deref() == Some(value);
-                    let picked = (!is_chosen).then(|| value.to_owned());
-                    let mut narrowed = Part { after: None, ..part.clone() };
-                    match key {
-                        "status" => narrowed.status = picked,
-                        "type" => narrowed.kind = picked,
-                        _ => narrowed.year = picked.and_then(|year| year.parse().ok()),
-                    }
-                    FilterValue {
-                        text: clip(value, FIELD_CHARS_MAX),
-                        href: link(&found.query, &narrowed, None),
-                        permits: counts.get(value).and_then(Value::as_i64).unwrap_or_default(),
-                        chosen: is_chosen,
-                    }
-                };
-                let mut values: Vec<_> = counts.keys().map(|value| view(value)).collect();
-                if key == "year" {
-                    values.sort_by(|a, b| b.text.cmp(&a.text));
-                } else {
-                    values.sort_by(|a, b| b.permits.cmp(&a.permits).then_with(|| a.text.cmp(&b.text)));
-                }
-                values.truncate(FILTER_VALUES_MAX);
-                // Whoever has chosen one sees it, whatever is left of it, to take it back.
-                if let Some(chosen) = chosen.as_deref().filter(|_| !values.iter().any(|value| value.chosen)) {
-                    values.push(view(chosen));
-                }
-                // One value narrows nothing, unless it is what narrowed.
-                (values.len() > 1 || values.iter().any(|value| value.chosen)).then_some(Self { name, values })
-            })
-            .collect()
-    }
 }
 
 impl HitView {
@@ -426,12 +370,12 @@ mod tests {
     fn filters_narrow_and_widen() {
         let part = Part { status: Some("issued".into()), ..Part::default() };
         let html = SearchPage::of(found(60, vec![hit("x", 1)]), &part).unwrap().render().unwrap();
-        assert!(
-            html.contains("<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E&#38;status=complete\">complete</a> 40")
-        );
-        assert!(
-            html.contains("<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E\" aria-current=\"true\">issued</a> 20")
-        );
+        assert!(html.contains(
+            "<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E&#38;status=complete\">complete <span>40</span></a>"
+        ));
+        assert!(html.contains(
+            "<a href=\"/search?q=1455%20Market%20%26%20%3Cb%3E\" aria-current=\"true\">issued <span>20</span>"
+        ));
         assert!(!html.contains("Kind") && !html.contains("Year"), "one value narrows nothing");
         let order = "name=\"q\" value=\"1455 Market &#38; &#60;b&#62;\"><input type=\"hidden\" name=\"status\" value=\"issued\">";
         assert!(html.contains(order) && !html.contains("name=\"year\""), "{html}");
@@ -445,10 +389,12 @@ mod tests {
         assert!(html.contains("with these filters") && !html.contains("Other ways to look"), "{html}");
         let query = "/search?q=1455%20Market%20%26%20%3Cb%3E";
         assert!(
-            html.contains(&format!("<a href=\"{query}&#38;year=2031\" aria-current=\"true\">expired</a> 0")),
+            html.contains(&format!("<a href=\"{query}&#38;year=2031\" aria-current=\"true\">expired <span>0</span>")),
             "{html}"
         );
-        assert!(html.contains(&format!("<a href=\"{query}&#38;status=expired\" aria-current=\"true\">2031</a> 0")));
+        assert!(
+            html.contains(&format!("<a href=\"{query}&#38;status=expired\" aria-current=\"true\">2031 <span>0</span>"))
+        );
     }
 
     #[test]

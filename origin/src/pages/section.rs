@@ -50,8 +50,11 @@ impl Section {
         Self { facts: true, ..self }
     }
 
-    /// The same with so many lines at most; `rest` is where all of them are.
+    /// The same with so many lines at most; `rest` is where all of them are. Names and values stay.
     pub(super) fn up_to(mut self, lines_max: usize, rest: &str) -> Self {
+        if self.facts {
+            return self;
+        }
         self.left = self.lines.len().saturating_sub(lines_max);
         self.lines.truncate(lines_max);
         rest.clone_into(&mut self.rest);

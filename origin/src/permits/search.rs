@@ -1,7 +1,8 @@
 //! Search: one box for everything a person may have at hand.
 //!
 //! [`query`] reads the text into look-ups; `find` asks the database for each in turn until one finds something.
-//! Every look-up is one statement that uses an index and gives the page of hits together with their number.
+//! Every look-up is one statement that uses an index and gives the page of hits together with their number; what the planning
+//! department has is asked for beside it, in the same round trip.
 
 mod neighborhood;
 mod part;
@@ -37,7 +38,7 @@ pub(crate) struct Found {
     pub(crate) query: String,
     /// The kind that matched; `None` when nothing did.
     pub(crate) kind: Option<Kind>,
-    /// The closest kind the text could have meant, when that found nothing and a later one did.
+    /// The closest kind the text looked like, when that found nothing and a later one did. Any words may be a street.
     pub(crate) instead_of: Option<Kind>,
     pub(crate) page_size: u32,
     /// Permits found on all pages, as far as they are counted. None with a `kind` means that the filters leave nothing, or that
@@ -154,7 +155,7 @@ impl ReadOnly for Search<'_> {
                 hits.facets = all.facets;
             }
             if is_it {
-                let closest = query.lookups.first().map(Lookup::kind);
+                let closest = query.lookups.first().filter(|closest| !closest.is_a_guess()).map(Lookup::kind);
                 found.kind = Some(lookup.kind());
                 found.instead_of = closest.filter(|closest| *closest != lookup.kind());
                 found.suffix_ignored = lookup.ignores_suffix_of(query.lookups.first());

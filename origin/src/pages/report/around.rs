@@ -12,32 +12,38 @@ use crate::permits::severity::{Severity, Tier};
 const LINES_MAX: usize = 8;
 
 /// What stands before the records: what someone should do something about.
-pub(super) fn urgent(report: &Report) -> Vec<Section> {
-    let risks = report.risks.iter().take(LINES_MAX).map(|risk| {
+pub(super) fn urgent(report: &Report, json: &str) -> Vec<Section> {
+    let risks = report.risks.iter().map(|risk| {
         let grade = format!("{:?}", risk.severity).to_lowercase();
-        Line::new(&risk.title, &risk.description).chip(&grade, grade == "high")
+        let line = Line::new(&risk.title, &risk.description).chip(&grade, grade == "high");
+        match (risk.risk_type, &risk.permit_number) {
+            ("active_complaint", _) => line.to("#complaints"),
+            ("active_violation", _) => line.to("#violations"),
+            (_, Some(number)) => line.to(format!("/permit/{}", encode(number))),
+            (_, None) => line,
+        }
     });
     let attention = report.permits.iter().filter_map(|permit| Some((permit, permit.severity.as_ref()?)));
     let attention = attention.filter(|(_, severity)| matches!(severity.tier, Tier::Critical | Tier::High));
     let mut attention: Vec<_> = attention.collect();
     attention.sort_by_key(|(_, severity)| std::cmp::Reverse(severity.score));
-    let attention = attention.into_iter().take(LINES_MAX).map(|(permit, severity)| {
+    let attention = attention.into_iter().map(|(permit, severity)| {
         Line::new(&format!("Permit {}", permit.permit.permit_number), &reason(severity))
             .to(format!("/permit/{}", encode(&permit.permit.permit_number)))
             .chip(&format!("{} of 100", severity.score), severity.tier == Tier::Critical)
     });
-    let findings = report.findings.iter().take(LINES_MAX).map(|found| Line::new(&found.title, &found.description));
+    let findings = report.findings.iter().map(|found| Line::new(&found.title, &found.description));
     let sections = [
         Section::of("attention", "What needs attention", "Permits with a high score, the highest first.", attention),
         Section::of("risks", "Risks", "", risks),
         Section::of("findings", "Where records do not fit", "", findings),
     ];
-    sections.into_iter().flatten().collect()
+    sections.into_iter().flatten().map(|section| section.up_to(LINES_MAX, json)).collect()
 }
 
 /// What stands after the records, in its order.
-pub(super) fn sections(report: &Report) -> Vec<Section> {
-    let team = report.team.iter().take(LINES_MAX).map(|member| {
+pub(super) fn sections(report: &Report, json: &str) -> Vec<Section> {
+    let team = report.team.iter().map(|member| {
         let firm = member.canonical_firm.as_deref().filter(|firm| *firm != member.canonical_name);
         let permits = count(member.permits_here.unwrap_or(0), "permit");
         let all = thousands(i64::from(member.permit_count.unwrap_or(0)));
@@ -46,10 +52,13 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         Line::new(&member.canonical_name, &text).to(format!("/firm/{}", member.entity_id))
     });
-    let lots = report.former_lots.iter().take(LINES_MAX).map(|lot| {
+    let lots = report.former_lots.iter().map(|lot| {
         let years =
             [lot.first_filed, lot.last_filed].map(|day| day.map_or_else(String::new, |day| day.year().to_string()));
-        let text = format!("{}, {}–{}", count(lot.permits.unwrap_or(0), "permit"), years[0], years[1]);
+        let [first, last] = &years;
+        let years = if first == last { first.clone() } else { format!("{first}–{last}") };
+        let text = [count(lot.permits.unwrap_or(0), "permit"), years];
+        let text = text.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         let line = Line::new(&format!("Lot {}", lot.lot), &text);
         match Parcel::parse(&report.block, &lot.lot) {
             Ok(parcel) => line.to(parcel.path()),
@@ -63,7 +72,7 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
             "planning",
             "At the planning department",
             "Projects and applications, the newest first.",
-            report.planning.iter().take(LINES_MAX).map(planning),
+            report.planning.iter().map(planning),
         ),
         Section::of("team", "People and firms", "", team),
         Section::of(
@@ -79,12 +88,13 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
                 SimilarBy::Neighborhood => "Nearby, finished, of the same kind and about the same cost.",
                 SimilarBy::Description => "Finished, anywhere in the city; the likest in words, kind and cost first.",
             },
-            report.similar.iter().take(LINES_MAX).map(neighbor),
+            report.similar.iter().map(neighbor),
         ),
-        Section::of("nearby", "New in the neighborhood", "", report.nearby.iter().take(LINES_MAX).map(neighbor)),
+        Section::of("nearby", "New in the neighborhood", "", report.nearby.iter().map(neighbor)),
     ]
     .into_iter()
     .flatten()
+    .map(|section| section.up_to(LINES_MAX, json))
     .collect()
 }
 

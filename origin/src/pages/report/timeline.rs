@@ -4,6 +4,7 @@ use jiff::civil::DateTime;
 
 use crate::error::Error;
 use crate::pages::plot::{Form, Plot, Series};
+use crate::pages::text::thousands;
 use crate::permits::report::Report;
 
 /// Years that are drawn, the last ones: as many as have room side by side on a phone.
@@ -38,7 +39,10 @@ pub(super) fn plot(report: &Report) -> Result<String, Error> {
         "Filed between {first} and {last}, most of them in {}.{before}",
         busiest.map_or_else(String::new, i16::to_string)
     );
-    let title = "Filed in each year".to_owned();
+    let title = match earlier {
+        0 => "Filed in each year".to_owned(),
+        _ => format!("Filed in each year ({} before {from})", thousands(earlier as i64)),
+    };
     let labels = drawn.iter().map(i16::to_string).collect();
     Plot { title, unit: "", description, form: Form::Bars, label: "Year", labels, series }.html("years")
 }

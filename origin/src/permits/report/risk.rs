@@ -29,6 +29,9 @@ pub(crate) struct Risk {
     pub(crate) risk_type: &'static str,
     pub(crate) title: String,
     pub(crate) description: String,
+    /// The permit that it is about, of all of the parcel's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) permit_number: Option<String>,
 }
 
 /// How much it matters; the worst sorts first.
@@ -79,6 +82,7 @@ pub(in crate::permits) fn risks(facts: &Facts<'_>) -> Vec<Risk> {
     for history in facts.permits {
         let permit = &history.permit;
         let number = &permit.permit_number;
+        let others = risks.len();
         match permit.estimated_cost {
             Some(cost) if cost > LARGE_COST => {
                 add(
@@ -121,6 +125,9 @@ pub(in crate::permits) fn risks(facts: &Facts<'_>) -> Vec<Risk> {
                     add(&mut risks, Grade::Low, "aging_permit", format!("Permit {number} runs out soon"), text);
                 }
             }
+        }
+        for risk in &mut risks[others..] {
+            risk.permit_number = Some(number.clone());
         }
     }
     if active > 1 {
@@ -165,7 +172,7 @@ pub(in crate::permits) fn risks(facts: &Facts<'_>) -> Vec<Risk> {
 }
 
 fn add(risks: &mut Vec<Risk>, severity: Grade, risk_type: &'static str, title: String, description: String) {
-    risks.push(Risk { severity, risk_type, title, description });
+    risks.push(Risk { severity, risk_type, title, description, permit_number: None });
 }
 
 fn dollars(cost: f64) -> String {

@@ -60,6 +60,12 @@ impl Lookup {
         }
     }
 
+    /// Whether nothing in the text says that this is what is meant: any words may be the name of a street.
+    #[must_use]
+    pub fn is_a_guess(&self) -> bool {
+        matches!(self, Self::Street(street) if street.suffixes.is_empty())
+    }
+
     /// Whether this look-up is `closest` without the suffix of its street.
     #[must_use]
     pub fn ignores_suffix_of(&self, closest: Option<&Self>) -> bool {
@@ -149,8 +155,11 @@ impl Query {
         // ASCII only: what else has two cases is left to the database, whose locale decides.
         let lower = text.to_ascii_lowercase();
         let mut lookups = Vec::new();
-        lookups.extend(labelled_parcel(&lower).map(Lookup::Parcel));
-        if lookups.is_empty() {
+        lookups.extend(by_whom(&lower).and_then(name).map(Lookup::Name));
+        let lower = where_at(&lower).unwrap_or(&lower).to_owned();
+        if let Some(parcel) = labelled_parcel(&lower) {
+            lookups.push(Lookup::Parcel(parcel));
+        } else {
             lookups.extend(permit_number(&lower).map(Lookup::PermitNumber));
             lookups.extend(bare_parcel(&lower).map(Lookup::Parcel));
             lookups.extend(planning_record(&lower).map(Lookup::PlanningRecord));
@@ -189,21 +198,38 @@ fn permit_number(text: &str) -> Option<String> {
 
 /// `block 3507 lot 4`, `blk 3507, lt 4`, `lot 4 block 3507`.
 fn labelled_parcel(text: &str) -> Option<Parcel> {
-    let words: Vec<&str> = text.split([' ', ',', '/', '#', ':']).filter(|word| !word.is_empty()).collect();
-    let [first, a, second, b] = words.as_slice() else { return None };
+    let mut words: Vec<&str> = text.split([' ', ',', '/', '#', ':', '-']).filter(|word| !word.is_empty()).collect();
+    words.retain(|word| {
+        !matches!(*word, "assessor's" | "assessors" | "assessor" | "parcel" | "apn" | "and" | "no" | "no.")
+    });
+    // "block3507" and "lot4" too.
+    let words: Vec<&str> = words.iter().flat_map(|word| apart(word)).filter(|word| !word.is_empty()).collect();
     let is_block = |word: &str| matches!(word, "block" | "blk" | "blk.");
     let is_lot = |word: &str| matches!(word, "lot" | "lt" | "lt.");
-    match () {
-        () if is_block(first) && is_lot(second) => Parcel::parse(a, b).ok(),
-        () if is_lot(first) && is_block(second) => Parcel::parse(b, a).ok(),
-        () => None,
+    match words[..] {
+        [first, block, second, lot] if is_block(first) && is_lot(second) => Parcel::parse(block, lot).ok(),
+        [first, lot, second, block] if is_lot(first) && is_block(second) => Parcel::parse(block, lot).ok(),
+        [block, second, lot] if is_lot(second) => Parcel::parse(block, lot).ok(),
+        [first, block, lot] if is_block(first) => Parcel::parse(block, lot).ok(),
+        _ => None,
     }
+}
+
+/// A label and what follows it at once.
+fn apart(word: &str) -> [&str; 2] {
+    let label = ["block", "blk", "lot"].iter().find_map(|label| {
+        let rest = word.strip_prefix(label)?;
+        rest.starts_with(|c: char| c.is_ascii_digit()).then(|| word.split_at(label.len()))
+    });
+    label.map_or([word, ""], |(label, rest)| [label, rest])
 }
 
 /// `3507/004`, `3507-004`, `3507 004`, `3507004`, `apn 3507-004`.
 fn bare_parcel(text: &str) -> Option<Parcel> {
-    let text = text.strip_prefix("apn").unwrap_or(text).trim_start_matches(['#', ':', ' ']);
-    if let Some((block, lot)) = text.split_once(['/', '-']) {
+    let label = ["apn", "parcel number", "parcel no.", "parcel no", "parcel"];
+    let text = label.iter().find_map(|label| text.strip_prefix(label)).unwrap_or(text);
+    let text = text.trim_start_matches(['#', ':', ' ']);
+    if let Some((block, lot)) = text.split_once(['/', '-', ',']) {
         return Parcel::parse(block, lot).ok();
     }
     if let Some((block, lot)) = text.split_once(' ') {
@@ -243,6 +269,21 @@ pub(super) fn planning_record(text: &str) -> Option<String> {
 
 /// What follows the number of a planning record: three letters, and for a part of a project a dash and its number.
 const PLANNING_LETTERS_MAX: usize = 10;
+
+/// Whom "permits by smith", "who is smith" and "smith's permits" name.
+fn by_whom(text: &str) -> Option<&str> {
+    let before = ["permits by ", "permits of ", "projects by ", "projects of ", "find contractor ", "who is "];
+    let after = ["'s permits", "'s projects"];
+    let begins = before.iter().find_map(|words| text.strip_prefix(words));
+    begins.or_else(|| after.iter().find_map(|words| text.strip_suffix(words)))
+}
+
+/// The place that "permits at 1455 market st" asks for.
+fn where_at(text: &str) -> Option<&str> {
+    let what = ["permits", "permit", "projects", "complaints", "violations"];
+    let rest = what.iter().find_map(|word| text.strip_prefix(word)?.strip_prefix(' '))?;
+    ["at ", "on ", "in ", "for ", "near "].iter().find_map(|word| rest.strip_prefix(word))
+}
 
 /// The words of a person's or a firm's name, when there is enough of it to look up.
 fn name(text: &str) -> Option<Vec<String>> {
@@ -318,8 +359,33 @@ mod tests {
             ("lot 4 block 3507", "parcel 3507/004"),
             ("block: 3507 / lot: 4", "parcel 3507/004"),
             ("APN 3507-004", "parcel 3507/004"),
+            ("APN: 3507004", "parcel 3507/004"),
+            ("parcel 3507/004", "parcel 3507/004"),
+            ("parcel number 3507-004", "parcel 3507/004"),
+            ("3507, 004", "parcel 3507/004"),
+            ("3507 lot 4", "parcel 3507/004"),
+            ("block 3507/004", "parcel 3507/004"),
+            ("block3507 lot4", "parcel 3507/004"),
+            ("Assessor’s block 3507, lot 4", "parcel 3507/004"),
             ("0222A021A", "parcel 0222A/021A"),
             ("3507004", "permit 3507004; parcel 3507/004"),
+        ] {
+            let found = lookups(text);
+            assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn whole_questions_are_read_for_what_they_name() {
+        for (text, expected) in [
+            ("permits by Ann Smith", "name ann+smith"),
+            ("Who is Ann Smith", "name ann+smith"),
+            ("Ann Smith’s permits", "name ann+smith"),
+            ("permits at 1455 Market St", "address 1455 market (st)"),
+            ("permits on Valencia", "street valencia"),
+            ("complaints in SoMa", "neighborhood south of market"),
+            ("permits for block 3507 lot 4", "parcel 3507/004"),
+            ("permits", "street permits"),
         ] {
             let found = lookups(text);
             assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");

@@ -54,8 +54,14 @@ const ORDINALS: &[&str] = &[
 /// Words after which the rest names a part of a building.
 const UNIT_WORDS: &[&str] = &["apt", "apartment", "unit", "suite", "ste", "rm", "room", "floor", "fl", "no"];
 
-/// Words that may follow a suffix as part of the name.
-const DIRECTIONS: &[&str] = &["north", "south", "east", "west"];
+/// Tens before an ordinal in words: `twenty-fourth`.
+const TENS: &[(&str, usize)] = &[("twenty", 20), ("thirty", 30), ("forty", 40)];
+
+/// Words that may follow a suffix, or begin a name, as part of it, and what they are short for.
+const DIRECTIONS: &[(&str, &str)] = &[("n", "north"), ("s", "south"), ("e", "east"), ("w", "west")];
+
+/// The first words of names that are written in two ways.
+const ALIKE: &[(&str, &str)] = &[("saint", "st"), ("mount", "mt"), ("doctor", "dr")];
 
 /// Most digits of a house number.
 const NUMBER_DIGITS_MAX: usize = 5;
@@ -121,10 +127,17 @@ pub(super) fn lookups(text: &str) -> Vec<Lookup> {
 /// The words that may name an address: without the unit, the city, the state and the zip code.
 fn street_words(text: &str) -> Vec<&str> {
     let text = text.split('#').next().unwrap_or_default();
-    // Whatever follows the first comma is a unit, a city, or a repetition of what is known.
-    let text = text.split(',').next().unwrap_or_default();
+    // Whatever follows the first comma is a unit, a city, or a repetition of what is known; unless the unit comes first.
+    let is_unit = |part: &&str| part.split_whitespace().next().is_some_and(|word| UNIT_WORDS.contains(&word));
+    let text = text.split(',').find(|part| !is_unit(part)).unwrap_or_default();
     let mut words: Vec<&str> = text.split_whitespace().map(|word| word.trim_end_matches('.')).collect();
     words.retain(|word| !word.is_empty());
+    // "1455 - 1457 market" and "1455 to 1457 market".
+    if let [_, "-" | "to" | "&" | "and", second, _, ..] = words[..]
+        && house_number(second).is_some()
+    {
+        words.drain(1..3);
+    }
     if let Some(unit) = words.iter().skip(2).position(|word| UNIT_WORDS.contains(word)) {
         words.truncate(unit + 2);
     }
@@ -133,16 +146,27 @@ fn street_words(text: &str) -> Vec<&str> {
             |word: &str| word.len() >= 5 && word.starts_with("94") && word.bytes().take(5).all(|b| b.is_ascii_digit());
         match words.as_slice() {
             [.., "san", "francisco"] => words.truncate(words.len() - 2),
-            [.., last] if matches!(*last, "ca" | "california" | "sf") || zip(last) => words.truncate(words.len() - 1),
+            [.., last] if matches!(*last, "ca" | "california" | "sf" | "usa") || zip(last) => {
+                words.truncate(words.len() - 1)
+            }
             _ => break,
         }
+    }
+    // "1455 market st 600" and "1455 market st 5a", and without the suffix when the unit is a number.
+    if let [first, .., before, last] = words[..]
+        && house_number(first).is_some()
+        && last.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && last.starts_with(|c: char| c.is_ascii_digit())
+        && (suffix(before).is_some() && ordinal(last).is_none() || last.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        words.pop();
     }
     words
 }
 
-/// `1455`, `1455a`, `1455-1457` and `01455` all mean house number 1455.
+/// `1455`, `1455a`, `1455-1457`, `1455/1457` and `01455` all mean house number 1455.
 fn house_number(word: &str) -> Option<String> {
-    let first = word.split(['-', '–']).next()?;
+    let first = word.split(['-', '–', '/', '&']).next()?;
     let digits = first.bytes().take_while(u8::is_ascii_digit).count();
     let (number, letter) = first.split_at(digits);
     let letter_at_most = letter.len() <= 1 && letter.bytes().all(|b| b.is_ascii_alphabetic());
@@ -175,14 +199,13 @@ fn street(words: &[&str]) -> Option<Street> {
             Some(Street { names: spellings(name), suffixes: suffix(last)?.to_vec(), whole: spellings(words) })
         }
         // "buena vista ave west": the city writes "Buena Vista West" + "Av" and "Buena Vista Ave West" + "Av".
-        [name @ .., kind, direction]
-            if !name.is_empty() && suffix(kind).is_some() && DIRECTIONS.contains(direction) =>
-        {
+        [name @ .., kind, short] if !name.is_empty() && suffix(kind).is_some() && direction(short).is_some() => {
+            let direction = direction(short)?;
             let mut names = Vec::new();
-            let without: Vec<&str> = name.iter().copied().chain([*direction]).collect();
+            let without: Vec<&str> = name.iter().copied().chain([direction]).collect();
             names.extend(spellings(&without));
             for spelling in suffix(kind)? {
-                let with: Vec<&str> = name.iter().copied().chain([*spelling, *direction]).collect();
+                let with: Vec<&str> = name.iter().copied().chain([*spelling, direction]).collect();
                 names.extend(spellings(&with));
             }
             Some(Street { names, suffixes: Vec::new(), whole: Vec::new() })
@@ -202,15 +225,31 @@ fn spellings(words: &[&str]) -> Vec<String> {
         names = vec![with(&format!("{short:0>4}")), with(&short)];
         names.dedup();
     }
-    let long = match *first {
-        "n" => "north",
-        "s" => "south",
-        "e" => "east",
-        "w" => "west",
-        _ => "",
-    };
-    if !long.is_empty() && !rest.is_empty() {
+    if let Some(long) = direction(first).filter(|long| long != first && !rest.is_empty()) {
         names.push(with(long));
+    }
+    let alike = ALIKE.iter().find_map(|(long, short)| match *first {
+        word if word == *long => Some(*short),
+        word if word == *short => Some(*long),
+        _ => None,
+    });
+    names.extend(alike.filter(|_| !rest.is_empty()).map(with));
+    // "twenty fourth" is one ordinal, and "o farrell" one name.
+    if let [second, rest @ ..] = rest {
+        let joined = format!("{first}-{second}");
+        let after = |text: String| [text.as_str()].iter().chain(rest).copied().collect::<Vec<_>>().join(" ");
+        if let Some(number) = ordinal(&joined) {
+            names.push(after(ordinal_text(number)));
+        }
+        if *first == "o" {
+            names.push(after(format!("o'{second}")));
+        }
+    }
+    // "terry a francois" is "terry a. francois" in some rows.
+    let is_initial = |word: &&str| word.len() == 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if words.len() > 2 && words[1..].iter().any(&is_initial) {
+        let dotted = words.iter().map(|word| if is_initial(word) { format!("{word}.") } else { (*word).to_owned() });
+        names.push(dotted.collect::<Vec<_>>().join(" "));
     }
     if let Some(name) = first.strip_prefix('o').filter(|name| name.len() >= 3 && !name.starts_with('\'')) {
         names.push(with(&format!("o'{name}")));
@@ -221,8 +260,21 @@ fn spellings(words: &[&str]) -> Vec<String> {
     names
 }
 
-/// `2nd`, `02nd` and `second` are 2.
+/// `n` and `north` are `north`.
+fn direction(word: &str) -> Option<&'static str> {
+    DIRECTIONS.iter().find(|(short, long)| *short == word || *long == word).map(|(_, long)| *long)
+}
+
+/// `2nd`, `02nd` and `second` are 2, and `twenty-fourth` is 24.
 fn ordinal(word: &str) -> Option<usize> {
+    if let Some((tens, ones)) = word.split_once('-') {
+        let (_, tens) = TENS.iter().find(|(name, _)| *name == tens)?;
+        let ones = ORDINALS.iter().take(9).position(|name| *name == ones)? + 1;
+        return Some(tens + ones);
+    }
+    if let Some((_, number)) = [("thirtieth", 30), ("fortieth", 40)].iter().find(|(name, _)| *name == word) {
+        return Some(*number);
+    }
     if let Some(index) = ORDINALS.iter().position(|name| *name == word) {
         return Some(index + 1);
     }
@@ -265,6 +317,15 @@ mod tests {
             ("1455a market st", "1455 market (st)"),
             ("1455-1457 market st", "1455 market (st)"),
             ("1455 1/2 market st", "1455 market (st)"),
+            ("1455 - 1457 market st", "1455 market (st)"),
+            ("1455/1457 market st", "1455 market (st)"),
+            ("1455 & 1457 market st", "1455 market (st)"),
+            ("1455 market st 600", "1455 market (st)"),
+            ("1455 market st 5a", "1455 market (st)"),
+            ("1455 market 600", "1455 market"),
+            ("apt 5, 1455 market st", "1455 market (st)"),
+            ("1455 market st, san francisco, ca 94103, usa", "1455 market (st)"),
+            ("1455 market st san francisco ca 94103 usa", "1455 market (st)"),
             ("1455 market st apt 5", "1455 market (st)"),
             ("1455 market st #600", "1455 market (st)"),
             ("1455 market st unit 600", "1455 market (st)"),
@@ -276,16 +337,25 @@ mod tests {
             ("235 2nd st", "235 02nd|2nd (st)"),
             ("235 second street", "235 02nd|2nd (st)"),
             ("235 02nd st", "235 02nd|2nd (st)"),
+            ("235 second st 4", "235 02nd|2nd (st)"),
+            ("5 24th st", "5 24th (st)"),
+            ("5 twenty-fourth st", "5 24th (st)"),
+            ("5 twenty fourth st", "5 twenty fourth|24th (st)"),
+            ("5 thirtieth ave", "5 30th (av)"),
             ("1 11th ave", "1 11th (av)"),
             ("1 1st st", "1 01st|1st (st)"),
             ("100 s van ness ave", "100 s van ness|south van ness (av)"),
             ("100 south van ness", "100 south van ness"),
             ("50 ofarrell st", "50 ofarrell|o'farrell (st)"),
             ("50 o'farrell st", "50 o'farrell (st)"),
+            ("50 o farrell st", "50 o farrell|o'farrell (st)"),
+            ("50 saint francis blvd", "50 saint francis|st francis (bl)"),
+            ("1 terry a. francois blvd", "1 terry a francois|terry a. francois (bl)"),
+            ("100 w portal ave", "100 w portal|west portal (av)"),
             ("1 embarcadero", "1 embarcadero|the embarcadero"),
             ("1 the embarcadero", "1 the embarcadero"),
             ("1 avenue of the palms", "1 avenue of the palms"),
-            ("12 st francis blvd", "12 st francis (bl)"),
+            ("12 st francis blvd", "12 st francis|saint francis (bl)"),
         ] {
             assert_eq!(first(text), expected, "{text}");
         }
@@ -314,9 +384,11 @@ mod tests {
         let Some(Lookup::Address { street, .. }) = lookups("100 south park").into_iter().next() else { panic!() };
         assert_eq!((street.names, street.whole), (vec!["south".to_owned()], vec!["south park".to_owned()]));
 
-        let Some(Lookup::Street(street)) = lookups("buena vista ave west").into_iter().next() else { panic!() };
-        assert!(street.names.contains(&"buena vista west".to_owned()));
-        assert!(street.names.contains(&"buena vista ave west".to_owned()));
+        for text in ["buena vista ave west", "buena vista avenue w"] {
+            let Some(Lookup::Street(street)) = lookups(text).into_iter().next() else { panic!() };
+            assert!(street.names.contains(&"buena vista west".to_owned()));
+            assert!(street.names.contains(&"buena vista ave west".to_owned()));
+        }
     }
 
     #[test]

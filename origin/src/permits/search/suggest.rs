@@ -45,8 +45,12 @@ pub(crate) async fn suggest(databases: &Databases, text: &str) -> Result<Vec<Sug
 /// The terms most like a text that found nothing.
 pub(super) async fn similar(reader: &Reader, text: &str) -> Result<Vec<Suggestion>, tokio_postgres::Error> {
     let text = text.to_lowercase();
+    // Of an address the street is what can be misspelt, and the house stays.
+    let (number, text) = house(&text).unwrap_or(("", &text));
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&text, Type::TEXT), (&SUGGESTIONS_MAX, Type::INT8)];
-    reader.query_typed(SIMILAR, &parameters).await?.iter().map(Suggestion::read).collect()
+    let rows = reader.query_typed(SIMILAR, &parameters).await?;
+    let found = rows.iter().map(|row| Ok(Suggestion::read(row)?.at_house(number)));
+    found.collect()
 }
 
 struct Suggest {
@@ -153,6 +157,26 @@ fn padded(text: &str) -> String {
 }
 
 impl Suggestion {
+    /// What it is, in words for a page.
+    pub(crate) fn words(&self) -> &'static str {
+        match self.kind.as_str() {
+            "street" => "street",
+            "neighborhood" => "neighborhood",
+            "entity" => "person or firm",
+            "planning" => "planning record",
+            _ => "address",
+        }
+    }
+
+    /// A street with the house number that was asked for; nobody has counted its permits.
+    fn at_house(self, number: &str) -> Self {
+        if number.is_empty() || self.kind != "street" {
+            return self;
+        }
+        let term = format!("{number} {}", self.term);
+        Self { kind: "address".to_owned(), href: format!("/search?q={}", encode(&term)), term, permits: 0 }
+    }
+
     fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let (kind, term, target): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let parcel = target.split_once('/').and_then(|(block, lot)| Parcel::parse(block, lot).ok());
