@@ -80,6 +80,11 @@ impl Unavailable {
         }
     }
 
+    /// Whether the upstream was sent anything.
+    pub(crate) const fn was_called(self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+
     /// What to tell a client to wait.
     pub(crate) const fn retry_after(self) -> Duration {
         match self {

@@ -21,7 +21,7 @@ use seawall_core::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Body, Isolate, Platform, answer,
+    Body, Isolate, Platform,
     limits::{FAR_ENTRY_BYTES_MAX, FAR_KEEP_MAX, FAR_LIFETIME_MIN, GONE_FOR, MEMORY_ENTRY_BYTES_MAX},
     memory::Kept,
     message::{Request, Response},
@@ -132,8 +132,7 @@ pub(crate) async fn look_up<P: Platform>(
         return lookup;
     }
     // The origin may have said that another query is the same one (No-Vary-Search §6): the URL itself came first.
-    let same = isolate.state.borrow().searches.rule(&request.target()).and_then(|rule| rule.key(&request.target()));
-    match same {
+    match same_as(isolate, &request.target()) {
         Some(same) if options.no_vary_search => {
             look_below(platform, &same, request, range, options).await.unwrap_or(Lookup::Nothing)
         }
@@ -220,8 +219,8 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
     }
     let (metadata, variant) = (found.metadata.clone(), found.variant.clone());
     if into_memory {
-        let mut response = copy(&mut found.response);
-        answer::keep_here(&mut response.headers);
+        // With all of its fields: a call may validate it, and those it is stored with come from here then.
+        let response = copy(&mut found.response);
         let ready = platform.ready(response, MEMORY_ENTRY_BYTES_MAX);
         let (isolate, platform_, key) = (Rc::clone(isolate), platform.clone(), *key);
         let (metadata, variant) = (metadata.clone(), variant.clone());
@@ -242,6 +241,10 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
         platform.spawn(async move {
             let now = platform_.now();
             let near = Below::near(&platform_);
+            // There was nothing. What is there by now is newer, or says that this does not count any more.
+            if load(&platform_, &near, &key).await.is_some() {
+                return;
+            }
             let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
             let mut saved = near.save(&kept_as, stored, metadata.keep_for(now)).await;
             if let (Ok(()), Some((_, variants))) = (&saved, variant) {
@@ -385,24 +388,25 @@ async fn save_in<P: Platform>(
     store.save(key, note(&Note::Variants(variants)), keep_index_for).await
 }
 
-/// Makes what is stored under a key count for nothing, with all of its variants.
-pub(crate) async fn forget<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
-    isolate.memory.borrow_mut().responses.forget(key);
-    Below::near(platform).save(key, note(&Note::Gone), GONE_FOR).await?;
-    match Below::far(platform) {
-        Some(far) => far.remove(key).await,
-        None => Ok(()),
+/// Makes what is stored for a URL count for nothing, with all of its variants: under its key, and under the name that it
+/// shares with equal queries, as far as that is known here.
+pub(crate) async fn forget<P: Platform>(isolate: &Isolate<P>, platform: &P, target: &Target<'_>, key: &CacheKey) {
+    for key in [Some(*key), same_as(isolate, target)].into_iter().flatten() {
+        isolate.memory.borrow_mut().responses.forget(&key);
+        // The far store may go on answering for a while, so the near one says that it is not asked.
+        let mut forgotten = Below::near(platform).save(&key, note(&Note::Gone), GONE_FOR).await;
+        if let Some(far) = Below::far(platform) {
+            forgotten = forgotten.and(far.remove(&key).await);
+        }
+        if let Err(error) = forgotten {
+            platform.log(&format!("edge.cache.invalidate failed: {error}"));
+        }
     }
 }
 
-/// Takes away what is stored under a key.
-pub(crate) async fn remove<P: Platform>(isolate: &Isolate<P>, platform: &P, key: &CacheKey) -> Result<(), StoreError> {
-    isolate.memory.borrow_mut().responses.forget(key);
-    Below::near(platform).remove(key).await?;
-    match Below::far(platform) {
-        Some(far) => far.remove(key).await,
-        None => Ok(()),
-    }
+/// The name that a URL shares with those that the origin has called the same.
+fn same_as<P: Platform>(isolate: &Isolate<P>, target: &Target<'_>) -> Option<CacheKey> {
+    isolate.state.borrow().searches.rule(target)?.key(target)
 }
 
 fn note<P: Platform>(note: &Note) -> Stored<P> {

@@ -413,13 +413,7 @@ impl Place {
             let target = self.target("GET", &path, &query);
             let key = CacheKey::new(&target);
             orders.push(Selector::Url { key, path: CacheKey::of_path(&target) });
-            // What is stored for it under the name that equal queries share, as far as that is known here.
-            let same = edge.state.borrow().searches.rule(&target).and_then(|rule| rule.key(&target));
-            for key in [Some(key), same].into_iter().flatten() {
-                if let Err(error) = forget(edge, platform, &key).await {
-                    platform.log(&format!("edge.cache.invalidate failed: {error}"));
-                }
-            }
+            forget(edge, platform, &target, &key).await;
         }
         orders.extend(changed.groups.into_iter().map(Selector::Group));
         for selector in &orders {

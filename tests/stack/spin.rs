@@ -108,16 +108,16 @@ async fn a_sweep_keeps_the_store_within_its_bounds() -> Result<()> {
     let upstream = Upstream::start(|_| Reply::text("page").field("content-length", "4")).await?;
     let state = folder.path().to_str().context("the folder's name is UTF-8")?.to_owned();
     let edge = Edge::on_spin_with(&upstream.url(), &["--key-value", &state])?;
-    // One save in 64 sweeps, on average.
+    // One save in 64 sweeps, on average, and leaves as many as may stay; what was saved since is beside them.
     let (mut stored, mut most) = (0, 0);
-    while stored < 64 * 30 && (stored == 0 || marks()? > ENTRIES_MAX) {
+    while stored < 64 * 30 && (stored == 0 || marks()? > ENTRIES_MAX + SINCE_SWEEP_MAX) {
         for _ in 0..32 {
             stored += 1;
             assert_eq!(edge.visitor((stored % 200) as u8 + 1).get(&format!("/report/{stored}/1")).await?.status, 200);
         }
         most = marks()?.max(most);
     }
-    assert!(marks()? <= ENTRIES_MAX, "{} of {most} are left after {stored} more", marks()?);
+    assert!(marks()? <= ENTRIES_MAX + SINCE_SWEEP_MAX, "{} of {most} are left after {stored} more", marks()?);
     assert!(edge.until_stored(&format!("/report/{stored}/1")).await?.field("cache-status").contains("hit"));
     Ok(())
 }
@@ -288,6 +288,8 @@ const SERIES_MAX: u32 = 10;
 const WHOLE_WAY: &str = "edge.request route=methodology";
 /// As in edge/spin/src/store/sweep.rs.
 const ENTRIES_MAX: u32 = 8_000;
+/// Twice as many saves as lie between two sweeps on average.
+const SINCE_SWEEP_MAX: u32 = 128;
 /// As in policy.toml.
 /// Longest body that the key-value store is given (`ENTRY_BYTES_MAX` in edge/spin/src/store.rs).
 const BODY_BYTES_MAX: usize = 936_000;

@@ -39,13 +39,16 @@ impl Store<Host> for Shelf {
         if world.happens(faults.load) {
             return Err(StoreError(String::from("by chance")));
         }
-        let shelves = world.0.shelves.borrow();
-        Ok(shelves.get(&(self.which, *key)).filter(|entry| entry.until > world.now()).map(
+        let found = world.0.shelves.borrow().get(&(self.which, *key)).filter(|entry| entry.until > world.now()).map(
             |Entry { stored, .. }| {
                 let Response { status, headers, body } = &stored.response;
                 Stored { response: Response::new(*status, headers.clone(), body.clone()), note: stored.note.clone() }
             },
-        ))
+        );
+        if self.which == Which::Far {
+            world.sleep(world.0.far_lag.get()).await;
+        }
+        Ok(found)
     }
 
     async fn save(&self, key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
@@ -64,7 +67,11 @@ impl Store<Host> for Shelf {
     }
 
     async fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
-        self.host.0.0.shelves.borrow_mut().remove(&(self.which, *key));
+        let world = &self.host.0;
+        let lag = if self.which == Which::Far { world.0.far_lag.get() } else { Duration::ZERO };
+        if let Some(entry) = world.0.shelves.borrow_mut().get_mut(&(self.which, *key)) {
+            entry.until = entry.until.min(world.now().after(lag));
+        }
         Ok(())
     }
 }

@@ -88,6 +88,7 @@ pub(super) struct Inner {
     pub(super) faults: RefCell<Faults>,
     pub(super) shelves: RefCell<HashMap<(Which, CacheKey), Entry>>,
     pub(super) has_far: Cell<bool>,
+    pub(super) far_lag: Cell<Duration>,
     pub(super) body_bytes_max: Cell<u64>,
     pub(super) has_purge_log: Cell<bool>,
     pub(super) purge_log: RefCell<PurgeLog>,
@@ -130,6 +131,7 @@ impl World {
             faults: RefCell::default(),
             shelves: RefCell::default(),
             has_far: Cell::default(),
+            far_lag: Cell::default(),
             body_bytes_max: Cell::new(u64::MAX),
             has_purge_log: Cell::default(),
             purge_log: RefCell::default(),
@@ -167,6 +169,11 @@ impl World {
     /// Gives the world a far store, or takes it away.
     pub fn set_far(&self, has_far: bool) {
         self.0.has_far.set(has_far);
+    }
+
+    /// Lets what the far store answers be so old: what is removed there is found for that time, and a load takes it.
+    pub fn set_far_lag(&self, lag: Duration) {
+        self.0.far_lag.set(lag);
     }
 
     /// Lets the stores take no body that is longer.

@@ -27,7 +27,7 @@ use seawall_core::{
 
 use crate::{
     Isolate, Platform, admit,
-    answer::CONDITIONS,
+    answer::{CONDITIONS, keep_here},
     client::Client,
     control, maintenance,
     memory::{Place, Places, Responses},
@@ -94,8 +94,9 @@ impl Shown<'_> {
         self.write_constant(headers);
     }
 
-    /// Writes what is the same on every answer made of one response.
+    /// Writes what is the same on every answer made of one response, and takes out what is meant for this hop alone.
     pub fn write_constant(&self, headers: &mut impl Headers) {
+        keep_here(headers);
         if let Some(value) = fields::rate_limit_policy(self.policy, self.route.limits.iter().copied()) {
             headers.set(fields::RATE_LIMIT_POLICY, &value);
         }

@@ -25,7 +25,7 @@ use seawall_core::{
         judge::{OnError, Origin},
         key::{CacheKey, Target},
         partial::{Portion, part_bytes_max, portion},
-        purge::Purges,
+        purge::{Purges, Selector, Strength},
         response::is_origin_failure,
         store::{Reason, unstored},
     },
@@ -161,6 +161,9 @@ impl<P: Platform> Cached<'_, P> {
 
     /// The answer from what is stored, or what is needed instead.
     pub(super) fn usable(&self, found: Lookup<P>, request: &Request<P>) -> Step<P> {
+        if let Lookup::Found(found) = &found {
+            learn(self.edge, &request.target(), found, &self.options);
+        }
         let step = {
             let stored = match &found {
                 Lookup::Found(found) => Stored::Response(&found.metadata),
@@ -189,7 +192,6 @@ impl<P: Platform> Cached<'_, P> {
         };
         match (step, found) {
             (Ok(serve), Lookup::Found(mut found)) => {
-                learn(self.edge, &request.target(), &found, &self.options);
                 promote(self.edge, self.platform, &self.key, &mut found);
                 let cache = serve.status();
                 let flight = self.refreshed_as(&found.metadata);
@@ -287,7 +289,7 @@ impl<P: Platform> Cached<'_, P> {
                 let _ = self.save(&asked, &metadata, response).await;
             }
             Called::Passed { response, detail, .. } if is_about_the_page(response.status, detail) => {
-                self.drop_stored(detail, response.status).await;
+                self.drop_stored(&asked, detail, response.status).await;
             }
             Called::Passed { response, detail, .. } => {
                 let (status, reason) = (response.status, detail.as_str());
@@ -298,17 +300,20 @@ impl<P: Platform> Cached<'_, P> {
             }
             Called::Failed { failure: Failure::Unavailable(unavailable), .. } => {
                 self.platform.log(&format!("edge.refresh failed reason={}", unavailable.as_str()));
+                return unavailable.was_called();
             }
         }
         true
     }
 
-    /// Takes away what is stored, because the origin has answered with what may not be shared.
-    async fn drop_stored(&self, detail: Reason, status: u16) {
+    /// Takes away what is stored, because the origin has answered with what may not be shared. In this isolate what is on its
+    /// way into a store counts no more either, nor does what another query has stored for this one.
+    async fn drop_stored(&self, asked: &Request<P>, detail: Reason, status: u16) {
         self.platform.log(&format!("edge.refresh dropped reason={} status={status}", detail.as_str()));
-        if let Err(error) = lookup::remove(self.edge, self.platform, &self.key).await {
-            self.platform.log(&format!("edge.cache.remove failed: {error}"));
-        }
+        let target = asked.target();
+        let gone = Selector::Url { key: self.key, path: CacheKey::of_path(&target) };
+        self.edge.state.borrow_mut().purges.change(gone, Strength::Hard, self.platform.now());
+        lookup::forget(self.edge, self.platform, &target, &self.key).await;
     }
 
     /// Fetches from the origin, stores what may be stored, and falls back on what is stored when the origin fails.
@@ -330,7 +335,7 @@ impl<P: Platform> Cached<'_, P> {
             }
             Called::Passed { response, status, detail, uncacheable } => {
                 if (found || stood_in) && asked.method == "GET" && is_about_the_page(response.status, detail) {
-                    self.drop_stored(detail, status).await;
+                    self.drop_stored(&asked, detail, status).await;
                 }
                 // A failure says nothing about whether the next response can be shared.
                 if is_origin_failure(status) {

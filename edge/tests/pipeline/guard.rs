@@ -11,7 +11,7 @@ use seawall_edge::{
     platform::FetchError,
 };
 
-use super::{cache_status, field, seconds};
+use super::{body, cache_status, field, says, seconds};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -197,5 +197,38 @@ fn isolates_without_an_authority_warn_each_other_by_a_note() {
     world.advance(seconds(120));
     for edge in [&first, &other] {
         assert_eq!(world.send(edge, Request::get("/c")).status, 200);
+    }
+}
+
+/// Who reads stored pages while the breaker refuses to have them refreshed pays for no call.
+#[test]
+fn a_refresh_that_the_breaker_refuses_costs_what_a_hit_does() {
+    for options in ["", "mode = \"async\"", "authority = \"redis\""] {
+        let policy = format!(
+            "version = 1\n[upstream.origin]\nretry = {{ attempts = 1 }}\n[limit.few]\nalgorithm = \"gcra\"\nquota = 30\n\
+             window = \"24h\"\nkey = \"client\"\nscope = \"shared\"\nhit_cost = 0\n{options}\n[[route]]\nname = \"all\"\n\
+             path = \"/**\"\nlimits = [\"few\"]\ncache = {{ edge = {{ fresh = \"1s\", stale_while_revalidate = \"1d\" }} }}\n"
+        );
+        let world = World::new(Policy::compile(&policy).unwrap_or_else(|error| panic!("{error}")), 1);
+        let edge = world.edge();
+        world.origin(|_| Reply::ok("page", &[]));
+        let ask = |client: [u8; 4], target: &str| world.send(&edge, Request::get(target).from(client));
+        let pages: Vec<String> = (0..25).map(|page| format!("/{page}")).collect();
+        for page in &pages {
+            assert_eq!(ask([203, 0, 113, 1], page).status, 200);
+        }
+        world.advance(seconds(10));
+        world.origin(|_| Reply::fails(FetchError::Unreachable));
+        let mut others = (1..=250).map(|host| [198, 51, 100, host]);
+        while !cache_status(&ask(others.next().unwrap(), "/never-stored")).contains("breaker-open") {}
+        let calls = world.calls().len();
+        for page in &pages {
+            let stale = ask([192, 0, 2, 1], page);
+            assert_eq!(body(&stale), "page", "{options}: {}", cache_status(&stale));
+            world.settle();
+        }
+        assert_eq!(world.calls().len(), calls, "{options}: the breaker refused them all");
+        let refused = ask([192, 0, 2, 1], "/never-stored");
+        assert!(says(&refused, "ratelimit", "few").starts_with("r=29;"), "{options}: {}", field(&refused, "ratelimit"));
     }
 }

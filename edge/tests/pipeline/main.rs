@@ -6,7 +6,8 @@
 //! `pop`: calls that isolates share. `parts`: stored partial content. `at_once`: answers that wait for nothing.
 //! `site`: what holds for every route: hosts, security fields, maintenance, the log.
 //! `hostile`: requests that try to be served what is not theirs. `pass_through`: the policy for
-//! any origin. `directives`: what clients say of caches. `hanging`: stored pages before an origin that does not answer. `outage`: a minute of each fault under load. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
+//! any origin. `directives`: what clients say of caches. `hanging`: stored pages before an origin that does not answer. `outage`: a minute of each fault under load. `withdrawn`: pages that the origin
+//! takes back. `scenario`: what every platform shows. `simulation`: everything at once, by seed.
 
 mod at_once;
 mod attacks;
@@ -31,6 +32,7 @@ mod scenario;
 mod shared;
 mod simulation;
 mod site;
+mod withdrawn;
 
 use core::time::Duration;
 use std::rc::Rc;

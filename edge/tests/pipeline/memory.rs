@@ -2,13 +2,18 @@ use std::rc::Rc;
 
 use seawall_core::policy::Policy;
 use seawall_edge::{
-    Isolate, Platform,
+    Edge, Isolate, Platform, Settings,
     fake::{Host, Reply, World},
     limits::{MEMORY_BELIEVED_FOR, MEMORY_ENTRIES_MAX, MEMORY_ENTRY_BYTES_MAX},
     message::{Request, Response},
+    settings::Secret,
 };
 
-use super::{at_once, body, cache_status, field, get, seconds, world};
+use super::{
+    at_once, body, cache_status, field, get,
+    purge::{SECRET, purge},
+    seconds, world,
+};
 
 const PAGE: &str = "/methodology";
 
@@ -305,4 +310,49 @@ fn what_is_asked_for_alike_stays() {
         world.settle();
     }
     assert!(at_once(&world, &edge, "/popular", &[]).is_some());
+}
+
+/// RFC 9110 §15.4.5 asks of a 304 no more than the fields that a cache needs; the others are those of what is stored.
+#[test]
+fn what_a_bare_304_confirms_in_memory_keeps_its_tags_and_its_lifetime() {
+    const SOFT: &str = r#"{"tags": ["city"], "soft": true}"#;
+    for (says, asks_by_purge) in
+        [("public, max-age=86400", false), ("private, no-cache", false), ("public, max-age=86400", true)]
+    {
+        let policy = "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n\
+                      cache = { edge = { fresh = \"1h\", request_directives = \"honour\" } }\n";
+        let world = World::new(Policy::compile(policy).unwrap(), 1);
+        world.set_purge_log(true);
+        let settings = Settings { control_secret: Secret::new(SECRET.to_owned()), ..Settings::default() };
+        let edge = Rc::new(Isolate::new(Edge::new(world.policy(), 1).with_settings(settings), 1));
+        world.origin(move |request| {
+            let bare = [("etag", "\"1\""), ("cache-control", says)];
+            if seawall_core::headers::Fields::field(&request.headers, "if-none-match").is_some() {
+                return Reply::status(304, "", &bare);
+            }
+            let more = [
+                ("cache-tag", "city"),
+                ("seawall-cdn-cache-control", "max-age=60, stale-while-revalidate=60"),
+                ("content-length", "8"),
+            ];
+            Reply::ok("the page", &[bare[0], bare[1], more[0], more[1], more[2]])
+        });
+        warm(&world, &edge, "/p");
+        let quick = at_once(&world, &edge, "/p", &[]).unwrap_or_else(|| panic!("{says}: not in memory"));
+        for name in ["cache-tag", "seawall-cdn-cache-control"] {
+            assert_eq!(field(&quick, name), "", "meant for this cache alone");
+        }
+        if asks_by_purge {
+            assert_eq!(purge(&world, &edge, SOFT).status, 200);
+            let _ = get(&world, &edge, "/p");
+        } else {
+            let asked = world.send(&edge, Request::get("/p").with("cache-control", "no-cache"));
+            assert_eq!(cache_status(&asked), "Seawall; fwd=request; fwd-status=304; stored", "{says}");
+        }
+        world.settle();
+        assert_eq!(world.calls().len(), 2);
+        assert_eq!(cache_status(&get(&world, &edge, "/p")), "Seawall; hit; ttl=60", "{says}");
+        assert_eq!(purge(&world, &edge, r#"{"tags": ["city"]}"#).status, 200);
+        assert!(cache_status(&get(&world, &edge, "/p")).contains("fwd=uri-miss"), "{says}: the purge reached it");
+    }
 }

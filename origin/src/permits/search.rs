@@ -1,7 +1,8 @@
 //! Search: one box for everything a person may have at hand.
 //!
 //! [`query`] reads the text into look-ups; `find` asks the database for each in turn until one finds something.
-//! Every look-up is one statement that uses an index and gives the page of hits together with their number.
+//! Every look-up is one statement that uses an index and gives the page of hits together with their number; what the planning
+//! department has is asked for beside it, in the same round trip.
 
 mod neighborhood;
 mod part;

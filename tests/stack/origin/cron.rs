@@ -153,7 +153,7 @@ async fn a_process_that_is_stopped_gives_its_run_back() -> Result<()> {
     until_ready(&one).await?;
     assert_eq!(ask(&one, "POST", "/cron/nightly").send().await?.status, 202);
     begun(&one).await?;
-    one.server.service.stop();
+    one.stop().await?;
     let given_back = "SELECT count(*) FROM cron_log JOIN jobs USING (job_id)
                        WHERE status = 'queued' AND state = 'queued' AND failures = 0 AND fence = 1";
     assert_eq!(database.number(given_back).await?, 1);

@@ -224,7 +224,7 @@ async fn jobs_end_when_nobody_wants_them_and_when_they_have_failed_often_enough(
 
     let moved = ask(&one, EXPORT).await?;
     until(async || Ok(database.number(AT_WORK).await? == 1)).await?;
-    one.server.service.stop();
+    one.stop().await?;
     client.batch_execute("COMMIT").await?;
     let two = site(&database, &[]).await?;
     assert_eq!(until_state(&two, &moved, "done").await?["attempts"], 2);

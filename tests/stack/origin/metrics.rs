@@ -73,7 +73,7 @@ async fn slow_requests_are_all_kept_and_written_before_the_process_ends() -> Res
     for answer in asked.await?? {
         assert_eq!(answer.status, 200);
     }
-    site.server.service.stop();
+    site.stop().await?;
     let kept = "SELECT count(*) FROM request_metrics
                  WHERE path = '/search' AND method = 'GET' AND status_code = 200 AND duration_ms > 200 AND weight = 1";
     assert_eq!(database.number(kept).await?, 5);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use anyhow::{Context, Result, ensure};
 use seawall_xtask::postgres::Cluster;
-use seawall_xtask::process::Logs;
+use seawall_xtask::process::{Logs, Signal};
 use seawall_xtask::project::Project;
 use seawall_xtask::scratch::{self, Scratch};
 use seawall_xtask::stack::{Listening, Origin};
@@ -15,6 +15,7 @@ use seawall_xtask::{build, ports, tools};
 use tokio_postgres::NoTls;
 
 use super::visitor::Visitor;
+use super::{LOOK_EVERY, soon};
 
 /// Tables with the city's data.
 const TABLES: [&str; 9] = [
@@ -241,6 +242,18 @@ impl Site {
     /// Where an edge reaches it.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.server.port)
+    }
+
+    /// Stops it as a deployment does, and lets it end however long it takes: what it has in hand it writes down.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        self.server.service.signal(Signal::TERM)?;
+        let ends = async {
+            while self.server.service.ended()?.is_none() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok(())
+        };
+        soon("the end of the site", ends).await?
     }
 
     /// Kills it without warning.
