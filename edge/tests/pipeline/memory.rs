@@ -327,10 +327,10 @@ fn a_page_takes_its_own_place_again() {
         }
     };
     let has = |target: &str| at_once(&world, &edge, target, &[]).is_some();
-    ask("/first", 4);
+    ask("/first", 6);
     world.advance(MEMORY_BELIEVED_FOR - seconds(1));
     for page in 1..MEMORY_ENTRIES_MAX {
-        ask(&format!("/{page}"), 3);
+        ask(&format!("/{page}"), 5);
     }
     // What is compared next are not the first places any more.
     ask("/popular", 20);
