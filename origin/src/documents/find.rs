@@ -341,6 +341,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_silence_that_health_finds_has_lasted_since_the_first_word_was_missed() {
+        let documents = documents();
+        let missed = Instant::now().checked_sub(Duration::from_secs(60)).expect("the clock goes back so far");
+        documents.clone().hear_of_health(missed).await;
+        assert!(documents.silence.is_lasting(Instant::now()));
+        assert!(documents.may_make().await.is_err_and(|error| error.is_shed()));
+    }
+
+    #[tokio::test]
     async fn while_nobody_can_say_a_page_is_served_for_a_day_and_a_404_for_a_minute() {
         let page = Content::Page(Page::new("a page"));
         let missing = Content::Missing("There is none.".into());

@@ -192,6 +192,8 @@ impl Stack {
         let variables = [
             ("REDIS_URL", &*url),
             ("POLICY_FILE", &policy),
+            // All of them open before a fault, so that all can be held by who waits.
+            ("DB_POOL_MIN", &connections),
             ("DB_POOL_MAX", &connections),
             // Shorter than a fault, so that it shows, and longer than a busy machine takes for two pages.
             ("DB_CHECKOUT_TIMEOUT", "2s"),
