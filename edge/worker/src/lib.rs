@@ -187,7 +187,7 @@ impl Kept {
     }
 }
 
-/// Runs the contracts of bodies and of stores against every kind, and that of work that waits; resolves to what went wrong, or to nothing.
+/// Runs the contracts of bodies and of stores against every kind, and those of the Cache API and of work that waits; resolves to what went wrong, or to nothing.
 #[cfg(feature = "contract")]
 #[wasm_bindgen]
 pub fn contract(env: Object, context: Context) -> Promise {
@@ -207,9 +207,10 @@ pub fn contract(env: Object, context: Context) -> Promise {
             Some(far) => check(&host, &far).await.map_err(|error| format!("far: {error}")),
             None => Err(String::from("far: no namespace is bound")),
         };
+        let fields = cache::contract::check().await.map_err(|error| format!("fields: {error}"));
         let tasks = task::contract::check().await.map_err(|error| format!("tasks: {error}"));
         let faults: Vec<String> =
-            [bytes, streams, near, far, tasks].into_iter().filter_map(Result::err).collect();
+            [bytes, streams, near, far, fields, tasks].into_iter().filter_map(Result::err).collect();
         Ok(JsValue::from_str(&faults.join("\n")))
     }))
 }
