@@ -17,6 +17,7 @@ pub(crate) use self::contents::{Change, City, Contents, Pipeline};
 use crate::db::{Databases, ReadOnly, Reader};
 use crate::error::Error;
 use crate::page_cache::{Entry, Lifetime, Payload};
+use crate::permits::search::AFTER_STREET;
 
 /// The brief of one person over some days.
 #[derive(Clone, Debug)]
@@ -66,7 +67,8 @@ impl ReadOnly for Brief {
     type Answer = Payload;
 
     async fn read(&self, reader: &Reader) -> Result<Payload, tokio_postgres::Error> {
-        let of: [(&(dyn ToSql + Sync), Type); 2] = [(&self.user_id, Type::INT8), (&self.lookback_days.0, Type::INT4)];
+        let of: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&self.user_id, Type::INT8), (&self.lookback_days.0, Type::INT4), (&*AFTER_STREET, Type::TEXT)];
         let (brief, pipeline) =
             tokio::try_join!(reader.query_typed(sql::BRIEF, &of), reader.query_typed(sql::PIPELINE, &[]))?;
         let mut payload = Payload::new();

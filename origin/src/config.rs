@@ -28,7 +28,7 @@ pub use variables::{VARIABLES, Variable};
 pub(crate) use work::CRON_SLOTS;
 pub use work::{CronWorker, Soda};
 
-use reader::{Reader, http_url, secret};
+use reader::{Reader, http_server, http_url, secret};
 use variables as var;
 
 /// Everything an operator can set.

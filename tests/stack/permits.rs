@@ -185,10 +185,14 @@ async fn records_of_the_planning_department_lead_to_their_parcel() -> Result<()>
             ('2', 1, 'other', '2016-007303CUA', 'Open', '5 3RD STREET 94103', '3707', '057', '2017-01-01'),
             ('3', 1, 'other', '2013.0627E', 'Closed', '1455 Market St.', '3507', '004', '2013-01-01'),
             ('4', 1, 'other', '2013.0628E', 'Closed', '55 3RD ST', '3707', '058', '2013-01-01'),
-            ('5', 1, 'other', '2019-000001MIS', 'Open', NULL, NULL, NULL, '2019-01-01');
+            ('5', 1, 'other', '2019-000001MIS', 'Open', NULL, NULL, NULL, '2019-01-01'),
+            ('6', 1, 'project', '2018-000002PRJ', 'Open', '550 MISSION ROCK ST 94158', '8719', '006', '2018-01-01'),
+            ('7', 1, 'project', '2018-000003PRJ', 'Open', '560 MISSION ST UNIT 5', '3708', '095', '2018-01-01'),
+            ('8', 1, 'project', '2018-000004PRJ', 'Open', '560 MISSION BAY BLVD NORTH', '8711', '029', '2019-01-01');
         INSERT INTO permits (record_id, permit_number, status, street_number, street_name, street_suffix, block, lot) VALUES
             ('1', '201508053399', 'issued', '1455', 'Market', 'St', '3507', '004'),
-            ('2', '201508053400', 'issued', '9', '03rd', 'St', '3707', '057')";
+            ('2', '201508053400', 'issued', '9', '03rd', 'St', '3707', '057'),
+            ('3', '201508053401', 'issued', '1', 'Mission', 'St', '3708', '001')";
     database.connect().await?.batch_execute(rows).await?;
     let site = database.serve()?;
     for (text, kind, total, records, report) in [
@@ -200,6 +204,16 @@ async fn records_of_the_planning_department_lead_to_their_parcel() -> Result<()>
         ("5+Third+Street,+San+Francisco", "address", 0, &["2016-007303CUA", "2016-007303PRJ"], "/report/3707/057"),
         ("1455+market", "address", 1, &["2013.0627E"], ""),
         ("3707/058", "parcel", 0, &["2013.0628E"], "/report/3707/058"),
+        ("5+3rd+St&status=issued", "address", 0, &["2016-007303CUA", "2016-007303PRJ"], "/report/3707/057"),
+        // The beginning of another street's name is another street.
+        ("550+Mission+St", "street", 1, &[], ""),
+        ("550+Mission", "street", 1, &[], ""),
+        ("550+Mission+Rock", "address", 0, &["2018-000002PRJ"], "/report/8719/006"),
+        ("560+Mission", "address", 0, &["2018-000003PRJ"], "/report/3708/095"),
+        ("560+Mission+St", "address", 0, &["2018-000003PRJ"], "/report/3708/095"),
+        ("560+Mission+Bay+Blvd+N", "address", 0, &["2018-000004PRJ"], "/report/8711/029"),
+        // It may be another street with another suffix.
+        ("560+Mission+Ave", "address", 0, &["2018-000003PRJ"], ""),
     ] {
         let found = site.visitor().get(&format!("/api/v1/search?q={text}")).await?.json()?;
         let shown: Vec<_> = found["planning"].as_array().into_iter().flatten().map(|one| &one["record_id"]).collect();
@@ -207,7 +221,25 @@ async fn records_of_the_planning_department_lead_to_their_parcel() -> Result<()>
         assert_eq!(shown, records.iter().map(|id| json!(id)).collect::<Vec<_>>().iter().collect::<Vec<_>>(), "{text}");
         assert_eq!(found["report"].as_str().unwrap_or_default(), report, "{text}: {found}");
         let page = site.visitor().get(&format!("/search?q={text}")).await?.text();
-        assert!(page.contains(records[0]) && !page.contains("with these filters"), "{text}: {page}");
+        assert!(records.iter().all(|id| page.contains(id)) && !page.contains("with these filters"), "{text}: {page}");
+        let says = ["No permit is known there", "Nothing has this street suffix"].map(|note| page.contains(note));
+        assert_eq!(says, [total == 0, text.ends_with("Ave")], "{text}: {page}");
+    }
+    // Permits that only the filters leave out are known.
+    for text in ["1455+market", "2013.0627E"] {
+        let narrowed = format!("search?q={text}&status=expired");
+        let found = site.visitor().get(&format!("/api/v1/{narrowed}")).await?.json()?;
+        assert_eq!((&found["total"], &found["filters_leave_nothing"]), (&json!(0), &json!(true)), "{found}");
+        let page = site.visitor().get(&format!("/{narrowed}")).await?.text();
+        assert!(page.contains("with these filters</h1>") && page.contains("2013.0627E"), "{text}: {page}");
+        assert!(!page.contains("No permit is known there"), "{text}: {page}");
+    }
+    // An export has of an address what its page has, and goes on to the street where the page does.
+    for (text, rows) in [("5+3rd+St", 0), ("550+Mission+St", 1)] {
+        let job = site.visitor().ask("POST", &format!("/api/v1/exports?q={text}")).send().await?.field("location");
+        until(async || Ok(site.visitor().get(&job).await?.json()?["state"] == "done")).await?;
+        let csv = site.visitor().get(&format!("{job}/result")).await?.text();
+        assert_eq!(csv.lines().count(), 1 + rows, "{text}: {csv}");
     }
     let none = site.visitor().get("/api/v1/search?q=2016-007304").await?.json()?;
     assert_eq!((&none["kind"], &none["planning"]), (&json!(null), &json!([])), "{none}");

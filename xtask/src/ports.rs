@@ -20,8 +20,8 @@ const GIVEN: Range<u16> = 20_000..32_768;
 /// Fewer than this and we leave the choice to the system.
 const ENOUGH: u16 = 1_000;
 
-/// A port that is free and that this program has not given before, so that a server may be stopped and started on it
-/// again. Another program can take it before it is used, so callers that care retry.
+/// A port that is free and, where the system leaves us enough of them, that this program has not given before: a server may
+/// be stopped and started on it again. Another program can take it before it is used, so callers that care retry.
 ///
 /// # Errors
 /// When no port can be bound at all.
@@ -124,11 +124,11 @@ mod tests {
     #[test]
     fn a_port_is_given_once_and_never_one_of_the_systems() -> Result<()> {
         let given = (0..200).map(|_| free()).collect::<Result<Vec<_>>>()?;
-        let different: std::collections::BTreeSet<u16> = given.iter().copied().collect();
-        assert_eq!(different.len(), given.len(), "{given:?}");
         let range = ours(fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok().as_deref());
         if range.len() >= usize::from(ENOUGH) {
             assert!(given.iter().all(|port| range.contains(port)), "{given:?}");
+            let different: std::collections::BTreeSet<u16> = given.iter().copied().collect();
+            assert_eq!(different.len(), given.len(), "{given:?}");
         }
         let cases = [
             (None, 32_768),

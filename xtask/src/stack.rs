@@ -124,7 +124,7 @@ pub fn listening(name: &str, command: Command, announced: &str, logs: Logs) -> R
 }
 
 /// Starts the edge under `wrangler dev` before `origin_url`, and waits until a request goes through. What workerd stores
-/// lies below `state`; its secrets are in the file `secrets`, and what the checkout's own `.dev.vars` says counts more.
+/// lies below `state`; its secrets are in the file `secrets`, and others in the checkout's own `.dev.vars`.
 ///
 /// # Errors
 /// When it does not come up.
@@ -143,10 +143,10 @@ pub fn edge(
         .arg("--persist-to")
         .arg(state);
     if let Some(secrets) = secrets {
-        command.arg("--env-file").arg(secrets);
-        let own = project.path(".dev.vars");
-        if own.is_file() {
-            command.arg("--env-file").arg(own);
+        // The last one counts where both have a name.
+        let own = Some(project.path(".dev.vars")).filter(|file| file.is_file());
+        for file in own.as_deref().into_iter().chain([secrets]) {
+            command.arg("--env-file").arg(file);
         }
     }
     let mut service = Service::start("wrangler dev", command, logs)?;

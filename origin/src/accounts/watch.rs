@@ -155,12 +155,25 @@ impl Subject {
         }
     }
 
+    /// The house number and the street.
+    fn address(&self) -> Option<(&String, &Street)> {
+        match &self.what {
+            What::Address { number, street } => Some((number, street)),
+            _ => None,
+        }
+    }
+
     /// Its one spelling, by which two are the same.
     fn canonical(&self) -> String {
         match &self.what {
             What::Permit(text) | What::Entity(text) | What::Neighborhood(text) => text.clone(),
             What::Parcel(parcel) => parcel.to_string(),
-            What::Address { number, street } => format!("{number} {street}"),
+            What::Address { number, street } => {
+                // Of the spellings one, whichever was typed; all would be too long to keep.
+                let name = street.names.iter().min().map(String::as_str).unwrap_or_default();
+                let suffix = street.suffixes.first().map(|suffix| format!(" ({suffix})")).unwrap_or_default();
+                format!("{number} {name}{suffix}")
+            }
         }
     }
 }
@@ -174,7 +187,13 @@ const ADD: &str = "
     ON CONFLICT (user_id, watch_type, subject) DO NOTHING
     RETURNING watch_id";
 
-const EXISTING: &str = "SELECT watch_id FROM watch_items WHERE user_id = $1 AND watch_type = $2 AND subject = $3";
+/// An address is the same whose street has a spelling of this one: what was stored before has others, or fewer.
+const EXISTING: &str = "
+    SELECT watch_id FROM watch_items
+     WHERE user_id = $1 AND watch_type = $2
+       AND (subject = $3
+            OR street_number = $4 AND street_names && $5 AND street_suffixes[1] IS NOT DISTINCT FROM $6)
+     ORDER BY watch_id LIMIT 1";
 
 const LIST: &str = "SELECT watch_id, watch_type, label, subject FROM watch_items WHERE user_id = $1 ORDER BY watch_type, subject LIMIT $2";
 
@@ -189,8 +208,16 @@ impl User {
         let transaction = connection.transaction().await?;
         let user = [(&self.user_id as &(dyn ToSql + Sync), Type::INT8)];
         transaction.query_typed("SELECT 1 FROM users WHERE user_id = $1 FOR UPDATE", &user).await?;
-        let same: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&self.user_id, Type::INT8), (&kind, Type::TEXT), (&canonical, Type::TEXT)];
+        let (number, street) = subject.address().unzip();
+        let (names, suffix) = (street.map(Street::all_names), street.and_then(|street| street.suffixes.first()));
+        let same: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&self.user_id, Type::INT8),
+            (&kind, Type::TEXT),
+            (&canonical, Type::TEXT),
+            (&number, Type::TEXT),
+            (&names, Type::TEXT_ARRAY),
+            (&suffix, Type::TEXT),
+        ];
         let existing = transaction.query_typed(EXISTING, &same).await?;
         let rows =
             if existing.is_empty() { self.add(&transaction, kind, &canonical, subject).await? } else { existing };
@@ -205,16 +232,16 @@ impl User {
         canonical: &str,
         subject: &Subject,
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let (mut permit, mut parcel, mut address, mut entity, mut neighborhood) = (None, None, None, None, None);
+        let (mut permit, mut parcel, mut entity, mut neighborhood) = (None, None, None, None);
         match &subject.what {
             What::Permit(number) => permit = Some(number),
             What::Parcel(of) => parcel = Some(of),
-            What::Address { number, street } => address = Some((number, street)),
+            What::Address { .. } => {}
             What::Entity(name) => entity = Some(name),
             What::Neighborhood(name) => neighborhood = Some(name),
         }
         let (block, lot) = (parcel.map(Parcel::block), parcel.map(Parcel::lot));
-        let (number, street) = (address.map(|address| address.0), address.map(|address| address.1));
+        let (number, street) = subject.address().unzip();
         let (names, suffixes) = (street.map(Street::all_names), street.map(|street| &street.suffixes));
         let whole = street.map(|street| &street.whole);
         let parameters: [(&(dyn ToSql + Sync), Type); 14] = [
@@ -297,5 +324,9 @@ mod tests {
         let address = |text| Subject::parse(Kind::Address, text).unwrap().canonical();
         assert_eq!(address("1455 Market St"), address("1455  MARKET street"));
         assert_ne!(address("1455 Market St"), address("1456 Market St"));
+        assert_eq!(address("12 St Francis Blvd"), address("12 Saint Francis Boulevard"));
+        // Of a street with many spellings too, what is kept fits into its column.
+        let longest = format!("1 s a {} ave n", "b ".repeat((LABEL_CHARS_MAX - 12) / 2).trim_end());
+        assert!(longest.len() > LABEL_CHARS_MAX - 3 && address(&longest).len() <= 200, "{longest}");
     }
 }

@@ -1,6 +1,7 @@
-//! The statements of a brief. `$1` is the user, `$2` the days to look back; each part is bounded, and each look-up of a watch
-//! goes through an index: the `LIMIT` in a lateral part keeps the planner from reading a table whole. Ninety days of changes
-//! are some hundred thousand, so they are reached from what is watched; of the whole city the newest 100,000 are counted.
+//! The statements of a brief. `$1` is the user, `$2` the days to look back, `$3` what may follow a street in an address; each
+//! part is bounded, and each look-up of a watch goes through an index: the `LIMIT` in a lateral part keeps the planner from
+//! reading a table whole. Ninety days of changes are some hundred thousand, so they are reached from what is watched; of the
+//! whole city the newest 100,000 are counted.
 //!
 //! People and firms are found among the newest 2,000 changes, which are more than a night brings, and besides by what happened
 //! to any 200 permits of each.
@@ -136,6 +137,7 @@ planned AS (
           CROSS JOIN LATERAL (
               SELECT * FROM planning_changes
                WHERE planning_address(address) ~>=~ begins AND planning_address(address) ~<~ (rtrim(begins) || '!')
+                 AND substr(planning_address(address), length(begins) + 1) ~ $3
                  AND change_date >= (SELECT day FROM since)
                ORDER BY change_date DESC LIMIT 50) changed
          WHERE w.watch_type = 'address') found

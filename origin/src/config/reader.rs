@@ -86,6 +86,11 @@ pub(super) fn http_url(value: &str) -> Option<String> {
     plain.then(|| value.trim_end_matches('/').to_owned())
 }
 
+/// The same without a path: where a server is, and not one of its pages.
+pub(super) fn http_server(value: &str) -> Option<String> {
+    http_url(value).filter(|_| reqwest::Url::parse(value).is_ok_and(|url| url.path() == "/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +107,20 @@ mod tests {
             ("-1s", None),
         ] {
             assert_eq!(duration(text), expected.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_no_page() {
+        for (url, is_url, is_server) in [
+            ("https://permits.example", true, true),
+            ("http://127.0.0.1:8787/", true, true),
+            ("https://permits.example/__seawall/purge", true, false),
+            ("https://permits.example/?all", false, false),
+            ("ftp://permits.example", false, false),
+            ("permits.example", false, false),
+        ] {
+            assert_eq!((http_url(url).is_some(), http_server(url).is_some()), (is_url, is_server), "{url}");
         }
     }
 }

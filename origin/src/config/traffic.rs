@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use seawall_upstash::Upstash;
 
-use super::{Reader, Secret, http_url, secret, var};
+use super::{Reader, Secret, http_server, secret, var};
 
 /// Who counts requests, and where.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     }
 
     pub(super) fn purge(&mut self) -> Option<Purge> {
-        let url = self.checked(&var::PURGE_URL, http_url);
+        let url = self.checked(&var::PURGE_URL, http_server);
         let secret = self.checked(&var::PURGE_SECRET, secret);
         if url.is_some() != secret.is_some() {
             self.refused.push("  PURGE_URL and PURGE_SECRET need each other: one of them is not set".to_owned());

@@ -213,7 +213,7 @@ pub(super) const PURGE_URL: Variable = Variable {
     name: "PURGE_URL",
     default: None,
     meaning: "The edge that stands before this site: loads and jobs tell it which pages are old (operating/purge.md). Needs `PURGE_SECRET`",
-    expected: "a URL such as https://permits.example, or nothing",
+    expected: "a URL without a path, such as https://permits.example, or nothing",
     secret: false,
 };
 

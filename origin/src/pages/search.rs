@@ -160,7 +160,7 @@ impl SearchPage {
         let mut frame = Frame::new(format!("Search: {}", found.query));
         let found_here = found.results.len();
         let here = link(&found.query, part, part.after.as_ref().map(ToString::to_string).as_deref());
-        let headline = headline(&found);
+        let headline = headline(&found, part);
         let note = note(&found);
         let newest = part.after.is_some().then(|| link(&found.query, part, None));
         let next = found.next.as_deref().map(|next| link(&found.query, part, Some(next)));
@@ -192,14 +192,16 @@ impl SearchPage {
     }
 }
 
-fn headline(found: &Found) -> String {
-    if found.kind == Some(Kind::PlanningRecord) || found.total == 0 && !found.planning.is_empty() {
+fn headline(found: &Found, part: &Part) -> String {
+    if found.filters_leave_nothing {
+        return format!("Nothing found for “{}” with these filters", found.query);
+    }
+    // Filters choose among permits, so with them those are counted.
+    let by_record = found.kind == Some(Kind::PlanningRecord) && !part.is_filtered();
+    if by_record || found.total == 0 && !found.planning.is_empty() {
         let at_least = if found.planning.len() as i64 == PLANNING_FOUND_MAX { "At least " } else { "" };
         let records = count(found.planning.len() as i64, "planning record");
         return format!("{at_least}{records} for “{}”", found.query);
-    }
-    if found.total == 0 && found.kind.is_some() {
-        return format!("Nothing found for “{}” with these filters", found.query);
     }
     if found.total == 0 {
         return format!("Nothing found for “{}”", found.query);
@@ -208,22 +210,26 @@ fn headline(found: &Found) -> String {
     format!("{at_least}{} for “{}”", count(found.total, "permit"), found.query)
 }
 
+/// That the suffix was let go.
+const ANY_SUFFIX: &str = "Nothing has this street suffix, so this is the name with any other.";
+
 /// Says which kind matched when it is not the one that the text looked like.
 fn note(found: &Found) -> String {
     match (found.kind, found.instead_of) {
-        (Some(kind), _) if found.total == 0 && !found.planning.is_empty() => {
-            format!("Matched as {}. No permit is known there.", kind.words())
+        (Some(kind), _) if found.filters_leave_nothing => {
+            format!("Without them something matches as {}.", kind.words())
         }
+        (Some(_), _) if found.total == 0 && found.suffix_ignored => {
+            format!("{ANY_SUFFIX} No permit is known there.")
+        }
+        (Some(kind), _) if found.total == 0 => format!("Matched as {}. No permit is known there.", kind.words()),
         (Some(Kind::PlanningRecord), None) => {
             "Matched as planning record. These are the permits of its parcel.".to_owned()
         }
-        (Some(kind), None) if found.total == 0 => format!("Without them something matches as {}.", kind.words()),
         (Some(kind), Some(closest)) => {
             format!("No {} like this has a permit, so this is what it found as a {}.", closest.words(), kind.words())
         }
-        (Some(_), None) if found.suffix_ignored => {
-            "Nothing has this street suffix, so this is the name with any other.".to_owned()
-        }
+        (Some(_), None) if found.suffix_ignored => ANY_SUFFIX.to_owned(),
         // Some of what matches is looked at, and what is newer may be among the rest.
         (Some(kind @ (Kind::Name | Kind::Description)), None) if found.total_is_at_least => {
             format!("Matched as {}.", kind.words())
@@ -326,6 +332,7 @@ mod tests {
             next: (total > i64::from(PAGE_SIZE)).then(|| "2015-01-01T00:00:00_1".to_owned()),
             similar: Vec::new(),
             suffix_ignored: false,
+            filters_leave_nothing: false,
             report: None,
             planning: Vec::new(),
             results,
@@ -384,7 +391,7 @@ mod tests {
     #[test]
     fn filters_that_leave_nothing_stay_to_be_taken_back() {
         let part = Part { status: Some("expired".into()), year: Some(2031), ..Part::default() };
-        let nothing = Found { kind: Some(Kind::Address), ..found(0, Vec::new()) };
+        let nothing = Found { kind: Some(Kind::Address), filters_leave_nothing: true, ..found(0, Vec::new()) };
         let html = SearchPage::of(nothing, &part).unwrap().render().unwrap();
         assert!(html.contains("with these filters") && !html.contains("Other ways to look"), "{html}");
         let query = "/search?q=1455%20Market%20%26%20%3Cb%3E";

@@ -24,6 +24,7 @@ pub use self::part::{Cursor, Part};
 pub(crate) use self::planning::Planned;
 use self::query::{Kind, Lookup, Query, Street};
 use self::sql::Statements;
+pub(crate) use self::street::AFTER_STREET;
 pub(crate) use self::suggest::{Suggestion, suggest};
 use super::limits::{PAGE_ROWS_MAX, PAGE_SIZE};
 use super::parcel::Parcel;
@@ -41,8 +42,8 @@ pub(crate) struct Found {
     /// The closest kind the text looked like, when that found nothing and a later one did. Any words may be a street.
     pub(crate) instead_of: Option<Kind>,
     pub(crate) page_size: u32,
-    /// Permits found on all pages, as far as they are counted. None with a `kind` means that the filters leave nothing, or that
-    /// only the planning department knows it.
+    /// Permits found on all pages, as far as they are counted. None with a `kind` means that the filters leave nothing, or else
+    /// that only the planning department knows it.
     pub(crate) total: i64,
     /// Whether there are more than `total`, or may be.
     pub(crate) total_is_at_least: bool,
@@ -56,6 +57,8 @@ pub(crate) struct Found {
     pub(crate) similar: Vec<Suggestion>,
     /// Whether the street's suffix had to be ignored to find anything.
     pub(crate) suffix_ignored: bool,
+    /// Whether there are permits, and none with these filters.
+    pub(crate) filters_leave_nothing: bool,
     /// The report of the parcel that was looked up, even when no permit is on it.
     pub(crate) report: Option<String>,
     /// What the planning department has there or of that number, whatever the filters, the newest.
@@ -139,6 +142,7 @@ impl ReadOnly for Search<'_> {
             next: None,
             similar: Vec::new(),
             suffix_ignored: false,
+            filters_leave_nothing: false,
             report: query.lookups.iter().find_map(|lookup| match lookup {
                 Lookup::Parcel(parcel) => Some(parcel.path()),
                 _ => None,
@@ -148,13 +152,13 @@ impl ReadOnly for Search<'_> {
         };
         for lookup in &query.lookups {
             let (mut hits, planning) = tokio::try_join!(ask(reader, lookup, part), planning::find(reader, lookup))?;
-            let mut is_it = hits.total > 0 || !planning.is_empty();
+            let mut filters_leave_nothing = false;
             if hits.total == 0 && part.is_filtered() {
                 let all = ask(reader, lookup, &Part::default()).await?;
-                is_it |= all.total > 0;
+                filters_leave_nothing = all.total > 0;
                 hits.facets = all.facets;
             }
-            if is_it {
+            if hits.total > 0 || filters_leave_nothing || !planning.is_empty() {
                 let closest = query.lookups.first().filter(|closest| !closest.is_a_guess()).map(Lookup::kind);
                 found.kind = Some(lookup.kind());
                 found.instead_of = closest.filter(|closest| *closest != lookup.kind());
@@ -168,7 +172,9 @@ impl ReadOnly for Search<'_> {
                     found.next = hits.places.last().map(ToString::to_string);
                 }
                 found.results = hits.results;
-                if found.report.is_none() && (hits.total == 0 || matches!(lookup, Lookup::PlanningRecord(_))) {
+                found.filters_leave_nothing = filters_leave_nothing;
+                let leads = !found.suffix_ignored && (hits.total == 0 || matches!(lookup, Lookup::PlanningRecord(_)));
+                if found.report.is_none() && leads {
                     found.report = planning::only_parcel(&planning);
                 }
                 found.planning = planning;
@@ -281,6 +287,10 @@ pub(crate) async fn all(
             return Ok(Some(rows.map(|row| row.and_then(|row| Ok((row.try_get(0)?, Permit::read(&row, 1)?))))));
         }
         drop(rows);
+        // A page stops at what only the planning department knows, and shows no permit.
+        if !planning::find(client, lookup).await?.is_empty() {
+            return Ok(None);
+        }
         if part.is_filtered() {
             let (statements, parameters) = prepare(lookup, &Part::default(), 1);
             let mut without = Box::pin(client.query_typed_raw(&statements.all, parameters).await?);

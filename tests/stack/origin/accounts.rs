@@ -228,6 +228,24 @@ async fn only_ones_own_forms_change_anything() -> Result<()> {
     assert_eq!(one.submit("/account/unwatch", &format!("watch_id={id}")).await?.status, 303);
     assert_eq!(accounts.database.number("SELECT count(*) FROM watch_items").await?, 0);
 
+    // An address is one in every spelling, also one that was stored when fewer were known.
+    let stored = "INSERT INTO watch_items (user_id, watch_type, subject, label, street_number, street_names, street_suffixes, street_whole)
+        SELECT user_id, 'address', '12 st francis (bl)', '12 St Francis Blvd', '12', '{st francis,st francis blvd}',
+               '{bl,boulevard,blvd}', '{st francis blvd}' FROM users WHERE email = 'one@example.org'";
+    accounts.database.connect().await?.batch_execute(stored).await?;
+    for (address, watched) in [
+        ("12 St Francis Blvd", 1),
+        ("12 Saint Francis Boulevard", 1),
+        ("12 St Francis Ave", 2),
+        ("100 S Van Ness Ave", 3),
+        ("100 South Van Ness Ave", 3),
+        ("102 S Van Ness Ave", 4),
+    ] {
+        assert_eq!(one.submit("/account/watch", &format!("kind=address&subject={address}")).await?.status, 303);
+        assert_eq!(accounts.database.number("SELECT count(*) FROM watch_items").await?, watched, "{address}");
+    }
+    accounts.database.connect().await?.batch_execute("DELETE FROM watch_items").await?;
+
     // The bound: fifty at once leave room for none, also when ten ask at once for the last place.
     for number in 0..49 {
         assert_eq!(one.submit("/account/watch", &format!("kind=permit&subject=2023{number:04}")).await?.status, 303);

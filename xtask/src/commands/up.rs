@@ -112,11 +112,10 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
 fn start_origin(origin: &Origin, arguments: &Arguments, operator: &Operator, logs: Logs) -> Result<Listening> {
     // Links in mail lead to the edge, as a visitor would.
     let base_url = format!("http://127.0.0.1:{}", arguments.port);
-    let purge_url = format!("{base_url}/__seawall/purge");
     let variables = [
         ("TRUSTED_PROXY_HOPS", "1"),
         ("BASE_URL", &*base_url),
-        ("PURGE_URL", &purge_url),
+        ("PURGE_URL", &base_url),
         ("PURGE_SECRET", &operator.secret),
         ("ADMIN_EMAIL", ADMIN_EMAIL),
         ("INVITE_CODES", INVITE_CODE),

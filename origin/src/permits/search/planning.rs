@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 use super::query::Lookup;
+use super::street::AFTER_STREET;
 use super::{Parameter, text, texts};
-use crate::db::Reader;
 use crate::permits::limits::{PLANNING_EXAMINED_MAX, PLANNING_FOUND_MAX};
 use crate::permits::parcel::Parcel;
 
@@ -28,19 +28,20 @@ pub(crate) struct Planned {
 }
 
 /// The records of a look-up, the newest first; none for what has none.
-pub(super) async fn find(reader: &Reader, lookup: &Lookup) -> Result<Vec<Planned>, tokio_postgres::Error> {
+pub(super) async fn find(client: &Client, lookup: &Lookup) -> Result<Vec<Planned>, tokio_postgres::Error> {
     let (statement, parameters): (&str, Vec<Parameter>) = match lookup {
         Lookup::PlanningRecord(number) => (&BY_NUMBER, vec![text(number.clone())]),
         Lookup::Parcel(parcel) => (&BY_PARCEL, vec![texts(&parcel.block_spellings()), texts(&parcel.lot_spellings())]),
         Lookup::Address { number, street } => {
             let street = [texts(&street.all_names()), texts(&street.suffixes), texts(&street.whole)];
-            (&BY_ADDRESS, [text(number.clone())].into_iter().chain(street).collect())
+            let after = text(AFTER_STREET.clone());
+            (&BY_ADDRESS, [text(number.clone())].into_iter().chain(street).chain([after]).collect())
         }
         _ => return Ok(Vec::new()),
     };
     let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
         parameters.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect();
-    reader.query_typed(statement, &parameters).await?.iter().map(Planned::read).collect()
+    client.query_typed(statement, &parameters).await?.iter().map(Planned::read).collect()
 }
 
 impl Planned {
@@ -72,11 +73,13 @@ static BY_NUMBER: LazyLock<String> =
 /// `$1`: spellings of the block; `$2`: of the lot.
 static BY_PARCEL: LazyLock<String> = LazyLock::new(|| newest("planning_records", "block = ANY($1) AND lot = ANY($2)"));
 
-/// `$1`: the house number; `$2` to `$4`: the street. An address begins with it, and ends where a word does.
+/// `$1`: the house number; `$2` to `$4`: the street; `$5`: what may follow it. An address begins with it, and ends where a word
+/// does. The index gives all that begin so, which at one number of a street are few.
 static BY_ADDRESS: LazyLock<String> = LazyLock::new(|| {
     let begins = "planning_begins($1, $2, $3, $4) AS begins CROSS JOIN LATERAL (
         SELECT * FROM planning_records
-         WHERE planning_address(address) ~>=~ begins AND planning_address(address) ~<~ (rtrim(begins) || '!')";
+         WHERE planning_address(address) ~>=~ begins AND planning_address(address) ~<~ (rtrim(begins) || '!')
+           AND substr(planning_address(address), length(begins) + 1) ~ $5";
     newest(&format!("{begins} LIMIT {PLANNING_EXAMINED_MAX}) known"), "true")
 });
 

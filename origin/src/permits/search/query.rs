@@ -66,6 +66,11 @@ impl Lookup {
         matches!(self, Self::Street(street) if street.suffixes.is_empty())
     }
 
+    /// Whether the text has the number of a permit, a record, a parcel or a house, which no name of a person looks like.
+    fn has_a_number(&self) -> bool {
+        matches!(self, Self::PermitNumber(_) | Self::Parcel(_) | Self::PlanningRecord(_) | Self::Address { .. })
+    }
+
     /// Whether this look-up is `closest` without the suffix of its street.
     #[must_use]
     pub fn ignores_suffix_of(&self, closest: Option<&Self>) -> bool {
@@ -154,24 +159,42 @@ impl Query {
         }
         // ASCII only: what else has two cases is left to the database, whose locale decides.
         let lower = text.to_ascii_lowercase();
-        let mut lookups = Vec::new();
-        lookups.extend(by_whom(&lower).and_then(name).map(Lookup::Name));
-        let lower = where_at(&lower).unwrap_or(&lower).to_owned();
-        if let Some(parcel) = labelled_parcel(&lower) {
-            lookups.push(Lookup::Parcel(parcel));
+        let lower = lower.trim_end_matches(['?', '!', '.', ' ']);
+        let lookups = if let Some(whom) = by_whom(lower) {
+            name_first(lookups(whom))
+        } else if let Some(what) = of_what(lower) {
+            let lookups = lookups(what);
+            if lookups.first().is_some_and(Lookup::has_a_number) { lookups } else { name_first(lookups) }
         } else {
-            lookups.extend(permit_number(&lower).map(Lookup::PermitNumber));
-            lookups.extend(bare_parcel(&lower).map(Lookup::Parcel));
-            lookups.extend(planning_record(&lower).map(Lookup::PlanningRecord));
-            lookups.extend(neighborhood::find(&lower).map(Lookup::Neighborhood));
-            lookups.extend(street::lookups(&lower));
-            let name = name(&lower);
-            let words = name.is_some().then(|| Lookup::Words(lower.clone()));
-            lookups.extend(name.map(Lookup::Name));
-            lookups.extend(words);
-        }
+            lookups(where_at(lower).unwrap_or(lower))
+        };
         Ok(Self { text, lookups })
     }
+}
+
+/// The same with a person or a firm before all else.
+fn name_first(mut lookups: Vec<Lookup>) -> Vec<Lookup> {
+    if let Some(name) = lookups.iter().position(|lookup| matches!(lookup, Lookup::Name(_))) {
+        lookups[..=name].rotate_right(1);
+    }
+    lookups
+}
+
+/// What the text, in lower case, may name, closest first.
+fn lookups(text: &str) -> Vec<Lookup> {
+    if let Some(parcel) = labelled_parcel(text) {
+        return vec![Lookup::Parcel(parcel)];
+    }
+    let mut lookups = Vec::new();
+    lookups.extend(permit_number(text).map(Lookup::PermitNumber));
+    lookups.extend(bare_parcel(text).map(Lookup::Parcel));
+    lookups.extend(planning_record(text).map(Lookup::PlanningRecord));
+    lookups.extend(neighborhood::find(text).map(Lookup::Neighborhood));
+    lookups.extend(street::lookups(text));
+    if let Some(name) = name(text) {
+        lookups.extend([Lookup::Name(name), Lookup::Words(text.to_owned())]);
+    }
+    lookups
 }
 
 /// 11 or 12 digits starting with the year, 7 digits and perhaps an S, M and 6 or 7 digits, and the trades'
@@ -270,10 +293,14 @@ pub(super) fn planning_record(text: &str) -> Option<String> {
 /// What follows the number of a planning record: three letters, and for a part of a project a dash and its number.
 const PLANNING_LETTERS_MAX: usize = 10;
 
-/// Whom "permits by smith", "who is smith" and "smith's permits" name.
+/// Whom "permits by smith" and "who is smith" name.
 fn by_whom(text: &str) -> Option<&str> {
-    let before = ["permits by ", "permits of ", "projects by ", "projects of ", "find contractor ", "who is "];
-    let after = ["'s permits", "'s projects"];
+    ["permits by ", "projects by ", "find contractor ", "who is "].iter().find_map(|words| text.strip_prefix(words))
+}
+
+/// Whom, or which place, "permits of smith" and "smith's permits" name.
+fn of_what(text: &str) -> Option<&str> {
+    let (before, after) = (["permits of ", "projects of "], ["'s permits", "'s projects"]);
     let begins = before.iter().find_map(|words| text.strip_prefix(words));
     begins.or_else(|| after.iter().find_map(|words| text.strip_suffix(words)))
 }
@@ -282,7 +309,7 @@ fn by_whom(text: &str) -> Option<&str> {
 fn where_at(text: &str) -> Option<&str> {
     let what = ["permits", "permit", "projects", "complaints", "violations"];
     let rest = what.iter().find_map(|word| text.strip_prefix(word)?.strip_prefix(' '))?;
-    ["at ", "on ", "in ", "for ", "near "].iter().find_map(|word| rest.strip_prefix(word))
+    ["at ", "on ", "in ", "for ", "near ", "of "].iter().find_map(|word| rest.strip_prefix(word))
 }
 
 /// The words of a person's or a firm's name, when there is enough of it to look up.
@@ -386,6 +413,19 @@ mod tests {
             ("complaints in SoMa", "neighborhood south of market"),
             ("permits for block 3507 lot 4", "parcel 3507/004"),
             ("permits", "street permits"),
+            ("Who is Ann Smith?", "name ann+smith; street ann smith; words ann smith"),
+            ("permits at 1455 Market St?", "address 1455 market (st)"),
+            ("1455 Market St.", "address 1455 market (st)"),
+            ("What about 201508053399?!", "street what about 201508053399"),
+            ("201508053399 ?", "permit 201508053399"),
+            ("permits of 1455 Market St", "address 1455 market (st)"),
+            ("1455 Market St’s permits?", "address 1455 market (st)"),
+            ("complaints of 1455 Market St", "address 1455 market (st)"),
+            ("projects of block 3507 lot 4", "parcel 3507/004"),
+            ("projects of 3507/004", "parcel 3507/004"),
+            ("permits of Ann Smith", "name ann+smith; street ann smith; words ann smith"),
+            ("permits of Smith Construction, Inc.", "name smith+construction+inc"),
+            ("permits by 24 Hour Builders", "name 24+hour+builders; address 24 hour builders"),
         ] {
             let found = lookups(text);
             assert!(found == expected || found.starts_with(&format!("{expected};")), "{text:?}: {found}");

@@ -4,6 +4,7 @@
 //! Embarcadero`, `South Park`, `Mission Bay Blvd North`).
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use super::query::Lookup;
 
@@ -65,6 +66,15 @@ const ALIKE: &[(&str, &str)] = &[("saint", "st"), ("mount", "mt"), ("doctor", "d
 
 /// Most digits of a house number.
 const NUMBER_DIGITS_MAX: usize = 5;
+
+/// What may follow the beginning of an address of the planning department's, as a regular expression: a suffix, where the
+/// beginning has none, and then a zip code or another number, a sign, a unit or the city. Any other word makes it another
+/// street: `550 Mission Rock St` is none of Mission St. Each word of the address ends in a blank.
+pub(crate) static AFTER_STREET: LazyLock<String> = LazyLock::new(|| {
+    let suffixes = SUFFIXES.concat().join("|");
+    let units = UNIT_WORDS.join("|");
+    format!("^(({suffixes}) )?(([^[:alpha:]]|(({units}|san francisco|sf|ca) )).*)?$")
+});
 
 /// A street, in the spellings the city may use. All in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]

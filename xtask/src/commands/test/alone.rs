@@ -1,7 +1,7 @@
 //! Tests that cross processes share one machine with all the others, so a failure may be the machine's: the few that fail are
 //! run once more by themselves (docs/decisions/0029-a-second-run-alone.md).
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use seawall_xtask::project::Project;
 use seawall_xtask::step::Steps;
 use seawall_xtask::{process, screen};
@@ -16,13 +16,15 @@ const ALONE_MAX: usize = 3;
 pub(super) fn prove(project: &Project, name: &str, arguments: &[&str], steps: &Steps) -> Result<()> {
     let failed = steps.run(name, |step| {
         let (status, said) = process::try_aloud(name, super::cargo(project, arguments))?;
-        let failed = if status.success() { Vec::new() } else { failed(&said) };
-        if !status.success() && !(1..=ALONE_MAX).contains(&failed.len()) {
+        if status.success() {
+            return Ok(Vec::new());
+        }
+        let failed = failed(&said);
+        let are_all = count(&said, " failed;") == Some(failed.len());
+        if !are_all || !(1..=ALONE_MAX).contains(&failed.len()) {
             bail!("{name} failed ({status})");
         }
-        if !failed.is_empty() {
-            step.note(&format!("{} failed", failed.join(", ")));
-        }
+        step.note(&format!("{} failed", failed.join(", ")));
         Ok(failed)
     })?;
     if failed.is_empty() {
@@ -32,7 +34,12 @@ pub(super) fn prove(project: &Project, name: &str, arguments: &[&str], steps: &S
     let chosen = ["--", "--exact", "--test-threads=1"];
     let arguments: Vec<&str> =
         arguments.iter().copied().chain(chosen).chain(failed.iter().map(String::as_str)).collect();
-    steps.run(&again, |_| process::run_aloud(&again, super::cargo(project, &arguments)))?;
+    steps.run(&again, |_| {
+        let (status, said) = process::try_aloud(&again, super::cargo(project, &arguments))?;
+        let passed = count(&said, " passed;");
+        ensure!(status.success() && passed == Some(failed.len()), "failed again ({status})");
+        Ok(())
+    })?;
     screen::line(&format!("passed alone only, and worth a look: {}", failed.join(", ")));
     Ok(())
 }
@@ -41,6 +48,12 @@ pub(super) fn prove(project: &Project, name: &str, arguments: &[&str], steps: &S
 fn failed(said: &str) -> Vec<String> {
     let Some((_, list)) = said.rsplit_once("failures:\n") else { return Vec::new() };
     list.lines().map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
+}
+
+/// The number before a word in the line of results.
+fn count(said: &str, word: &str) -> Option<usize> {
+    let line = said.lines().rev().find(|line| line.starts_with("test result: "))?;
+    line.split_once(word)?.0.rsplit(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -61,5 +74,9 @@ mod tests {
         ] {
             assert_eq!(failed(said), expect, "{said}");
         }
+        assert_eq!((count(&two, " passed;"), count(&two, " failed;")), (Some(2), Some(2)));
+        // Another stream's line stands between the names, so that one of them is missed.
+        let torn = two.replace("    c::d", "error: test failed\n    c::d");
+        assert_ne!(Some(failed(&torn).len()), count(&torn, " failed;"));
     }
 }
