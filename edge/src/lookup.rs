@@ -212,7 +212,10 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
     let now = platform.now();
     let Content::Whole { length: Some(length) } = found.metadata.content else { return };
     let kept_as = found.variant.as_ref().map_or(*key, |(variant, _)| *variant);
-    let into_memory = found.tier != Tier::Memory && isolate.memory.borrow().responses.wants(key, length, now);
+    // Memory does not answer with what is stale.
+    let is_fresh = found.metadata.current_age(now) < found.metadata.freshness_lifetime;
+    let into_memory =
+        is_fresh && found.tier != Tier::Memory && isolate.memory.borrow().responses.wants(key, &kept_as, length, now);
     let into_near = found.tier == Tier::Far;
     if !into_memory && !into_near {
         return;
@@ -231,7 +234,10 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
             memory.keep(&key, kept_as, Kept::Response(Box::new(metadata), ready), bytes, now);
             if let Some((_, variants)) = variant {
                 let bytes = variants.bytes();
-                memory.keep(&key, key, Kept::Variants(variants), bytes, now);
+                if !memory.keep(&key, key, Kept::Variants(variants), bytes, now) {
+                    // Nobody finds the one without the other.
+                    memory.forget(&kept_as);
+                }
             }
         });
     }

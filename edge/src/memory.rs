@@ -104,18 +104,20 @@ impl<P: Platform> Responses<P> {
         }
     }
 
-    /// Whether a response of `bytes` under `key` would get in: it is small, and asked for often enough.
-    pub(crate) fn wants(&self, key: &CacheKey, bytes: u64, now: Timestamp) -> bool {
+    /// Whether a response of `bytes` for the URL `url` would get in under `key`: it is small, and asked for often enough.
+    pub(crate) fn wants(&self, url: &CacheKey, key: &CacheKey, bytes: u64, now: Timestamp) -> bool {
         let fits = usize::try_from(bytes).ok().filter(|bytes| *bytes <= MEMORY_ENTRY_BYTES_MAX);
         fits.is_some_and(|bytes| {
-            self.seen.count(key.low_bits()) >= SEEN_MIN && self.room_for(key, bytes, now).is_some()
+            // It takes the place of what is there under its own name.
+            let own = self.places.get(key).copied();
+            self.seen.count(url.low_bits()) >= SEEN_MIN && self.room_for(url, bytes, own, now).is_some()
         })
     }
 
-    /// Keeps something for the URL `url` under `key`, unless others there are asked for as often as that URL.
-    pub(crate) fn keep(&mut self, url: &CacheKey, key: CacheKey, kept: Kept<P>, bytes: usize, now: Timestamp) {
+    /// Keeps something for the URL `url` under `key`, unless others there are asked for as often as that URL; whether it did.
+    pub(crate) fn keep(&mut self, url: &CacheKey, key: CacheKey, kept: Kept<P>, bytes: usize, now: Timestamp) -> bool {
         self.forget(&key);
-        let Some(mut victims) = self.room_for(url, bytes, now) else { return };
+        let Some(mut victims) = self.room_for(url, bytes, None, now) else { return false };
         // From the back, so that the places of those still to go stay what they are. Not sorted: they are few, and a sort
         // is 2 KB of code.
         while let Some((last, place)) = victims.iter().copied().enumerate().max_by_key(|(_, place)| *place) {
@@ -127,6 +129,7 @@ impl<P: Platform> Responses<P> {
         self.bytes += bytes;
         self.entries.push(Entry { url: *url, key, kept, bytes, until });
         self.hand = self.hand.wrapping_add(SAMPLE);
+        true
     }
 
     /// Forgets what is kept under `key`: it was replaced or invalidated.
@@ -141,13 +144,15 @@ impl<P: Platform> Responses<P> {
         (entry.until > now).then_some(&entry.kept)
     }
 
-    /// The places that have to be given up for `bytes` under `key`; `None` when they are worth more than it.
-    fn room_for(&self, key: &CacheKey, bytes: usize, now: Timestamp) -> Option<Vec<usize>> {
+    /// The places that have to be given up for `bytes` of the URL `url`, with `own`, which is given up anyhow; `None` when
+    /// they are worth more than it.
+    fn room_for(&self, url: &CacheKey, bytes: usize, own: Option<usize>, now: Timestamp) -> Option<Vec<usize>> {
         if bytes > MEMORY_ENTRY_BYTES_MAX {
             return None;
         }
-        let worth = self.seen.count(key.low_bits());
-        let (mut victims, mut freed) = (Vec::new(), 0);
+        let worth = self.seen.count(url.low_bits());
+        let mut victims: Vec<usize> = own.into_iter().collect();
+        let mut freed: usize = victims.iter().map(|place| self.entries[*place].bytes).sum();
         while self.bytes - freed + bytes > MEMORY_BYTES_MAX || self.entries.len() - victims.len() >= MEMORY_ENTRIES_MAX
         {
             let sample = (0..self.entries.len()).map(|step| (self.hand + step) % self.entries.len());

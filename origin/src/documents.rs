@@ -30,6 +30,7 @@ use crate::digest::hex;
 use crate::error::Error;
 use crate::flights::Flights;
 use crate::guard::Guard;
+use crate::health::Watch;
 use crate::http::cache::Reuse;
 use crate::http::observe::DatabaseTime;
 use crate::logging::Seldom;
@@ -96,6 +97,8 @@ pub(crate) struct Documents {
     cache: PageCache,
     near: Option<Arc<Memory>>,
     databases: Databases,
+    /// Tells whether the database speaks when the pool cannot.
+    watch: Arc<Watch>,
     flights: Flights,
     purges: Arc<Purges>,
     /// Who asks what was purged.
@@ -143,7 +146,7 @@ const LIFETIME: Lifetime = Lifetime { ttl: Duration::from_secs(15 * 60), stale: 
 
 impl Documents {
     /// Keeps at most `bytes_max` in memory; with zero every document is made for each request, and none is kept.
-    pub(crate) fn new(cache: PageCache, databases: Databases, bytes_max: u64) -> Self {
+    pub(crate) fn new(cache: PageCache, databases: Databases, watch: Arc<Watch>, bytes_max: u64) -> Self {
         let near = (bytes_max > 0).then(|| Arc::new(memory(bytes_max)));
         // Constants, which a test of this file checks.
         let looks = breaker::Config::new(LOOKS).expect("the settings are in their ranges");
@@ -151,6 +154,7 @@ impl Documents {
             cache,
             near,
             databases,
+            watch,
             flights: Flights::default(),
             purges: Arc::new(Purges::new(LIFETIME.ttl)),
             listening: Arc::default(),

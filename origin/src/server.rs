@@ -46,7 +46,7 @@ use crate::{assets, openapi, pages, policy, stats};
 /// What the routes share.
 pub(crate) struct Site {
     pub(crate) databases: Databases,
-    pub(crate) watch: Watch,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) context: Arc<Context>,
     pub(crate) jobs: Queue,
     pub(crate) limiter: Arc<Limiter>,
@@ -65,7 +65,9 @@ impl Site {
         let soda = Client::new(&config.soda, policy::soda_breaker(policy)?)?;
         let live = Live::new(config.soda.in_reports.then(|| soda.clone()));
         let cache = PageCache::new(databases.primary().clone());
-        let documents = Documents::new(cache.clone(), databases.clone(), config.site.page_memory_bytes);
+        let watch = Arc::new(Watch::new(config.database.clone()));
+        let memory_bytes = config.site.page_memory_bytes;
+        let documents = Documents::new(cache.clone(), databases.clone(), Arc::clone(&watch), memory_bytes);
         let jobs = Queue::new(databases.primary().clone());
         let limiter = Arc::new(Limiter::new(config.limits.clone(), Arc::clone(policy))?);
         let accounts = Accounts::new(config.accounts.clone())?;
@@ -80,7 +82,6 @@ impl Site {
             accounts: Arc::clone(&accounts),
             mailer,
         });
-        let watch = Watch::new(config.database.clone());
         Ok(Arc::new(Self {
             databases,
             watch,

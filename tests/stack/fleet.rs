@@ -244,7 +244,6 @@ fn window() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / 10)
 }
 
-/// Two isolates of one place: ten visitors of each miss the same page at once.
 /// The origin never sees the field in which a client says so, and what it answers is stored for nobody all the same.
 #[tokio::test]
 async fn what_a_client_forbids_to_store_is_not_stored() -> Result<()> {
@@ -257,6 +256,7 @@ async fn what_a_client_forbids_to_store_is_not_stored() -> Result<()> {
     Ok(())
 }
 
+/// Ten visitors of one isolate who ask for the same page at once.
 fn crowd(fleet: &Fleet, isolate: usize, target: &'static str) -> Vec<JoinHandle<Result<Answer>>> {
     (0..10).map(|_| tokio::spawn(fleet.visitor(isolate).get(target))).collect()
 }

@@ -234,6 +234,11 @@ async fn records_of_the_planning_department_lead_to_their_parcel() -> Result<()>
         assert!(page.contains("with these filters</h1>") && page.contains("2013.0627E"), "{text}: {page}");
         assert!(!page.contains("No permit is known there"), "{text}: {page}");
     }
+    // The records of a number are counted, and with filters what those choose among.
+    for (filter, headline) in [("", "<h1>1 planning record for"), ("&status=issued", "<h1>1 permit for")] {
+        let page = site.visitor().get(&format!("/search?q=2013.0627E{filter}")).await?.text();
+        assert!(page.contains(headline), "{headline}: {page}");
+    }
     // An export has of an address what its page has, and goes on to the street where the page does.
     for (text, rows) in [("5+3rd+St", 0), ("550+Mission+St", 1)] {
         let job = site.visitor().ask("POST", &format!("/api/v1/exports?q={text}")).send().await?.field("location");

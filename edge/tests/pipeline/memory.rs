@@ -312,6 +312,35 @@ fn what_is_asked_for_alike_stays() {
     assert!(at_once(&world, &edge, "/popular", &[]).is_some());
 }
 
+/// What is not believed any more is read anew into the place that it has, though all others are worth as much.
+#[test]
+fn a_page_takes_its_own_place_again() {
+    let policy = "version = 1\n[upstream.origin]\n[[route]]\nname = \"all\"\npath = \"/**\"\n\
+                  cache = { edge = { fresh = \"1h\" } }\n";
+    let world = World::new(Policy::compile(policy).unwrap(), 1);
+    let edge = world.edge();
+    world.origin(page("the page"));
+    let ask = |target: &str, times: usize| {
+        for _ in 0..times {
+            let _ = get(&world, &edge, target);
+            world.settle();
+        }
+    };
+    let has = |target: &str| at_once(&world, &edge, target, &[]).is_some();
+    ask("/first", 6);
+    world.advance(MEMORY_BELIEVED_FOR - seconds(1));
+    for page in 1..MEMORY_ENTRIES_MAX {
+        ask(&format!("/{page}"), 5);
+    }
+    // What is compared next are not the first places any more.
+    ask("/popular", 20);
+    assert!(has("/popular") && has("/first"));
+    world.advance(seconds(1));
+    assert!(!has("/first"));
+    ask("/first", 1);
+    assert!(has("/first"));
+}
+
 /// RFC 9110 §15.4.5 asks of a 304 no more than the fields that a cache needs; the others are those of what is stored.
 #[test]
 fn what_a_bare_304_confirms_in_memory_keeps_its_tags_and_its_lifetime() {

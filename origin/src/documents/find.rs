@@ -11,8 +11,10 @@
 //! beside the serving. Meanwhile what is in memory is served at once, for [`OLD_MAX`], as something that the edge must not store.
 //! What is not in memory is made without being kept where the page cache does not answer: a replica may have what it needs.
 //! Once the database has been silent for a while and no replica answers, it is refused at once: one request in about a
-//! second asks whether that is over.
+//! second asks whether that is over. Where only cheap documents are asked for, which ask the page cache nothing, who waits for one
+//! listens beside that; and where no connection of the pool is free to listen, health's session tells.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,9 +27,6 @@ use crate::error::Error;
 use crate::guard::{Call, End};
 use crate::http::limits::REQUEST_TIME_MAX;
 use crate::page_cache::{Answer, Entry as _, Found};
-
-/// What is in memory is served for so long when the database cannot be asked.
-const OLD_MAX: Duration = Duration::from_secs(86_400);
 
 /// Longest wait for a document to be made anew where there is something in memory, and for one that a replica has to make.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -60,7 +59,7 @@ impl Documents {
         if let Some(found) = young() {
             return Ok(found);
         }
-        let before = near.get(&key).filter(|near| near.seen.elapsed() < OLD_MAX);
+        let before = near.get(&key).filter(|near| near.is_of_use(Instant::now()));
         if let Some(before) = before.as_ref().filter(|before| before.lifetime_alone().is_some()) {
             if !self.listen(Doubt::Serve).await {
                 return Ok(before.unconfirmed());
@@ -143,7 +142,12 @@ impl Documents {
             {
                 return self.cache.serve(&stored, found).await;
             }
-            stored.compute().await.map(|payload| (Answer::Other(payload, None), false))
+            let payload = tokio::select! {
+                biased;
+                payload = stored.compute() => payload?,
+                never = self.listen_beside() => match never {},
+            };
+            Ok((Answer::Other(payload, None), false))
         };
         let (answer, is_old) = tokio::time::timeout(time, made).await.map_err(|_| too_long())??;
         Ok(remember(&near, key, Near::read(answer, before.as_deref(), seen, is_old)?))
@@ -210,6 +214,15 @@ impl Documents {
         hearing.await.unwrap_or(false)
     }
 
+    /// Listens for as long as something else takes that asks the database: what asks the tables alone tells nobody when it gets
+    /// no answer.
+    async fn listen_beside(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(HEARD_WITHIN).await;
+            self.listen(Doubt::Serve).await;
+        }
+    }
+
     /// Asks what was purged, and tells the breaker whether the database spoke.
     async fn hear(self, call: Call) -> bool {
         let asked = Instant::now();
@@ -222,16 +235,28 @@ impl Documents {
         self.word(self.cache.peek(key, known)).await
     }
 
-    /// What the database says within [`HEARD_WITHIN`]. A pool whose connections are all lent says nothing about it.
+    /// What the database says within [`HEARD_WITHIN`]. A pool whose connections are all lent says nothing about it; who borrowed
+    /// them may be waiting too, so health is asked.
     async fn word<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let heard = tokio::time::timeout(HEARD_WITHIN, asked).await;
         match &heard {
             Err(_) if !self.cache.is_crowded_out() => self.silence.go_on(Instant::now()),
-            Err(_) => {}
+            // Beside this, since it may take longer than anybody waits here.
+            Err(_) => drop(tokio::spawn(self.clone().hear_of_health(Instant::now()))),
             Ok(Err(error)) if error.is_busy() => {}
             Ok(_) => self.silence.end(),
         }
         heard.unwrap_or_else(|_| Err(too_long()))
+    }
+
+    /// Whether the database speaks to health's session, of which there is one whatever the pool lends. The silence that it finds
+    /// goes on since `late`.
+    async fn hear_of_health(self, late: Instant) {
+        if self.watch.hears().await {
+            self.silence.end();
+        } else {
+            self.silence.go_on(late);
+        }
     }
 
     fn end<T>(&self, call: Call, heard: &Result<T, Error>) {
@@ -266,4 +291,85 @@ async fn newer(
 
 fn too_long() -> Error {
     Error::busy("a document took too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_core::breaker;
+
+    use super::super::memory::{Content, memory};
+    use super::super::{Page, Written};
+    use super::*;
+    use crate::config::Config;
+    use crate::db::Databases;
+    use crate::health::Watch;
+    use crate::page_cache::PageCache;
+
+    /// What nobody can make.
+    #[derive(Clone)]
+    struct Lost;
+
+    impl Document for Lost {
+        fn name(&self) -> String {
+            "/lost".to_owned()
+        }
+
+        fn content_type(&self) -> &'static str {
+            "text/plain"
+        }
+
+        fn tags(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn is_cheap(&self) -> bool {
+            true
+        }
+
+        async fn write(&self) -> Result<Written, Error> {
+            Err(Error::database_away("there is none"))
+        }
+    }
+
+    /// Nothing listens where its database should be.
+    fn documents() -> Documents {
+        let url = |name: &str| (name == "DATABASE_URL").then(|| "postgres://nobody@127.0.0.1:1/none".to_owned());
+        let config = Config::read(url).unwrap().database;
+        let databases = Databases::open(&config, breaker::Config::default()).unwrap();
+        let cache = PageCache::new(databases.primary().clone());
+        Documents::new(cache, databases, Arc::new(Watch::new(config)), 1_000_000)
+    }
+
+    #[tokio::test]
+    async fn while_nobody_can_say_a_page_is_served_for_a_day_and_a_404_for_a_minute() {
+        let page = Content::Page(Page::new("a page"));
+        let missing = Content::Missing("There is none.".into());
+        for (content, age_s, status) in [
+            (&page, 86_390, 200),
+            (&page, 86_400, 503),
+            (&missing, 50, 404),
+            (&missing, 60, 503),
+            (&missing, 86_390, 503),
+        ] {
+            let documents = documents();
+            let memory = Arc::new(memory(1_000_000));
+            let seen = Instant::now().checked_sub(Duration::from_secs(age_s)).expect("the clock goes back so far");
+            let known = Near {
+                content: content.clone(),
+                computed_at: None,
+                seen,
+                tags: Arc::new([]),
+                is_passing: matches!(content, Content::Missing(_)),
+                is_old: false,
+            };
+            let stored = Stored { document: Lost, build: Arc::clone(&documents.build) };
+            remember(&memory, stored.key(), known);
+            let found = match documents.find(&memory, stored).await {
+                Ok(found) if matches!(found.content, Content::Missing(_)) => 404,
+                Ok(_) => 200,
+                Err(error) => error.status().as_u16(),
+            };
+            assert_eq!(found, status, "{content:?} after {age_s} s");
+        }
+    }
 }

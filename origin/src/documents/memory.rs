@@ -37,8 +37,12 @@ pub(super) enum Content {
 /// Bytes of a usual document with its name, from which the number of entries is guessed.
 const USUAL_BYTES: u64 = 16 * 1024;
 
-/// How long it is believed that something is not there.
+/// How long it is believed that something is not there, also when the database cannot be asked: it may have come since, and
+/// who is told 404 does not come back.
 const PASSING_MAX: Duration = Duration::from_secs(60);
+
+/// What was there is served for so long when the database cannot be asked.
+const OLD_MAX: Duration = Duration::from_secs(86_400);
 
 /// Bytes that an entry costs beside its text.
 const OVERHEAD_BYTES: usize = 512;
@@ -103,6 +107,15 @@ impl Near {
     pub(super) fn lifetime_alone(&self) -> Option<Duration> {
         let lifetime = if self.is_passing { PASSING_MAX } else { LIFETIME.ttl };
         self.computed_at.is_none().then_some(lifetime)
+    }
+
+    /// Whether it may be served at `now` if the database cannot be asked.
+    pub(super) fn is_of_use(&self, now: Instant) -> bool {
+        let time = match self.content {
+            Content::Page(_) => OLD_MAX,
+            Content::Missing(_) => PASSING_MAX,
+        };
+        now.saturating_duration_since(self.seen) < time
     }
 
     pub(super) fn reuse(&self) -> Reuse {

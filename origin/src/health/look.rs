@@ -29,8 +29,10 @@ pub(super) struct Look {
     pub(super) estimated_rows: Vec<(String, i64)>,
 }
 
-/// The reason of a look that took too long.
+/// Why there was no look: it took too long, no session could be opened, or the database answered with an error.
 pub(super) const NO_ANSWER: &str = "no answer in time";
+pub(super) const UNREACHABLE: &str = "the database cannot be reached";
+pub(super) const FAILED: &str = "the database answered with an error";
 
 const COLUMNS: &str = "
     SELECT relname::text, array_agg(attname::text ORDER BY attnum), max(reltuples)::int8

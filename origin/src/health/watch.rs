@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Error};
 
 use super::ANSWER_TIME_MAX;
-use super::look::{Look, NO_ANSWER};
+use super::look::{FAILED, Look, NO_ANSWER, UNREACHABLE};
 use crate::{config, db};
 
 /// The last look, and the session that looks.
@@ -46,6 +46,11 @@ impl Watch {
         self.latest.get(|| self.take()).await
     }
 
+    /// Whether it said anything, if only an error, to the last look.
+    pub(crate) async fn hears(&self) -> bool {
+        self.look().await.map_or_else(|why| why == FAILED, |_| true)
+    }
+
     async fn take(&self) -> Result<Arc<Look>, &'static str> {
         // Taken out, so that a session whose look was given up is closed and not asked again.
         let kept = self.session.lock().await.take().filter(|session| !session.is_closed());
@@ -54,12 +59,13 @@ impl Watch {
                 Some(session) => session,
                 None => db::session_within(&self.config, "seawall-health", LOOK_TIME_MAX).await.map_err(|error| {
                     tracing::debug!(event = "health.unreachable", error = format!("{error:#}"), "no health session");
-                    "the database cannot be reached"
+                    let refused = error.downcast_ref().is_some_and(|error: &Error| error.as_db_error().is_some());
+                    if refused { FAILED } else { UNREACHABLE }
                 })?,
             };
             let look = Look::take(&session).await.map_err(|error| {
                 tracing::debug!(event = "health.failed", %error, "the database answered health with an error: {error}");
-                "the database answered with an error"
+                FAILED
             })?;
             Ok((session, look))
         };
