@@ -147,7 +147,7 @@ pub(super) const TARGETED: [&str; 3] = [OWN, "cdn-cache-control", SURROGATE];
 /// The one that is meant for this cache alone, and may say what is agreed on with no other.
 const OWN: &str = "seawall-cdn-cache-control";
 
-/// Those of [`TARGETED`] that are meant for no other cache. `CDN-Cache-Control` goes on to caches nearer to the client
+/// The fields of targeted lifetimes that are meant for no other cache. `CDN-Cache-Control` goes on to caches nearer to the client
 /// (RFC 9213 §3).
 pub const CONSUMED: [&str; 2] = [OWN, SURROGATE];
 
