@@ -153,6 +153,12 @@ impl Shard {
         Heard { reply, keep }
     }
 
+    /// Forgets the last answer, because no store took what led to it. Sent again, its question is decided again: better
+    /// charged twice than written down never.
+    pub fn not_written(&mut self) {
+        self.answered.pop_back();
+    }
+
     /// Takes in the hint of an isolate, and answers with a newer one.
     fn pass_on(&mut self, upstream: usize, hint: shared::Hint, now: Timestamp) -> Option<shared::Hint> {
         let place = self.hints.get_mut(upstream)?;
@@ -293,4 +299,44 @@ fn checks<'a>(here: &'a [Here<'a>], question: &Question, units: impl Fn(&Limit) 
         spend: spend(here),
     };
     here.iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_core::limit::LeaseId;
+
+    use super::*;
+    use crate::client::Client;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_000_000);
+
+    fn policy() -> Policy {
+        let limit =
+            "[limit.a]\nalgorithm = \"gcra\"\nquota = 1000\nwindow = \"1h\"\nkey = \"client\"\nscope = \"shared\"\n";
+        let route = "[[route]]\nname = \"all\"\npath = \"/**\"\nlimits = [\"a\"]\n";
+        Policy::compile(&format!("version = 1\n[upstream.origin]\n{limit}{route}")).unwrap()
+    }
+
+    #[test]
+    fn what_no_store_took_is_written_when_its_question_comes_again() {
+        let policy = policy();
+        let question = Question {
+            isolate: 1,
+            seq: 1,
+            intent: Intent::Judge,
+            client: Client::new(None),
+            lease: LeaseId(1),
+            limits: vec![LimitId(0)],
+            asks: Vec::new(),
+            reports: Vec::new(),
+            hint: None,
+        };
+        let mut shard = Shard::new(&policy, 1, NOW);
+        for times in 0..2 {
+            assert_eq!(shard.hear(&policy, &question, NOW, 0).keep.len(), 1, "{times}");
+            shard.not_written();
+        }
+        assert_eq!(shard.hear(&policy, &question, NOW, 0).keep.len(), 1);
+        assert_eq!(shard.hear(&policy, &question, NOW, 0).keep, [], "it was written");
+    }
 }

@@ -47,6 +47,12 @@ pub async fn check<P: Platform>(platform: &P, store: &impl Store<P>) -> Result<(
                 Some("text"),
                 &[
                     ("cache-control", "no-store, private"),
+                    ("cache-tag", "city, permits"),
+                    ("cdn-cache-control", "no-store"),
+                    ("cloudflare-cdn-cache-control", "max-age=0"),
+                    ("etag", "W/\"1\""),
+                    ("last-modified", "Wed, 31 Dec 2025 00:00:00 GMT"),
+                    ("surrogate-control", "no-store"),
                     ("date", "Thu, 01 Jan 2026 00:00:00 GMT"),
                     ("expires", "0"),
                     ("vary", "accept-language"),

@@ -74,14 +74,9 @@ impl Limiter {
         // The upper half of a random number is as random as the whole.
         let random = (glue::random()? >> 32) as u32;
         let heard = self.shard.hear(self.policy, &question, host::now(), random);
-        for kept in &heard.keep {
-            // 64-bit numbers do not survive the way through JavaScript, their digits do.
-            let values = [format!("{:032x}", kept.key), kept.encode(), digits(kept.expires)];
-            self.state.exec(
-                "INSERT INTO kept (key, written, expires) VALUES (?, ?, ?)
-                 ON CONFLICT (key) DO UPDATE SET written = excluded.written, expires = excluded.expires",
-                &values,
-            )?;
+        if let Err(error) = self.write(&heard.keep) {
+            self.shard.not_written();
+            return Err(error);
         }
         if !self.is_armed {
             self.arm();
@@ -110,6 +105,20 @@ impl Limiter {
 }
 
 impl Limiter {
+    /// Writes down what must survive.
+    fn write(&self, keep: &[Kept]) -> Result<(), JsValue> {
+        for kept in keep {
+            // 64-bit numbers do not survive the way through JavaScript, their digits do.
+            let values = [format!("{:032x}", kept.key), kept.encode(), digits(kept.expires)];
+            self.state.exec(
+                "INSERT INTO kept (key, written, expires) VALUES (?, ?, ?)
+                 ON CONFLICT (key) DO UPDATE SET written = excluded.written, expires = excluded.expires",
+                &values,
+            )?;
+        }
+        Ok(())
+    }
+
     fn arm(&mut self) {
         self.state.set_alarm(host::now().after(SWEEP_EVERY));
         self.is_armed = true;

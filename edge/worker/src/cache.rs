@@ -28,6 +28,9 @@ use crate::{
     task,
 };
 
+#[cfg(feature = "contract")]
+pub(crate) mod contract;
+
 /// The Cache API: one copy in each point of presence.
 pub(crate) struct Near;
 
@@ -57,9 +60,9 @@ async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
     for name in ["age", "cf-cache-status"] {
         headers.remove(name);
     }
-    for (name, carried) in CARRIED {
+    for name in CARRIED {
         headers.remove(name);
-        if let Some(value) = headers.take(carried) {
+        if let Some(value) = headers.take(&carried(name)) {
             headers.set(name, &value);
         }
     }
@@ -70,9 +73,9 @@ async fn load(key: &CacheKey) -> Result<Option<Stored<Host>>, StoreError> {
 
 async fn save(key: &CacheKey, stored: Stored<Host>, keep_for: Duration) -> Result<(), StoreError> {
     let Stored { response: Response { status, mut headers, body }, note } = stored;
-    for (name, carried) in CARRIED {
+    for name in CARRIED {
         if let Some(value) = headers.take(name) {
-            headers.set(carried, &value);
+            headers.set(&carried(name), &value);
         }
     }
     headers.set(NOTE, &note);
@@ -136,6 +139,11 @@ extern "C" {
     fn writable(this: &IdentityTransformStream) -> WritableStream;
 }
 
+/// What a field is called while it is stored.
+fn carried(name: &str) -> String {
+    ["seawall-stored-", name].concat()
+}
+
 fn url(key: &CacheKey) -> String {
     format!("https://cache.seawall.internal/{key}")
 }
@@ -148,11 +156,18 @@ fn failed(error: &JsValue) -> StoreError {
 const NOTE: &str = "seawall-note";
 /// The status of the response.
 const STATUS: &str = "seawall-status";
-/// Fields on which the API would act or which it replaces, and what they are called while they are stored.
-const CARRIED: [(&str, &str); 5] = [
-    ("cache-control", "seawall-stored-cache-control"),
-    ("content-encoding", "seawall-stored-content-encoding"),
-    ("date", "seawall-stored-date"),
-    ("expires", "seawall-stored-expires"),
-    ("vary", "seawall-stored-vary"),
+/// Fields on which the API would act or which it replaces. Of those that state a lifetime others outrank `Cache-Control`; by
+/// tags the zone's own cache can be purged; and an answer of its own may be made of validators.
+const CARRIED: [&str; 11] = [
+    "cache-control",
+    "cache-tag",
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "content-encoding",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "surrogate-control",
+    "vary",
 ];

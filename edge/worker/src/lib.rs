@@ -82,6 +82,7 @@ impl Worker {
     #[wasm_bindgen(constructor)]
     #[expect(clippy::new_without_default, reason = "JavaScript is who makes one")]
     pub fn new() -> Self {
+        task::begin();
         let names = HEAD_FIELDS.iter().chain(&[CLIENT]).map(|name| JsValue::from_str(name)).collect();
         Self(Rc::new(Kept {
             isolate: OnceCell::new(),
@@ -186,7 +187,7 @@ impl Kept {
     }
 }
 
-/// Runs the contracts of bodies and of stores against every kind; resolves to what went wrong, or to nothing.
+/// Runs the contracts of bodies and of stores against every kind, and those of the Cache API and of work that waits; resolves to what went wrong, or to nothing.
 #[cfg(feature = "contract")]
 #[wasm_bindgen]
 pub fn contract(env: Object, context: Context) -> Promise {
@@ -206,7 +207,10 @@ pub fn contract(env: Object, context: Context) -> Promise {
             Some(far) => check(&host, &far).await.map_err(|error| format!("far: {error}")),
             None => Err(String::from("far: no namespace is bound")),
         };
-        let faults: Vec<String> = [bytes, streams, near, far].into_iter().filter_map(Result::err).collect();
+        let fields = cache::contract::check().await.map_err(|error| format!("fields: {error}"));
+        let tasks = task::contract::check().await.map_err(|error| format!("tasks: {error}"));
+        let faults: Vec<String> =
+            [bytes, streams, near, far, fields, tasks].into_iter().filter_map(Result::err).collect();
         Ok(JsValue::from_str(&faults.join("\n")))
     }))
 }

@@ -31,8 +31,13 @@ export function run(poll, later) {
   });
 }
 
-export function expect(name) {
-  waiting.set(name, going);
+export function expect(name, is) {
+  if (is) waiting.set(name, going);
+  else waiting.delete(name);
+}
+
+export function begin() {
+  waiting.clear();
 }
 
 export function wake(name) {
@@ -54,4 +59,9 @@ export function keep(promise) {
 export function look(kept) {
   if (kept.is === 0) kept.go = going;
   return kept.is;
+}
+
+// For the test that work which has ended leaves nothing here.
+export function expected() {
+  return waiting.size;
 }

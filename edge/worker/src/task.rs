@@ -14,6 +14,9 @@ use core::{
 use js_sys::Promise;
 use wasm_bindgen::{JsValue, closure::Closure, prelude::wasm_bindgen};
 
+#[cfg(feature = "contract")]
+pub(crate) mod contract;
+
 /// Work as it is given away: in a box, so that there is one kind of it.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>>;
 
@@ -30,20 +33,19 @@ pub(crate) fn soon(work: Work) -> Promise {
 /// What goes on with some work: gives `undefined` until that has ended, and from then on.
 fn poll(work: Work) -> JsValue {
     let mut work = Some(work);
-    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let poll = move || {
         while let Some(left) = &mut work {
-            woken.0.store(false, Ordering::Relaxed);
+            woken.is_woken.store(false, Ordering::Relaxed);
             if let Poll::Ready(end) = left.as_mut().poll(&mut Context::from_waker(&waker)) {
                 work = None;
+                woken.expect(false);
                 return end;
             }
-            if !woken.0.load(Ordering::Relaxed) {
+            if !woken.is_woken.load(Ordering::Relaxed) {
                 // Beside the two here, whoever promised to wake it has one.
-                if Arc::strong_count(&woken) > 2 {
-                    expect(woken.name());
-                }
+                woken.expect(Arc::strong_count(&woken) > 2);
                 break;
             }
         }
@@ -52,20 +54,35 @@ fn poll(work: Work) -> JsValue {
     Closure::<dyn FnMut() -> Result<JsValue, JsValue>>::new(poll).into_js_value()
 }
 
-/// Whether work was woken while it went on.
-struct Woken(AtomicBool);
+/// What has become of the waker of some work.
+#[derive(Default)]
+struct Woken {
+    /// Whether the work was woken while it went on.
+    is_woken: AtomicBool,
+    /// Whether JavaScript lets it be woken by its name: it holds all of the work for that, until it is told not to.
+    is_expected: AtomicBool,
+}
 
 impl Woken {
     /// A number that no other work has at the same time.
     fn name(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).addr()
     }
+
+    /// Lets the work that is going on be woken by its name, or no more.
+    fn expect(self: &Arc<Self>, is: bool) {
+        if self.is_expected.swap(is, Ordering::Relaxed) != is {
+            expect(self.name(), is);
+        }
+    }
 }
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-        wake(self.name());
+        self.is_woken.store(true, Ordering::Relaxed);
+        if self.is_expected.swap(false, Ordering::Relaxed) {
+            wake(self.name());
+        }
     }
 }
 
@@ -94,10 +111,18 @@ extern "C" {
     /// Calls `poll`, at once or as soon as nothing else runs, and again whenever something it waits for has ended.
     fn run(poll: JsValue, later: bool) -> Promise;
 
-    /// Lets the work that is going on be woken by this name.
-    fn expect(name: usize);
+    /// Lets the work that is going on be woken by this name, or no more.
+    fn expect(name: usize, is: bool);
 
-    /// Wakes the work of this name, if some is waiting.
+    /// Forgets all work that waits for other work: in a module that begins there is none, and names of the one before come
+    /// again.
+    pub(crate) fn begin();
+
+    /// How much work waits for other work.
+    #[cfg(feature = "contract")]
+    fn expected() -> usize;
+
+    /// Wakes the work of this name, which waits.
     fn wake(name: usize);
 
     /// What becomes of a promise.
