@@ -42,6 +42,8 @@ pub struct Shard {
     hints: Vec<Option<(shared::Hint, Timestamp)>>,
     /// The newest answers, for questions that are sent again.
     answered: VecDeque<(u64, u64, Reply)>,
+    /// What no store has taken, and nothing newer stands for: the question that led to it may be sent again.
+    unwritten: Vec<Kept>,
     /// The last question that an earlier life heard of a key.
     heard_before: BTreeMap<u128, (u64, u64)>,
     started: Timestamp,
@@ -71,6 +73,7 @@ impl Shard {
             breakers: policy.upstreams().iter().map(|_| shared::Authority::new(now)).collect(),
             hints: vec![None; policy.upstreams().len()],
             answered: VecDeque::new(),
+            unwritten: Vec::new(),
             heard_before: BTreeMap::new(),
             started: now,
             clock: Steady::default(),
@@ -120,7 +123,9 @@ impl Shard {
     pub fn hear(&mut self, policy: &Policy, question: &Question, now: Timestamp, random: u32) -> Heard {
         let asked = (question.isolate, question.seq);
         if let Some((.., reply)) = self.answered.iter().rev().find(|(isolate, seq, _)| (*isolate, *seq) == asked) {
-            return Heard { reply: reply.clone(), keep: Vec::new() };
+            let (keep, others) = self.unwritten.drain(..).partition(|kept: &Kept| kept.asked == asked);
+            self.unwritten = others;
+            return Heard { reply: reply.clone(), keep };
         }
         let mut keep = Vec::new();
         let steady = self.clock.at(now);
@@ -150,13 +155,16 @@ impl Shard {
             self.answered.pop_front();
         }
         self.answered.push_back((question.isolate, question.seq, reply.clone()));
+        self.unwritten.retain(|older| keep.iter().all(|newer| newer.key != older.key));
         Heard { reply, keep }
     }
 
-    /// Forgets the last answer, because no store took what led to it. Sent again, its question is decided again: better
-    /// charged twice than written down never.
-    pub fn not_written(&mut self) {
-        self.answered.pop_back();
+    /// Takes back what no store has taken, to be written down when the question is sent again; then the answer still holds, and
+    /// nothing is charged twice. Of the last [`ANSWERS_REMEMBERED`] keys: what is forgotten counts in this life alone.
+    pub fn not_written(&mut self, keep: Vec<Kept>) {
+        self.unwritten.extend(keep);
+        let too_many = self.unwritten.len().saturating_sub(ANSWERS_REMEMBERED);
+        self.unwritten.drain(..too_many);
     }
 
     /// Takes in the hint of an isolate, and answers with a newer one.
@@ -303,6 +311,8 @@ fn checks<'a>(here: &'a [Here<'a>], question: &Question, units: impl Fn(&Limit) 
 
 #[cfg(test)]
 mod tests {
+    use core::net::IpAddr;
+
     use seawall_core::limit::LeaseId;
 
     use super::*;
@@ -317,26 +327,55 @@ mod tests {
         Policy::compile(&format!("version = 1\n[upstream.origin]\n{limit}{route}")).unwrap()
     }
 
-    #[test]
-    fn what_no_store_took_is_written_when_its_question_comes_again() {
-        let policy = policy();
-        let question = Question {
+    /// A question about one request of a client, by its number.
+    fn question(client: u16, seq: u64) -> Question {
+        let [high, low] = client.to_be_bytes();
+        Question {
             isolate: 1,
-            seq: 1,
+            seq,
             intent: Intent::Judge,
-            client: Client::new(None),
-            lease: LeaseId(1),
+            client: Client::new(Some(IpAddr::from([192, 0, high, low]))),
+            lease: LeaseId(seq),
             limits: vec![LimitId(0)],
             asks: Vec::new(),
             reports: Vec::new(),
             hint: None,
-        };
-        let mut shard = Shard::new(&policy, 1, NOW);
-        for times in 0..2 {
-            assert_eq!(shard.hear(&policy, &question, NOW, 0).keep.len(), 1, "{times}");
-            shard.not_written();
         }
-        assert_eq!(shard.hear(&policy, &question, NOW, 0).keep.len(), 1);
-        assert_eq!(shard.hear(&policy, &question, NOW, 0).keep, [], "it was written");
+    }
+
+    #[test]
+    fn what_no_store_took_is_written_when_its_question_comes_again() {
+        let policy = policy();
+        let mut shard = Shard::new(&policy, 1, NOW);
+        let mut hear = |shard: &mut Shard, question: &Question| shard.hear(&policy, question, NOW, 0);
+        let first = hear(&mut shard, &question(1, 1));
+        assert_eq!(first.keep.len(), 1);
+        shard.not_written(first.keep.clone());
+        for times in 0..2 {
+            let again = hear(&mut shard, &question(1, 1));
+            assert_eq!((&again.reply, &again.keep), (&first.reply, &first.keep), "{times}");
+            shard.not_written(again.keep);
+        }
+        let again = hear(&mut shard, &question(1, 1));
+        assert_eq!(again.keep, first.keep);
+        assert_eq!(hear(&mut shard, &question(1, 1)).keep, [], "it was written");
+        // What is newer stands for it, and would be undone by it.
+        shard.not_written(first.keep);
+        let newer = hear(&mut shard, &question(1, 2));
+        assert_eq!(newer.keep.len(), 1);
+        assert_eq!(hear(&mut shard, &question(1, 1)).keep, []);
+    }
+
+    #[test]
+    fn what_no_store_took_is_bounded() {
+        let policy = policy();
+        let mut shard = Shard::new(&policy, 1, NOW);
+        for client in 0..2 * ANSWERS_REMEMBERED as u16 {
+            let heard = shard.hear(&policy, &question(client, u64::from(client)), NOW, 0);
+            shard.not_written(heard.keep);
+        }
+        assert_eq!(shard.unwritten.len(), ANSWERS_REMEMBERED);
+        let last = 2 * ANSWERS_REMEMBERED as u16 - 1;
+        assert_eq!(shard.hear(&policy, &question(last, u64::from(last)), NOW, 0).keep.len(), 1);
     }
 }

@@ -75,7 +75,7 @@ impl Limiter {
         let random = (glue::random()? >> 32) as u32;
         let heard = self.shard.hear(self.policy, &question, host::now(), random);
         if let Err(error) = self.write(&heard.keep) {
-            self.shard.not_written();
+            self.shard.not_written(heard.keep);
             return Err(error);
         }
         if !self.is_armed {
