@@ -247,9 +247,13 @@ pub(crate) fn promote<P: Platform>(isolate: &Rc<Isolate<P>>, platform: &P, key: 
         platform.spawn(async move {
             let now = platform_.now();
             let near = Below::near(&platform_);
-            // There was nothing. What is there by now is newer, or says that this does not count any more.
-            if load(&platform_, &near, &key).await.is_some() {
-                return;
+            // There was nothing. What is there by now is newer, or says that this does not count any more, unless it is the
+            // index that came with another variant.
+            match (load(&platform_, &near, &key).await, &variant) {
+                (None, _) => {}
+                (Some((_, Note::Variants(there))), Some((own, variants)))
+                    if there == *variants && load(&platform_, &near, own).await.is_none() => {}
+                (Some(_), _) => return,
             }
             let stored = Stored { response, note: to_hex(&Note::Response(metadata.clone())) };
             let mut saved = near.save(&kept_as, stored, metadata.keep_for(now)).await;

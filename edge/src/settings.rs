@@ -1,6 +1,6 @@
 //! What the host's configuration says beside the policy: secrets, switches, and which build this is.
 
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use subtle::ConstantTimeEq;
@@ -88,24 +88,35 @@ impl Settings {
     }
 }
 
-/// The addresses in a variable, separated by commas, each without a slash at its end; none when it is not set.
+/// The addresses in a variable, separated by commas, each without a slash at its end; none when it is not set. What is no
+/// address beside others that are is passed over, and the log names it.
 ///
 /// # Errors
-/// With a text that names the variable and the first that is none, such as `origin.example` or `https://a.example/?b`.
-pub fn addresses(Variable { name, text }: &Variable) -> Result<Vec<String>, String> {
-    let mut addresses = Vec::new();
+/// When there is no other: with a text that names the variable and what is none, such as `origin.example` or
+/// `https://a.example/?b`.
+pub fn addresses(Variable { name, text }: &Variable, log: impl Fn(&str)) -> Result<Vec<String>, String> {
+    let (mut addresses, mut wrong) = (Vec::new(), None);
     for address in text.as_deref().unwrap_or_default().split(',') {
         let address = address.trim().trim_end_matches('/');
         match parts(address) {
             _ if address.is_empty() => {}
-            Some(("http" | "https", host, _, _)) if !host.is_empty() && !address.contains(['?', '#']) => {
-                addresses.push(address.to_owned());
+            Some((scheme, host, _, _))
+                if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+                    && !host.is_empty()
+                    && !address.contains(['?', '#']) =>
+            {
+                addresses.push([&*scheme.to_ascii_lowercase(), &address[scheme.len()..]].concat());
             }
             _ => {
                 let advice = ": give an address such as https://origin.example";
-                return Err(["the variable ", name, " has ", address, advice].concat());
+                wrong = Some(["the variable ", name, " has ", address, advice].concat());
             }
         }
+    }
+    match wrong {
+        Some(wrong) if addresses.is_empty() => return Err(wrong),
+        Some(wrong) => log(&["edge.settings ", &wrong].concat()),
+        None => {}
     }
     Ok(addresses)
 }
@@ -218,21 +229,31 @@ mod tests {
 
     #[test]
     fn addresses_are_told_apart_and_what_is_none_is_named() {
-        let read = |text: &str| addresses(&Variable { name: "ORIGIN", text: Some(text.to_owned()) });
+        let said = core::cell::RefCell::new(Vec::new());
+        let log = |line: &str| said.borrow_mut().push(line.to_owned());
+        let read = |text: &str| addresses(&Variable { name: "ORIGIN", text: Some(text.to_owned()) }, log);
         for (text, expect) in [
             ("https://a.example", &["https://a.example"][..]),
             (" https://a.example:8443/base/ ,, http://[::1]:80//", &["https://a.example:8443/base", "http://[::1]:80"]),
+            ("HTTPS://A.example/Base", &["https://A.example/Base"]),
             (" , ", &[]),
         ] {
             assert_eq!(read(text).unwrap(), expect, "{text}");
         }
+        assert!(said.take().is_empty());
         for wrong in
             ["a.example", "ftp://a.example", "https://", "https:///a", "https://a.example?b", "https://a.example/#b"]
         {
-            let said = read(&format!("https://a.example, {wrong}")).unwrap_err();
-            assert!(said.contains("the variable ORIGIN has ") && said.contains(wrong.trim_end_matches('/')), "{said}");
+            let error = read(wrong).unwrap_err();
+            assert!(
+                error.contains("the variable ORIGIN has ") && error.contains(wrong.trim_end_matches('/')),
+                "{error}"
+            );
+            // A spare that is none costs the good one nothing.
+            assert_eq!(read(&format!("https://spare.example, {wrong}")).unwrap(), ["https://spare.example"]);
+            assert_eq!(said.take(), [format!("edge.settings {error}")]);
         }
-        assert_eq!(addresses(&Variable { name: "ORIGIN", text: None }), Ok(Vec::new()));
+        assert_eq!(addresses(&Variable { name: "ORIGIN", text: None }, |_| ()), Ok(Vec::new()));
     }
 
     #[test]

@@ -45,12 +45,13 @@ pub(crate) struct Address {
 pub(crate) async fn read() -> Result<(Settings, Places), String> {
     let mut fallback = variable(FALLBACK_ORIGIN).await;
     fallback.text = fallback.text.filter(|address| address != NO_SERVER);
-    let first = addresses(&variable(ORIGIN).await)?;
+    let first = addresses(&variable(ORIGIN).await, host::log)?;
     if first.is_empty() {
         return Err(String::from("the variable origin is not set: give it the origin's address"));
     }
     // What has been checked is one.
-    let origins = first.iter().chain(&addresses(&fallback)?).filter_map(|address| Address::parse(address)).collect();
+    let origins =
+        first.iter().chain(&addresses(&fallback, host::log)?).filter_map(|address| Address::parse(address)).collect();
     let variables = Variables {
         control_secret: variable(CONTROL_SECRET).await,
         // Spin starts no jobs by the clock; the origin's own timer does (docs/operating/spin.md).

@@ -347,7 +347,7 @@ mod tests {
     fn what_no_store_took_is_written_when_its_question_comes_again() {
         let policy = policy();
         let mut shard = Shard::new(&policy, 1, NOW);
-        let mut hear = |shard: &mut Shard, question: &Question| shard.hear(&policy, question, NOW, 0);
+        let hear = |shard: &mut Shard, question: &Question| shard.hear(&policy, question, NOW, 0);
         let first = hear(&mut shard, &question(1, 1));
         assert_eq!(first.keep.len(), 1);
         shard.not_written(first.keep.clone());

@@ -307,12 +307,12 @@ impl<P: Platform> Cached<'_, P> {
     }
 
     /// Takes away what is stored, because the origin has answered with what may not be shared. In this isolate what is on its
-    /// way into a store counts no more either, nor does what another query has stored for this one.
+    /// way into a store counts no more either. What an equal query has stored under its own name is found stale by who asks
+    /// for it, and goes with its own refresh.
     async fn drop_stored(&self, asked: &Request<P>, detail: Reason, status: u16) {
         self.platform.log(&format!("edge.refresh dropped reason={} status={status}", detail.as_str()));
         let target = asked.target();
-        let gone = Selector::Url { key: self.key, path: CacheKey::of_path(&target) };
-        self.edge.state.borrow_mut().purges.change(gone, Strength::Hard, self.platform.now());
+        self.edge.state.borrow_mut().purges.change(Selector::Key(self.key), Strength::Hard, self.platform.now());
         lookup::forget(self.edge, self.platform, &target, &self.key).await;
     }
 

@@ -50,21 +50,40 @@ fn no_other_spelling_of_a_withdrawn_page_is_served() {
         assert!(world.log().iter().any(|line| line.starts_with("edge.refresh dropped")), "{:#?}", world.log());
         for passed in [seconds(0), GONE_FOR] {
             world.advance(passed);
-            for (edge, target) in [
-                // That what is stored under the very key of `utm=2` counts no more is known in the first isolate alone.
-                (&there, "/s?q=a&utm=1"),
-                (&there, "/s?q=a"),
-                (&here, "/s?q=a&utm=1"),
-                (&here, "/s?q=a&utm=2"),
-                (&here, "/s?q=a&utm=3"),
-            ] {
+            for (edge, target) in
+                [(&there, "/s?q=a&utm=1"), (&there, "/s?q=a"), (&here, "/s?q=a&utm=1"), (&here, "/s?q=a&utm=3")]
+            {
                 let answer = get(&world, edge, target);
                 world.settle();
                 let said = (answer.status, body(&answer));
                 assert_eq!(said, (status, "withdrawn"), "{target}: {}", cache_status(&answer));
             }
         }
+        // What is stored under its own name is stale there, and goes when its own refresh has asked.
+        let _ = get(&world, &here, "/s?q=a&utm=2");
+        world.settle();
+        let answer = get(&world, &here, "/s?q=a&utm=2");
+        assert_eq!(answer.status, status, "{}", cache_status(&answer));
     }
+}
+
+/// A page of the same path that is another page stays what it was.
+#[test]
+fn a_withdrawn_page_takes_no_other_with_it() {
+    let (world, withdrawn) = world();
+    let edge = world.edge();
+    for target in ["/item?id=1", "/item?id=2"] {
+        let _ = get(&world, &edge, target);
+        world.settle();
+    }
+    world.advance(seconds(FRESH_S + 1));
+    withdrawn.set(Some(404));
+    let _ = get(&world, &edge, "/item?id=1");
+    world.settle();
+    assert_eq!(get(&world, &edge, "/item?id=1").status, 404);
+    withdrawn.set(Some(503));
+    let other = get(&world, &edge, "/item?id=2");
+    assert_eq!((other.status, body(&other)), (200, "the page"), "{}", cache_status(&other));
 }
 
 #[test]

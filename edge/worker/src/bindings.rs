@@ -6,7 +6,7 @@ use js_sys::Object;
 use seawall_edge::settings::addresses;
 use wasm_bindgen::JsValue;
 
-use crate::settings;
+use crate::{host, settings};
 
 /// All of it, read once: the runtime gives each request of an isolate the same, and to look costs a call across the border.
 pub(crate) struct Bindings {
@@ -32,7 +32,8 @@ impl Bindings {
     pub(crate) fn read(env: Object) -> Self {
         let [limiter, collapse, purges, cache, metrics] =
             ["LIMITER", "COLLAPSE", "PURGES", "CACHE", "METRICS"].map(|name| settings::bound(&env, name));
-        let [origins, cron_origins] = ["ORIGIN", "CRON_ORIGIN"].map(|name| addresses(&settings::variable(&env, name)));
+        let [origins, cron_origins] =
+            ["ORIGIN", "CRON_ORIGIN"].map(|name| addresses(&settings::variable(&env, name), host::log));
         Self { env, limiter, collapse, purges, cache, metrics, origins, cron_origins }
     }
 

@@ -144,8 +144,12 @@ fn carried(name: &str) -> String {
     ["seawall-stored-", name].concat()
 }
 
+/// Which fields are under which names in what is stored: another number finds nothing of what another release stored, and
+/// leaves it alone.
+const FORMAT: u8 = 2;
+
 fn url(key: &CacheKey) -> String {
-    format!("https://cache.seawall.internal/{key}")
+    format!("https://cache.seawall.internal/{FORMAT}/{key}")
 }
 
 fn failed(error: &JsValue) -> StoreError {
