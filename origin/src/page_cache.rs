@@ -324,6 +324,11 @@ impl PageCache {
         Ok(rows.iter().map(Purge::read).collect::<Result<_, _>>()?)
     }
 
+    /// Whether connections lead to a pooler, which lends its own.
+    pub(crate) fn is_pooled_elsewhere(&self) -> bool {
+        self.pool.is_pooled_elsewhere()
+    }
+
     /// Whether all connections are on loan, so that who gets none has not heard of the database itself.
     pub(crate) fn is_crowded_out(&self) -> bool {
         self.pool.stats().is_full()

@@ -184,7 +184,7 @@ async fn records_of_the_planning_department_lead_to_their_parcel() -> Result<()>
             ('1', 1, 'project', '2016-007303PRJ', 'Open', '5 3RD STREET 94103', '3707', '057', '2016-01-01'),
             ('2', 1, 'other', '2016-007303CUA', 'Open', '5 3RD STREET 94103', '3707', '057', '2017-01-01'),
             ('3', 1, 'other', '2013.0627E', 'Closed', '1455 Market St.', '3507', '004', '2013-01-01'),
-            ('4', 1, 'other', '2013.0628E', 'Closed', '55 3RD ST', '3707', '058', '2013-01-01'),
+            ('4', 1, 'other', '2013.0628E', 'Closed', '55 3RD ST AND 10 JESSIE ST', '3707', '058', '2013-01-01'),
             ('5', 1, 'other', '2019-000001MIS', 'Open', NULL, NULL, NULL, '2019-01-01'),
             ('6', 1, 'project', '2018-000002PRJ', 'Open', '550 MISSION ROCK ST 94158', '8719', '006', '2018-01-01'),
             ('7', 1, 'project', '2018-000003PRJ', 'Open', '560 MISSION ST UNIT 5', '3708', '095', '2018-01-01'),
@@ -203,6 +203,7 @@ async fn records_of_the_planning_department_lead_to_their_parcel() -> Result<()>
         ("5+3rd+St", "address", 0, &["2016-007303CUA", "2016-007303PRJ"], "/report/3707/057"),
         ("5+Third+Street,+San+Francisco", "address", 0, &["2016-007303CUA", "2016-007303PRJ"], "/report/3707/057"),
         ("1455+market", "address", 1, &["2013.0627E"], ""),
+        ("55+3rd+St", "address", 0, &["2013.0628E"], "/report/3707/058"),
         ("3707/058", "parcel", 0, &["2013.0628E"], "/report/3707/058"),
         ("5+3rd+St&status=issued", "address", 0, &["2016-007303CUA", "2016-007303PRJ"], "/report/3707/057"),
         // The beginning of another street's name is another street.

@@ -202,6 +202,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Whether connections lead to a pooler, which lends sessions of its own.
+    pub(crate) fn is_pooled_elsewhere(&self) -> bool {
+        matches!(self.pooler, config::Pooler::PgBouncer)
+    }
+
     /// What the pool holds now: one consistent reading.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -247,9 +252,10 @@ impl fmt::Debug for Pool {
 }
 
 impl Stats {
-    /// Whether every connection is on loan and no other may be opened.
+    /// Whether every connection is on loan or wanted by who waits: one that was closed a moment ago and is opened anew for
+    /// somebody is not among the open ones.
     pub(crate) fn is_full(&self) -> bool {
-        self.in_use >= self.max && self.size >= self.max
+        self.in_use + self.waiting >= self.max
     }
 
     /// Whether so many thousandths of the pool are in use.

@@ -106,7 +106,7 @@ impl Documents {
         if !is_silent() {
             return Ok(REQUEST_TIME_MAX);
         }
-        let has_replica = self.databases.replica().is_some_and(|replica| replica.state() == State::Closed);
+        let has_replica = self.databases.replica().is_some_and(|replica| replica.state() != State::Open);
         self.listen(if has_replica { Doubt::Serve } else { Doubt::Wait }).await;
         match (is_silent(), has_replica) {
             (false, _) => Ok(REQUEST_TIME_MAX),
@@ -147,6 +147,10 @@ impl Documents {
                 payload = stored.compute() => payload?,
                 never = self.listen_beside() => match never {},
             };
+            // A replica would have spoken for itself alone.
+            if self.databases.replica().is_none() {
+                self.silence.end(Instant::now());
+            }
             Ok((Answer::Other(payload, None), false))
         };
         let (answer, is_old) = tokio::time::timeout(time, made).await.map_err(|_| too_long())??;
@@ -235,27 +239,32 @@ impl Documents {
         self.word(self.cache.peek(key, known)).await
     }
 
-    /// What the database says within [`HEARD_WITHIN`]. A pool whose connections are all lent says nothing about it; who borrowed
-    /// them may be waiting too, so health is asked.
-    async fn word<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let heard = tokio::time::timeout(HEARD_WITHIN, asked).await;
+    /// What the database says within [`HEARD_WITHIN`]; while it is silent one asks for longer, so that there is time to connect.
+    /// A pool whose connections are all lent says nothing about it; who borrowed them may be waiting too, so health is asked.
+    /// A pooler says nothing either: who waits for one of its sessions cannot tell that from a database that hangs.
+    async fn word<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let asked = Instant::now();
+        let within = if self.silence.is_lasting(asked) { PATIENCE } else { HEARD_WITHIN };
+        let heard = tokio::time::timeout(within, asking).await;
+        let now = Instant::now();
         match &heard {
-            Err(_) if !self.cache.is_crowded_out() => self.silence.go_on(Instant::now()),
+            Err(_) if self.cache.is_pooled_elsewhere() => {}
+            Err(_) if !self.cache.is_crowded_out() => self.silence.go_on(asked, now),
             // Beside this, since it may take longer than anybody waits here.
-            Err(_) => drop(tokio::spawn(self.clone().hear_of_health(Instant::now()))),
+            Err(_) => drop(tokio::spawn(self.clone().hear_of_health(asked))),
             Ok(Err(error)) if error.is_busy() => {}
-            Ok(_) => self.silence.end(),
+            Ok(_) => self.silence.end(now),
         }
         heard.unwrap_or_else(|_| Err(too_long()))
     }
 
-    /// Whether the database speaks to health's session, of which there is one whatever the pool lends. The silence that it finds
-    /// goes on since `late`.
-    async fn hear_of_health(self, late: Instant) {
+    /// Whether the database speaks to health's session, of which there is one whatever the pool lends. If it does not, what was
+    /// `asked` has no answer.
+    async fn hear_of_health(self, asked: Instant) {
         if self.watch.hears().await {
-            self.silence.end();
+            self.silence.end(Instant::now());
         } else {
-            self.silence.go_on(late);
+            self.silence.go_on(asked, Instant::now());
         }
     }
 

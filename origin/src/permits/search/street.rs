@@ -55,6 +55,13 @@ const ORDINALS: &[&str] = &[
 /// Words after which the rest names a part of a building.
 const UNIT_WORDS: &[&str] = &["apt", "apartment", "unit", "suite", "ste", "rm", "room", "floor", "fl", "no"];
 
+/// Words after which the rest names another place that the same record is about, or the building.
+const FURTHER_WORDS: &[&str] =
+    &["and", "aka", "bldg", "building", "ph", "penthouse", "rear", "units", "lot", "space", "california", "usa"];
+
+/// Last words of names that permits have whole, and planning records spell as suffixes.
+const FURTHER_SUFFIXES: &[&str] = &["stwy", "steps", "walk", "row", "loop", "path"];
+
 /// Tens before an ordinal in words: `twenty-fourth`.
 const TENS: &[(&str, usize)] = &[("twenty", 20), ("thirty", 30), ("forty", 40)];
 
@@ -71,8 +78,8 @@ const NUMBER_DIGITS_MAX: usize = 5;
 /// beginning has none, and then a zip code or another number, a sign, a unit or the city. Any other word makes it another
 /// street: `550 Mission Rock St` is none of Mission St. Each word of the address ends in a blank.
 pub(crate) static AFTER_STREET: LazyLock<String> = LazyLock::new(|| {
-    let suffixes = SUFFIXES.concat().join("|");
-    let units = UNIT_WORDS.join("|");
+    let suffixes = [&SUFFIXES.concat(), FURTHER_SUFFIXES].concat().join("|");
+    let units = [UNIT_WORDS, FURTHER_WORDS].concat().join("|");
     format!("^(({suffixes}) )?(([^[:alpha:]]|(({units}|san francisco|sf|ca) )).*)?$")
 });
 
