@@ -34,7 +34,7 @@ const RUSTFLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
 
 /// Most bytes that the Worker may have after `gzip -9`; `cargo xtask test` holds it to that. It is what is there and a
 /// little: more is a decision, not an accident (docs/decisions/0017-size-of-the-worker.md).
-pub const WORKER_GZIP_BYTES_MAX: u64 = 199 << 10;
+pub const WORKER_GZIP_BYTES_MAX: u64 = 200 << 10;
 
 /// The built Worker.
 #[derive(Clone, Debug)]
