@@ -4,8 +4,7 @@
 //! them together, and charges all or none. What isolates hold and spend by themselves travels the same way, and so
 //! does what they know of an upstream's health. Both sides read the same policy, so no quota travels.
 //!
-//! A question has a number among those of its isolate: sent again, it gets the same answer and charges nothing, unless no
-//! store took its charge.
+//! A question has a number among those of its isolate: sent again, it gets the same answer and charges nothing.
 
 mod shard;
 
