@@ -329,9 +329,9 @@ impl PageCache {
         self.pool.is_pooled_elsewhere()
     }
 
-    /// Whether all connections are on loan, so that who gets none has not heard of the database itself.
+    /// Whether all connections may be on loan, so that who gets none has not heard of the database itself.
     pub(crate) fn is_crowded_out(&self) -> bool {
-        self.pool.stats().is_full()
+        self.pool.stats().is_sought_by_all()
     }
 
     /// Waits for who computes it, or does so. One of this process at a time looks after one entry. Whatever the reason for

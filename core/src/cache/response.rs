@@ -93,7 +93,8 @@ impl Keep {
     /// shared, and nothing says that the next one's could.
     #[must_use]
     pub const fn is_uncacheable(&self) -> bool {
-        matches!(self, Self::Refuse(reason) | Self::UpdateUnstored(reason) if !matches!(reason, Reason::Purged | Reason::StandIn | Reason::RequestNoStore))
+        let (Self::Refuse(reason) | Self::UpdateUnstored(reason)) = self else { return false };
+        !matches!(reason, Reason::Purged | Reason::StandIn | Reason::RequestNoStore)
     }
 }
 

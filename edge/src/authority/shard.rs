@@ -30,8 +30,9 @@ use super::{Intent, Kept, Question, Reply, Written, is_held, is_shared_out};
 /// The state of one authority, without a store and without a clock.
 ///
 /// Limits that are decided here are written down with each charge, so a new life of the authority forgets nothing of
-/// them, and knows the last question that changed each: sent again, it is charged once. Of limits that are shared out it knows what was charged up to a quarter of a burst, and prolongs no lease of
-/// its predecessor: until all of those have ended it grants none. Breakers start closed.
+/// them, and knows the last question that changed each: sent again, it is charged once. Of limits that are shared out it
+/// knows what was charged up to a quarter of a burst, and prolongs no lease of its predecessor: until all of those have
+/// ended it grants none. Breakers start closed.
 #[derive(Debug)]
 pub struct Shard {
     counters: StateTable,

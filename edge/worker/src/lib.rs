@@ -187,7 +187,8 @@ impl Kept {
     }
 }
 
-/// Runs the contracts of bodies and of stores against every kind, and those of the Cache API and of work that waits; resolves to what went wrong, or to nothing.
+/// Runs the contracts of bodies and of stores against every kind, and those of the Cache API and of work that waits; resolves
+/// to what went wrong, or to nothing.
 #[cfg(feature = "contract")]
 #[wasm_bindgen]
 pub fn contract(env: Object, context: Context) -> Promise {

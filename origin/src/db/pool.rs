@@ -252,9 +252,14 @@ impl fmt::Debug for Pool {
 }
 
 impl Stats {
-    /// Whether every connection is on loan or wanted by who waits: one that was closed a moment ago and is opened anew for
-    /// somebody is not among the open ones.
+    /// Whether every connection is on loan and no other may be opened.
     pub(crate) fn is_full(&self) -> bool {
+        self.in_use >= self.max && self.size >= self.max
+    }
+
+    /// Whether as many callers have a connection, or wait for one, as there may be connections. That is so of a full pool, also
+    /// while one that was closed is opened anew, and of one whose server lets nobody connect.
+    pub(crate) fn is_sought_by_all(&self) -> bool {
         self.in_use + self.waiting >= self.max
     }
 
